@@ -1,0 +1,43 @@
+package config
+
+import "net/netip"
+
+// Node is everything one node needs, derived and complete. LB, Web and DB are
+// nil where the node does not have that role; every pointer, default and list
+// inside them is filled in.
+type Node struct {
+	Name        string
+	Site        string
+	Roles       []string
+	Address     netip.Addr // zero without nodes
+	LB          *LB
+	Web         *Web
+	DB          *DB
+	VIP         []VIP
+	TLS         TLS
+	Firewall    Firewall
+	Admin       Admin
+	Log         Log
+	Process     Process
+	Members     []Member // every node of the site, this one included
+	Binds       []Bind   // every listening socket of this node, in a stable order
+	Fingerprint string   // of the site config: the same on every node that has the same file
+	Dev         bool     // stack dev: shared front address, no privileged ports
+}
+
+// Member is what a node knows of each node of the site.
+type Member struct {
+	Name    string
+	Roles   []string
+	Address netip.Addr
+	Weight  int
+}
+
+// Bind is one listening socket (a group of them where Group > 1).
+type Bind struct {
+	Role     string         // lb, web, db, admin
+	Owner    string         // what listens: frontend name, "web", "db", "admin"
+	Addr     netip.AddrPort // unspecified v6 address means v6 only; v4 has its own Bind
+	Freebind bool           // the address may not be there yet (VIP)
+	Group    int            // number of SO_REUSEPORT members: the loops of the role; 1 = plain
+}

@@ -1,0 +1,82 @@
+package supervise
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"stack/appliance/config"
+	"stack/appliance/sockets"
+)
+
+// Role is one part of a node: lb, web, db or net. It runs alone in a child process.
+// Calls come one at a time from the child's control goroutine, except Alive, Status
+// and the Control handler, which may be called at any time from any goroutine.
+type Role interface {
+	// Prepare builds everything that node asks for beside what serves now, changing
+	// nothing: an error leaves the role as it was. The first Prepare is the start.
+	// listeners holds the sockets named in node.Binds for this role; the role must not
+	// close them and must not bind by itself. Exactly one of Commit and Abort of the
+	// returned Change is called next.
+	Prepare(ctx context.Context, node *config.Node, listeners *sockets.Set) (Change, error)
+
+	// Drain stops accepting (without closing a listening socket that a newer generation
+	// shares) and returns when the last connection has ended or ctx is done. next is nil
+	// at a plain stop; otherwise idle plain connections may be passed to the newer
+	// generation through it.
+	Drain(ctx context.Context, next *sockets.Passage) error
+
+	// Adopt serves a connection passed by an older generation. It owns fd.
+	Adopt(fd int, meta []byte)
+
+	// Close ends everything at once and releases all that Prepare took.
+	Close() error
+
+	// Alive returns nil while the role's own work makes progress (every event loop
+	// turned within the last second, the store answers). The watchdog is fed by it.
+	Alive() error
+
+	// Status is what `stack status` shows: JSON-marshalled, cheap, current.
+	Status() Status
+
+	// Control serves the role's run-time commands under /v1/ROLE/…; nil if it has none.
+	Control() http.Handler
+}
+
+// Change is a prepared configuration. Commit swaps it in with one pointer and cannot fail.
+type Change struct {
+	Commit func()
+	Abort  func()
+}
+
+// Status is a role's health in one line, and its details.
+type Status struct {
+	Ready  bool   `json:"ready"`            // it serves
+	Text   string `json:"text"`             // one line for STATUS= and the table
+	Detail any    `json:"detail,omitempty"` // the role's own struct
+}
+
+// Env is what a role gets when its process starts.
+type Env struct {
+	Node       string
+	Role       string
+	Generation int // grows by one with each upgrade or restart
+	Log        *slog.Logger
+	Metrics    prometheus.Registerer // names begin with stack_ROLE_
+}
+
+// Spec tells the supervisor how to run a role. cmd/stack holds the list.
+type Spec struct {
+	Name string
+	// Exclusive roles are never run by two processes at once (db, net): at an upgrade
+	// the old one closes before the new one starts.
+	Exclusive bool
+	// Capabilities the child keeps, by capability(7) name; all others are dropped.
+	Capabilities []string
+	// Probe checks, read-only and in a process of the new binary, that it could take
+	// over: config and stored data. nil if there is nothing to check.
+	Probe func(node *config.Node) error
+	New   func(Env) (Role, error)
+}
