@@ -1,0 +1,66 @@
+package exchange
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+)
+
+// Server is an address that connections are opened to, with the idle connections
+// that each loop keeps to it. Made by NewServer, shared by all loops and by
+// successive configurations (carry it over a reload by a stable key to keep its
+// connections); given to Set.Forget when it is no longer used.
+type Server struct {
+	// Name appears in log records.
+	Name string
+	// Address as configured.
+	Address string
+	// Data is free for the one who picks.
+	Data any
+
+	target atomic.Pointer[target]
+	bound  int // idle connections per loop
+	idle   []idlePool
+}
+
+// NewServer makes a server for loops event loops. address is "ip:port" or
+// "unix:/path"; a host name is resolved by the caller, who then calls Move. At most
+// maxIdle idle connections are kept over all loops (0 = 1024).
+func NewServer(name, address string, loops, maxIdle int) (*Server, error) {
+	if maxIdle == 0 {
+		maxIdle = 1024
+	}
+	s := &Server{Name: name, Address: address, bound: max(1, maxIdle/max(1, loops)), idle: make([]idlePool, loops)}
+	t, err := parseTarget(address)
+	if err != nil {
+		return nil, err
+	}
+	s.target.Store(t)
+	return s, nil
+}
+
+// Move gives the server another address (its name resolves elsewhere now). New
+// connections go there, idle ones to the old address are not used again. Any goroutine.
+func (s *Server) Move(address string) error {
+	t, err := parseTarget(address)
+	if err != nil {
+		return err
+	}
+	s.target.Store(t)
+	return nil
+}
+
+func parseTarget(address string) (*target, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		if path == "" || len(path) > 107 {
+			return nil, fmt.Errorf("address %q: a unix socket path has 1 to 107 bytes", address)
+		}
+		return &target{path: path}, nil
+	}
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil || ap.Port() == 0 {
+		return nil, fmt.Errorf("address %q: want ip:port or unix:/path", address)
+	}
+	return &target{addr: ap}, nil
+}
