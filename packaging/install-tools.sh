@@ -1,0 +1,40 @@
+#!/bin/sh
+# Installs the programs that tests and benchmarks use as real peers. Needs root and
+# apt; without root it lists what is missing, and the tests that need it skip.
+set -eu
+
+packages='
+gcc libc6-dev
+curl openssl ca-certificates iproute2 procps util-linux
+haproxy nginx-light keepalived nftables
+mariadb-server mariadb-client
+php-fpm php-cli php-mysql
+nghttp2-client wrk
+debootstrap lintian
+chromium
+'
+
+missing=
+for p in $packages; do
+	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+	echo "missing, so the tests that need them are skipped:$missing" >&2
+	exit 0
+fi
+
+# Installing must not start services: the tests start their own on free ports.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod +x $policy
+	trap 'rm -f $policy' EXIT
+fi
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086 # a list of words
+apt-get install -y -q --no-install-recommends $missing >/dev/null 2>&1 || {
+	apt-get update -q >/dev/null
+	apt-get install -y -q --no-install-recommends $missing >/dev/null
+}
