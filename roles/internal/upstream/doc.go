@@ -1,0 +1,26 @@
+// Package upstream owns pools of servers: which of them may take work, which one takes
+// the next request or session, and how it is learnt that one is down or back.
+//
+// The pick path (Pool.Pick, Server.Release and the per-loop counters) runs on event
+// loops: no lock, no allocation, no system call. What is slow runs in goroutines of its
+// own: one per checked server, one per server named by a host name. They tell the loops
+// by swapping a pool's table, an immutable list of who may be picked.
+//
+// The package opens no connection for traffic and moves no byte of it; that is
+// exchange. It never ends work in flight: a server that goes down, is drained or leaves
+// the configuration keeps what it has until that ends by itself.
+//
+// # Health
+//
+// A server starts as up, and its first check runs at once and decides alone: a failure
+// takes it out immediately. After that `fall` failures in a row take it out and `rise`
+// successes bring it back. While the results disagree with the state, checks run at a
+// fifth of the interval (at least every 100 ms); a connection that could not be opened
+// for a request starts such a check at once. A pool without checks trusts every server.
+//
+// # Lifetime
+//
+// A Pool lives as long as its name is in the configuration, a Server as long as its
+// pool holds its name with the same address. So health, drain and maintenance, weights
+// set at run time, in-flight counts and counters survive a reload.
+package upstream

@@ -1,0 +1,190 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"stack/appliance/config"
+)
+
+// checkSpec is a pool's check, read and complete. Comparable apart from status.
+type checkSpec struct {
+	kind     string // "none", "tcp", "http"
+	path     string
+	host     string // empty: the server's address
+	interval time.Duration
+	timeout  time.Duration
+	rise     int
+	fall     int
+	status   []int // empty: 200..399
+}
+
+func (c checkSpec) equal(d checkSpec) bool {
+	return c.kind == d.kind && c.path == d.path && c.host == d.host && c.interval == d.interval &&
+		c.timeout == d.timeout && c.rise == d.rise && c.fall == d.fall && slices.Equal(c.status, d.status)
+}
+
+// fast is the interval while results disagree with the state.
+func (c checkSpec) fast() time.Duration {
+	return min(c.interval, max(c.interval/5, 100*time.Millisecond))
+}
+
+// parseCheck reads a pool's check; the error names the key.
+func parseCheck(c config.Check) (checkSpec, error) {
+	s := checkSpec{kind: c.Type, path: c.Path, host: c.Host, interval: c.Interval, timeout: c.Timeout,
+		rise: c.Rise, fall: c.Fall, status: slices.Clone(c.Expect.Status)}
+	switch c.Type {
+	case "", "none":
+		s.kind = "none"
+		return s, nil
+	case "tcp", "http":
+	default:
+		return s, fmt.Errorf("check.type %q is not known; use none, tcp or http", c.Type)
+	}
+	if s.interval < 10*time.Millisecond {
+		return s, fmt.Errorf("check.interval %v is too short; use 10ms or more", s.interval)
+	}
+	if s.timeout <= 0 {
+		return s, fmt.Errorf("check.timeout %v must be greater than 0", s.timeout)
+	}
+	if s.rise < 1 || s.fall < 1 {
+		return s, fmt.Errorf("check.rise %d and check.fall %d must be 1 or more", s.rise, s.fall)
+	}
+	if s.kind == "http" {
+		if !strings.HasPrefix(s.path, "/") || strings.ContainsFunc(s.path, notInTarget) {
+			return s, fmt.Errorf("check.path %q must begin with / and hold no space or control character", s.path)
+		}
+		if strings.ContainsFunc(s.host, notInTarget) {
+			return s, fmt.Errorf("check.host %q holds a space or a control character", s.host)
+		}
+		for _, n := range s.status {
+			if n < 100 || n > 599 {
+				return s, fmt.Errorf("check.expect.status %d is not an HTTP status; use 100 to 599", n)
+			}
+		}
+	}
+	return s, nil
+}
+
+func notInTarget(r rune) bool { return r <= ' ' || r == 0x7f }
+
+// CheckResult is what one check found.
+type CheckResult struct {
+	OK       bool          `json:"ok"`
+	Text     string        `json:"text"` // "connected", "answered 200", "connection refused"
+	Duration time.Duration `json:"duration_ns"`
+	At       time.Time     `json:"at"`
+}
+
+// probe runs one check. It blocks for at most the spec's timeout.
+func (c checkSpec) probe(ctx context.Context, t Target) (ok bool, text string) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, t.Network(), t.Address())
+	if err != nil {
+		return false, plainError(err, c.timeout)
+	}
+	defer conn.Close()
+	if c.kind == "tcp" {
+		return true, "connected"
+	}
+	deadline, _ := ctx.Deadline()
+	conn.SetDeadline(deadline)
+	// A check must not outlive its context: at a stop nobody waits for the timeout.
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	host := c.host
+	if host == "" {
+		host = t.Address()
+		if t.Path != "" {
+			host = "localhost"
+		}
+	}
+	if _, err := io.WriteString(conn, "GET "+c.path+" HTTP/1.1\r\nHost: "+host+
+		"\r\nUser-Agent: stack-check\r\nAccept: */*\r\nConnection: close\r\n\r\n"); err != nil {
+		return false, plainError(err, c.timeout)
+	}
+	r := bufio.NewReaderSize(io.LimitReader(conn, maxCheckAnswer), 1024)
+	status, err := readStatus(r)
+	if err != nil {
+		return false, plainError(err, c.timeout)
+	}
+	// Reading the rest lets a small answer end in order instead of with a reset, which
+	// some servers log as an error; a server that does not close is not waited for.
+	conn.SetReadDeadline(time.Now().Add(min(50*time.Millisecond, c.timeout)))
+	io.Copy(io.Discard, r)
+	if len(c.status) > 0 && !slices.Contains(c.status, status) || len(c.status) == 0 && (status < 200 || status > 399) {
+		return false, fmt.Sprintf("answered %d", status)
+	}
+	return true, fmt.Sprintf("answered %d", status)
+}
+
+// maxCheckAnswer bounds how much of an answer a check reads.
+const maxCheckAnswer = 64 << 10
+
+var errNotHTTP = errors.New("the answer is not HTTP/1")
+
+// readStatus reads a status line (RFC 9112 section 4), passing over interim answers
+// (1xx other than 101), whose heads are read and dropped.
+func readStatus(r *bufio.Reader) (int, error) {
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			if errors.Is(err, bufio.ErrBufferFull) || errors.Is(err, io.EOF) && len(line) > 0 {
+				return 0, errNotHTTP
+			}
+			return 0, err
+		}
+		s := strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r")
+		if len(s) < 12 || s[:7] != "HTTP/1." || s[7] < '0' || s[7] > '9' || s[8] != ' ' || len(s) > 12 && s[12] != ' ' {
+			return 0, errNotHTTP
+		}
+		n := 0
+		for _, c := range s[9:12] {
+			if c < '0' || c > '9' {
+				return 0, errNotHTTP
+			}
+			n = n*10 + int(c-'0')
+		}
+		if n < 100 {
+			return 0, errNotHTTP
+		}
+		if n >= 200 || n == 101 {
+			return n, nil
+		}
+		for {
+			line, err := r.ReadSlice('\n')
+			if err != nil {
+				return 0, errNotHTTP
+			}
+			if len(strings.TrimRight(string(line), "\r\n")) == 0 {
+				break
+			}
+		}
+	}
+}
+
+// plainError says in a few words why a check failed.
+func plainError(err error, timeout time.Duration) string {
+	var ne net.Error
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &ne) && ne.Timeout():
+		return fmt.Sprintf("no answer within %v", timeout)
+	case errors.Is(err, io.EOF):
+		return "closed the connection without an answer"
+	}
+	var en syscall.Errno
+	if errors.As(err, &en) {
+		return en.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,300 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"stack/appliance/config"
+	"stack/roles/internal/exchange"
+)
+
+// Set is all pools of a role. Prepare, Commit and Close are called by one goroutine;
+// everything else from any.
+type Set struct {
+	loops    int
+	log      *slog.Logger
+	resolver Resolver
+	every    time.Duration // between two lookups of a name
+
+	ctx     context.Context // of checks and lookups
+	cancel  context.CancelFunc
+	forget  func(*exchange.Server)
+	running sync.WaitGroup
+
+	pools atomic.Pointer[[]*Pool] // in file order
+}
+
+// NewSet makes an empty set for a role with that many event loops (1 or more). Changes
+// of state are logged to log. forget, if not nil, is told of each server that leaves
+// the configuration, so that its idle connections are closed (exchange.Set.Forget); it
+// is called from Commit.
+func NewSet(loops int, log *slog.Logger, forget func(*exchange.Server)) *Set {
+	s := &Set{loops: max(1, loops), log: log, forget: forget, resolver: net.DefaultResolver, every: resolveEvery}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.pools.Store(&[]*Pool{})
+	return s
+}
+
+// Pools returns the committed pools in file order. The slice must not be changed.
+func (s *Set) Pools() []*Pool { return *s.pools.Load() }
+
+// Pool finds a committed pool; nil if there is none.
+func (s *Set) Pool(name string) *Pool {
+	for _, p := range s.Pools() {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Close ends checks and lookups and waits for them. Picks go on working.
+func (s *Set) Close() {
+	s.cancel()
+	s.running.Wait()
+}
+
+// changed logs a server's change of health, with how many are left.
+func (s *Set) changed(sv *Server, up bool, reason string) {
+	left := 0
+	if t := sv.pool.table.Load(); t != nil {
+		left = len(t.servers)
+	}
+	log := s.log.With("backend", sv.pool.name, "server", sv.name, "reason", reason, "servers_in_rotation", left)
+	switch {
+	case up:
+		log.Info("server up")
+	case left == 0:
+		log.Error("server down; the backend has no server left")
+	default:
+		log.Warn("server down")
+	}
+}
+
+// poolPlan is what Commit does to one pool.
+type poolPlan struct {
+	pool       *Pool
+	algorithm  Algorithm
+	allBackups bool
+	attempts   int
+	check      checkSpec
+	servers    []serverPlan
+}
+
+// serverPlan is what Commit does to one server.
+type serverPlan struct {
+	server  *Server
+	isNew   bool
+	weight  int
+	backup  bool
+	maxconn int
+}
+
+// Change is a prepared set of pools. Nothing of it serves until Commit; a Change that
+// is not committed needs no clean-up.
+type Change struct {
+	set   *Set
+	plans []poolPlan
+}
+
+// Pool finds a pool of the prepared configuration; nil if there is none. The pointer
+// is the one that serves after Commit.
+func (c *Change) Pool(name string) *Pool {
+	for i := range c.plans {
+		if c.plans[i].pool.name == name {
+			return c.plans[i].pool
+		}
+	}
+	return nil
+}
+
+// Prepare reads backends and resolves the host names that are new, for at most 2 s.
+// A name that has no address by then is no error: the server stays out of rotation
+// until it has one. The error names the backend, the server and the cure.
+func (s *Set) Prepare(ctx context.Context, backends []config.Backend) (*Change, error) {
+	c := &Change{set: s}
+	for _, b := range backends {
+		plan, err := s.plan(b)
+		if err != nil {
+			return nil, fmt.Errorf("backend %s: %w", b.Name, err)
+		}
+		if c.Pool(b.Name) != nil {
+			return nil, fmt.Errorf("backend %s is written twice; give each a name of its own", b.Name)
+		}
+		c.plans = append(c.plans, plan)
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveAtStart)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, p := range c.plans {
+		for _, sp := range p.servers {
+			if sp.isNew && sp.server.host != "" {
+				wg.Go(func() {
+					// The resolver goroutine reports what stays unresolved.
+					sp.server.lookup(ctx, s.resolver)
+				})
+			}
+		}
+	}
+	wg.Wait()
+	return c, nil
+}
+
+func (s *Set) plan(b config.Backend) (poolPlan, error) {
+	old := s.Pool(b.Name)
+	plan := poolPlan{pool: old, allBackups: b.AllBackups, attempts: max(0, b.Retries.Attempts)}
+	if old == nil {
+		plan.pool = &Pool{name: b.Name, set: s, refused: make([]refusals, s.loops)}
+	}
+	var ok bool
+	if plan.algorithm, ok = ParseAlgorithm(b.Algorithm); !ok {
+		return plan, fmt.Errorf("algorithm %q is not known; use roundrobin or leastconn", b.Algorithm)
+	}
+	var err error
+	if plan.check, err = parseCheck(b.Check); err != nil {
+		return plan, err
+	}
+	seen := map[string]bool{}
+	for i, cs := range b.Servers {
+		if seen[cs.Name] || cs.Name == "" {
+			return plan, fmt.Errorf("server %d: the name %q is empty or written twice; give each a name of its own", i+1, cs.Name)
+		}
+		seen[cs.Name] = true
+		if cs.Weight < 0 || cs.Weight > 256 {
+			return plan, fmt.Errorf("server %s: weight %d is out of range; use 0 to 256", cs.Name, cs.Weight)
+		}
+		if cs.MaxConn < 0 {
+			return plan, fmt.Errorf("server %s: maxconn %d is negative; use 0 for no bound", cs.Name, cs.MaxConn)
+		}
+		target, host, port, ok := splitAddress(cs.Address)
+		if !ok {
+			return plan, fmt.Errorf("server %s: address %q is not host:port or unix:/path", cs.Name, cs.Address)
+		}
+		sp := serverPlan{weight: cs.Weight, backup: cs.Backup, maxconn: cs.MaxConn}
+		if old != nil {
+			sp.server = old.Server(cs.Name)
+		}
+		if sp.server == nil || sp.server.address != cs.Address {
+			sp.isNew = true
+			sp.server = &Server{pool: plan.pool, name: cs.Name, address: cs.Address, host: host, port: port,
+				stats: make([]loopStats, s.loops), wake: make(chan struct{}, 1), since: time.Now(), fileWeight: -1}
+			sp.server.up.Store(true)
+			if target != nil {
+				if err := sp.server.setTarget(*target); err != nil {
+					return plan, fmt.Errorf("server %s: %w", cs.Name, err)
+				}
+			}
+		}
+		plan.servers = append(plan.servers, sp)
+	}
+	return plan, nil
+}
+
+// Commit puts the prepared pools into service: servers that stay keep their state, new
+// ones start as up with a check under way, those that are gone take nothing new and
+// end when their last slot is given back.
+func (c *Change) Commit() {
+	before := c.set.Pools()
+	pools := make([]*Pool, 0, len(c.plans))
+	for i := range c.plans {
+		c.plans[i].commit()
+		pools = append(pools, c.plans[i].pool)
+	}
+	for _, p := range before {
+		if c.Pool(p.name) == nil {
+			gone := poolPlan{pool: p}
+			gone.commit()
+		}
+	}
+	c.set.pools.Store(&pools)
+}
+
+func (plan *poolPlan) commit() {
+	p := plan.pool
+	p.mu.Lock()
+	before := p.servers
+	p.servers = nil
+	for _, sp := range plan.servers {
+		sp.server.configure(sp.weight, sp.backup, sp.maxconn)
+		p.servers = append(p.servers, sp.server)
+	}
+	p.algorithm, p.allBackups, p.attempts, p.check = plan.algorithm, plan.allBackups, plan.attempts, plan.check
+	p.rebuild()
+	p.mu.Unlock()
+
+	for _, s := range before {
+		if !plan.has(s) {
+			s.retire()
+		}
+	}
+	for _, sp := range plan.servers {
+		sp.server.follow(plan.check)
+	}
+}
+
+func (plan *poolPlan) has(s *Server) bool {
+	for _, sp := range plan.servers {
+		if sp.server == s {
+			return true
+		}
+	}
+	return false
+}
+
+// follow starts what the server needs: a resolver for a name, a checker by spec. What
+// runs already and still fits goes on undisturbed.
+func (s *Server) follow(spec checkSpec) {
+	set := s.pool.set
+	s.mu.Lock()
+	if s.host != "" && s.stop == nil {
+		ctx, cancel := context.WithCancel(set.ctx)
+		s.stop = cancel
+		set.running.Add(1)
+		go func() {
+			defer set.running.Done()
+			s.resolveLoop(ctx, set.resolver, set.every)
+		}()
+	}
+	trust := false
+	switch {
+	case s.checker != nil && s.checker.spec.equal(spec):
+	case spec.kind == "none":
+		if s.checker != nil {
+			s.checker.cancel()
+			s.checker = nil
+			trust = true
+		}
+	default:
+		inherits := s.checker != nil
+		if inherits {
+			s.checker.cancel()
+		}
+		s.startCheck(set.ctx, spec, inherits)
+	}
+	s.mu.Unlock()
+	if trust {
+		s.setUp(true, "not checked any more")
+	}
+}
+
+// retire ends the goroutines of a server that left the configuration.
+func (s *Server) retire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.checker != nil {
+		s.checker.cancel()
+		s.checker = nil
+	}
+	if s.stop != nil {
+		s.stop()
+		s.stop = nil
+	}
+	if conn := s.conn.Load(); conn != nil && s.pool.set.forget != nil {
+		s.pool.set.forget(conn)
+	}
+}
