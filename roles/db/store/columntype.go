@@ -1,0 +1,158 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/types"
+	"github.com/dolthub/vitess/go/sqltypes"
+	"github.com/dolthub/vitess/go/vt/proto/query"
+)
+
+// ColumnType is a column's type as the catalog stores it: plain data from which the
+// same sql.Type is built again.
+type ColumnType struct {
+	// Base is the name of the MySQL protocol type ("INT32", "VARCHAR", "DECIMAL", …).
+	Base string `json:"base"`
+	// Length is the length of strings in characters (bytes for binary types), the
+	// number of bits of BIT, the dimensions of VECTOR, the display width of numbers.
+	Length int64 `json:"length,omitempty"`
+	// Precision is that of DECIMAL (digits) and of temporal types (fraction digits).
+	Precision uint8 `json:"precision,omitempty"`
+	// Scale is that of DECIMAL.
+	Scale uint8 `json:"scale,omitempty"`
+	// Collation is the collation id of strings, ENUM and SET.
+	Collation uint16 `json:"collation,omitempty"`
+	// Values are the members of ENUM and SET.
+	Values []string `json:"values,omitempty"`
+	// Geometry names the kind of a spatial column ("point", "polygon", …).
+	Geometry string `json:"geometry,omitempty"`
+	// SRID is set where the column pins a spatial reference system.
+	SRID *uint32 `json:"srid,omitempty"`
+}
+
+// ColumnTypeOf describes t. It fails for types that no column can have (tuples,
+// deferred and system types).
+func ColumnTypeOf(t sql.Type) (ColumnType, error) {
+	ct := ColumnType{Base: t.Type().String()}
+	switch t := t.(type) {
+	case types.NumberTypeImpl_:
+		ct.Length = int64(t.DisplayWidth())
+	case types.DecimalType_:
+		ct.Precision, ct.Scale = t.Precision(), t.Scale()
+	case types.StringType:
+		ct.Length = t.MaxCharacterLength()
+		ct.Collation = uint16(t.Collation())
+	case types.EnumType:
+		ct.Values, ct.Collation = t.Values(), uint16(t.Collation())
+	case types.SetType:
+		ct.Values, ct.Collation = t.Values(), uint16(t.Collation())
+	case types.BitType_:
+		ct.Length = int64(t.NumberOfBits())
+	case sql.DatetimeType:
+		ct.Precision = uint8(t.Precision())
+	case types.VectorType:
+		ct.Length = int64(t.Dimensions)
+	case types.TimespanType_, types.YearType_, types.JsonType:
+	case sql.SpatialColumnType:
+		kind, ok := geometryKind(t.(sql.Type))
+		if !ok {
+			return ColumnType{}, fmt.Errorf("type %s cannot be stored in a column", t.(sql.Type))
+		}
+		ct.Geometry = kind
+		if srid, set := t.GetSpatialTypeSRID(); set {
+			ct.SRID = &srid
+		}
+	default:
+		return ColumnType{}, fmt.Errorf("type %s cannot be stored in a column", t)
+	}
+	return ct, nil
+}
+
+// SQL builds the type that ct describes.
+func (ct ColumnType) SQL() (sql.Type, error) {
+	if ct.Geometry != "" {
+		return ct.geometry()
+	}
+	number, ok := query.Type_value[ct.Base]
+	if !ok {
+		return nil, fmt.Errorf("column type %q in the catalog is unknown to this version", ct.Base)
+	}
+	collation := sql.CollationID(ct.Collation)
+	switch base := query.Type(number); base {
+	case sqltypes.Int8, sqltypes.Int16, sqltypes.Int24, sqltypes.Int32, sqltypes.Int64,
+		sqltypes.Uint8, sqltypes.Uint16, sqltypes.Uint24, sqltypes.Uint32, sqltypes.Uint64,
+		sqltypes.Float32, sqltypes.Float64:
+		return types.CreateNumberTypeWithDisplayWidth(base, int(ct.Length))
+	case sqltypes.Decimal:
+		return types.CreateColumnDecimalType(ct.Precision, ct.Scale)
+	case sqltypes.Char, sqltypes.VarChar, sqltypes.Text, sqltypes.Binary, sqltypes.VarBinary, sqltypes.Blob:
+		return types.CreateString(base, ct.Length, collation)
+	case sqltypes.Enum:
+		return types.CreateEnumType(ct.Values, collation)
+	case sqltypes.Set:
+		return types.CreateSetType(ct.Values, collation)
+	case sqltypes.Bit:
+		return types.CreateBitType(uint8(ct.Length))
+	case sqltypes.Date, sqltypes.Datetime, sqltypes.Timestamp:
+		return types.CreateDatetimeType(base, int(ct.Precision))
+	case sqltypes.Time:
+		return types.Time, nil
+	case sqltypes.Year:
+		return types.Year, nil
+	case sqltypes.TypeJSON:
+		return types.JSON, nil
+	case sqltypes.Vector:
+		return types.CreateVectorType(int(ct.Length))
+	}
+	return nil, fmt.Errorf("column type %q in the catalog is unknown to this version", ct.Base)
+}
+
+var geometryTypes = []struct {
+	kind string
+	typ  sql.Type
+}{
+	{"geometry", types.GeometryType{}},
+	{"point", types.PointType{}},
+	{"linestring", types.LineStringType{}},
+	{"polygon", types.PolygonType{}},
+	{"multipoint", types.MultiPointType{}},
+	{"multilinestring", types.MultiLineStringType{}},
+	{"multipolygon", types.MultiPolygonType{}},
+	{"geomcollection", types.GeomCollType{}},
+}
+
+func geometryKind(t sql.Type) (string, bool) {
+	switch t.(type) {
+	case types.GeometryType:
+		return "geometry", true
+	case types.PointType:
+		return "point", true
+	case types.LineStringType:
+		return "linestring", true
+	case types.PolygonType:
+		return "polygon", true
+	case types.MultiPointType:
+		return "multipoint", true
+	case types.MultiLineStringType:
+		return "multilinestring", true
+	case types.MultiPolygonType:
+		return "multipolygon", true
+	case types.GeomCollType:
+		return "geomcollection", true
+	}
+	return "", false
+}
+
+func (ct ColumnType) geometry() (sql.Type, error) {
+	for _, g := range geometryTypes {
+		if g.kind != ct.Geometry {
+			continue
+		}
+		if ct.SRID != nil {
+			return g.typ.(sql.SpatialColumnType).SetSRID(*ct.SRID), nil
+		}
+		return g.typ, nil
+	}
+	return nil, fmt.Errorf("column type %q in the catalog is unknown to this version", ct.Geometry)
+}

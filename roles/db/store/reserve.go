@@ -1,0 +1,116 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// ErrDiskFull refuses a commit before the store meets a full disk (MySQL error 1021).
+var ErrDiskFull = errors.New("disk full: the data directory's file system is below its reserve; free space, or DROP or TRUNCATE tables")
+
+const (
+	minReserve    = 1 << 30
+	spaceInterval = time.Second
+)
+
+// space is the last measurement of the file system under the data directory.
+type space struct {
+	available atomic.Uint64
+	reserve   atomic.Uint64
+	unlimited atomic.Bool // the file system cannot tell (in memory)
+	done      chan struct{}
+	wait      sync.WaitGroup
+}
+
+// measureSpace reads the free space now. The reserve is max(1 GiB, 3 memtables + the
+// largest compaction) unless the options say otherwise: what the store may still
+// need for the work it has already accepted.
+func (s *Store) measureSpace() error {
+	usage, err := s.fs.GetDiskUsage(s.dir)
+	if errors.Is(err, vfs.ErrUnsupported) {
+		s.space.unlimited.Store(true)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("measure free space of data directory %s: %w", s.dir, err)
+	}
+	reserve := s.opts.Reserve
+	if reserve == 0 {
+		reserve = max(minReserve, 3*s.opts.MemtableSize+largestCompaction(s.DB.Metrics()))
+	}
+	s.space.unlimited.Store(false)
+	s.space.reserve.Store(reserve)
+	s.space.available.Store(usage.AvailBytes)
+	return nil
+}
+
+// largestCompaction estimates the bytes that the biggest compaction may write while
+// its inputs still exist.
+func largestCompaction(m *pebble.Metrics) uint64 {
+	const fileLimit = 25 // output files' worth of input that Pebble allows in one compaction
+	var largest uint64
+	for i := range m.Levels {
+		if n := m.Levels[i].TablesCount; n > 0 {
+			largest = max(largest, fileLimit*uint64(m.Levels[i].TablesSize)/uint64(n))
+		}
+	}
+	return largest
+}
+
+func (s *Store) watchSpace() {
+	s.space.done = make(chan struct{})
+	s.space.wait.Go(func() {
+		tick := time.NewTicker(spaceInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-s.space.done:
+				return
+			case <-tick.C:
+				if err := s.measureSpace(); err != nil {
+					s.log.Warn(err.Error())
+				}
+			}
+		}
+	})
+}
+
+func (sp *space) stop() {
+	close(sp.done)
+	sp.wait.Wait()
+}
+
+// CheckSpace returns ErrDiskFull where a write of this many bytes would leave less
+// than the reserve. It measures again before it refuses, and for large writes.
+func (s *Store) CheckSpace(bytes uint64) error {
+	if s.space.unlimited.Load() {
+		return nil
+	}
+	if bytes < s.opts.MemtableSize/4 && s.enough(bytes) {
+		return nil
+	}
+	if err := s.measureSpace(); err != nil {
+		return err
+	}
+	if s.enough(bytes) {
+		return nil
+	}
+	return ErrDiskFull
+}
+
+func (s *Store) enough(bytes uint64) bool {
+	// What is written now takes its place in the log and again in a table.
+	return s.space.available.Load() >= s.space.reserve.Load()+2*bytes
+}
+
+// FreeSpace is the free bytes under the data directory and the reserve kept from
+// them, as last measured; both 0 where the file system cannot tell.
+func (s *Store) FreeSpace() (available, reserve uint64) {
+	return s.space.available.Load(), s.space.reserve.Load()
+}

@@ -1,0 +1,106 @@
+package store
+
+import "encoding/binary"
+
+// Space is the first byte of every key: what kind of thing the key names.
+type Space byte
+
+// The spaces, in key order. A space never changes its meaning; new kinds of state
+// take new numbers.
+const (
+	SpaceMeta       Space = 0x01 // counters, executed set, pending work
+	SpaceCatalog    Space = 0x02 // descriptors of databases, tables, objects
+	SpaceRows       Space = 0x03 // rows and index entries, by index id
+	SpaceLarge      Space = 0x04 // values over LargeValueSize, in chunks
+	SpaceBinlog     Space = 0x05 // binlog tail: file + offset → events
+	SpaceStatistics Space = 0x06 // row counts and histograms
+)
+
+// Keys of SpaceMeta. Each is one byte after the space, then an id where one is named.
+const (
+	metaFormat      = 'f' // format version, u32
+	metaServer      = 'u' // server UUID, text
+	metaExecuted    = 'x' // executed GTID set, text
+	metaNextID      = 'i' // next table or index id, u32
+	metaCatalog     = 'c' // catalog version, u64
+	metaAutoInc     = 'a' // + primary index id: next AUTO_INCREMENT value, u64
+	metaRowID       = 'r' // + primary index id: next hidden row id, u64
+	metaPendingDrop = 'd' // + index id: ranges of this id are to be deleted
+	metaBuilding    = 'b' // + index id: being filled by a rebuild, not in the catalog yet
+)
+
+// MetaExecutedKey holds the executed GTID set as text.
+func MetaExecutedKey() []byte { return []byte{byte(SpaceMeta), metaExecuted} }
+
+// MetaNextIDKey holds the next unused table or index id, u32 big endian.
+func MetaNextIDKey() []byte { return []byte{byte(SpaceMeta), metaNextID} }
+
+// MetaCatalogKey holds the catalog version, u64 big endian; it grows with every
+// batch that changes a descriptor.
+func MetaCatalogKey() []byte { return []byte{byte(SpaceMeta), metaCatalog} }
+
+// MetaAutoIncrementKey holds the logged next AUTO_INCREMENT value of a table.
+func MetaAutoIncrementKey(primary uint32) []byte { return metaID(metaAutoInc, primary) }
+
+// MetaRowIDKey holds the logged next hidden row id of a table without primary key.
+func MetaRowIDKey(primary uint32) []byte { return metaID(metaRowID, primary) }
+
+// MetaPendingDropKey marks an index id whose rows and large values are to be deleted.
+func MetaPendingDropKey(index uint32) []byte { return metaID(metaPendingDrop, index) }
+
+// MetaBuildingKey marks an index id that a rebuild fills and no descriptor names yet.
+func MetaBuildingKey(index uint32) []byte { return metaID(metaBuilding, index) }
+
+func metaID(kind byte, id uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{byte(SpaceMeta), kind}, id)
+}
+
+// U32 and U64 read a big-endian counter; ok is false where the length is wrong.
+func U32(b []byte) (v uint32, ok bool) {
+	if len(b) != 4 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(b), true
+}
+
+// U64 reads an 8-byte big-endian counter; ok is false where the length is wrong.
+func U64(b []byte) (v uint64, ok bool) {
+	if len(b) != 8 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(b), true
+}
+
+// AppendIndexPrefix appends the 5 bytes that every key of an index begins with.
+func AppendIndexPrefix(dst []byte, space Space, index uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, byte(space)), index)
+}
+
+// KeyRange is a half-open range of keys: Start ≤ key < End.
+type KeyRange struct {
+	Start, End []byte
+}
+
+// IndexSpan is every key of an index in the given space.
+func IndexSpan(space Space, index uint32) KeyRange {
+	start := AppendIndexPrefix(nil, space, index)
+	return KeyRange{Start: start, End: PrefixEnd(start)}
+}
+
+// SpaceSpan is every key of a space.
+func SpaceSpan(space Space) KeyRange {
+	return KeyRange{Start: []byte{byte(space)}, End: []byte{byte(space) + 1}}
+}
+
+// PrefixEnd returns the smallest key that is greater than every key that begins
+// with prefix; nil where there is none (prefix is empty or all 0xff).
+func PrefixEnd(prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			end := append([]byte(nil), prefix[:i+1]...)
+			end[i]++
+			return end
+		}
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options of Open. Dir alone is needed.
+type Options struct {
+	Dir          string
+	FS           vfs.FS       // default: the operating system's
+	CacheBytes   int64        // block cache; default 64 MiB. It lives on the Go heap.
+	MemtableSize uint64       // bytes, default 32 MiB
+	Reserve      uint64       // bytes kept free; default max(1 GiB, 3 memtables + the largest compaction)
+	Log          *slog.Logger // default: discards
+	Version      string       // of the binary, kept in the data directory for messages
+	// Fatal ends the process after a write-ahead log or manifest could not be made
+	// durable: what was acknowledged before is safe, nothing after may be promised.
+	// It must not return. Default: exit with status 1. The reason is logged before.
+	Fatal func(reason string)
+}
+
+// Store is one node's open data directory. All methods are safe for concurrent use.
+type Store struct {
+	DB     *pebble.DB
+	Server string // server UUID, made with the data directory
+
+	dir   string
+	fs    vfs.FS
+	log   *slog.Logger
+	opts  Options
+	owner *owner
+	cache *pebble.Cache
+
+	space   space
+	closing sync.Once
+	closed  error
+}
+
+const (
+	defaultCache    = 64 << 20
+	defaultMemtable = 32 << 20
+	maxOpenFiles    = 1000
+)
+
+// Open opens the data directory, making it where it does not exist. Errors are one
+// sentence with the cure: in use by another process, owned by another user, written
+// by a newer version.
+func Open(opts Options) (*Store, error) {
+	if opts.FS == nil {
+		opts.FS = vfs.Default
+	}
+	if opts.CacheBytes == 0 {
+		opts.CacheBytes = defaultCache
+	}
+	if opts.MemtableSize == 0 {
+		opts.MemtableSize = defaultMemtable
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Fatal == nil {
+		opts.Fatal = func(string) { os.Exit(1) }
+	}
+	own, err := takeOwnership(opts.FS, opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dir: opts.Dir, fs: opts.FS, log: opts.Log, opts: opts, owner: own}
+	if err := s.open(); err != nil {
+		own.release()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) open() error {
+	format, err := readFormat(s.fs, s.dir)
+	if err != nil {
+		return err
+	}
+	s.cache = pebble.NewCache(s.opts.CacheBytes)
+	s.DB, err = pebble.Open(filepath.Join(s.dir, pebbleDir), s.pebbleOptions())
+	if err != nil {
+		s.cache.Unref()
+		return fmt.Errorf("cannot open the store in %s: %w; if the disk is sound, restore the directory from a backup", s.dir, err)
+	}
+	if format == nil {
+		err = s.initialise()
+	} else {
+		err = s.verify(format)
+	}
+	if err == nil {
+		err = s.measureSpace()
+	}
+	if err != nil {
+		return errors.Join(err, s.closeDB())
+	}
+	s.watchSpace()
+	return nil
+}
+
+func (s *Store) pebbleOptions() *pebble.Options {
+	o := &pebble.Options{
+		FS:                          s.fs,
+		Cache:                       s.cache,
+		MemTableSize:                s.opts.MemtableSize,
+		MemTableStopWritesThreshold: 4,
+		MaxOpenFiles:                maxOpenFiles,
+		FormatMajorVersion:          pebbleFormat,
+		Logger:                      logger{s.log, s.opts.Fatal},
+		L0CompactionThreshold:       2,
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return o
+}
+
+// Close closes the store and gives the data directory free. Views and iterators
+// must be closed before. Further calls return the first one's result.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.space.stop()
+		s.closed = errors.Join(s.closeDB(), s.owner.release())
+	})
+	return s.closed
+}
+
+func (s *Store) closeDB() error {
+	err := s.DB.Close()
+	s.cache.Unref()
+	if err != nil {
+		return fmt.Errorf("close the store in %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// Dir is the data directory.
+func (s *Store) Dir() string { return s.dir }
+
+// DiskUsage estimates the bytes on disk of an index: its rows and large values.
+func (s *Store) DiskUsage(index uint32) (uint64, error) {
+	var total uint64
+	for _, space := range []Space{SpaceRows, SpaceLarge} {
+		span := IndexSpan(space, index)
+		n, err := s.DB.EstimateDiskUsage(span.Start, span.End)
+		if err != nil {
+			return 0, fmt.Errorf("estimate the size of index %d: %w", index, err)
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// Get reads a key; nil where it does not exist. The result is the caller's.
+func Get(r pebble.Reader, key []byte) ([]byte, error) {
+	v, closer, err := r.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read key % x: %w", key, err)
+	}
+	out := append(make([]byte, 0, len(v)), v...)
+	return out, closer.Close()
+}
+
+func getU64(r pebble.Reader, key []byte) (uint64, error) {
+	b, err := Get(r, key)
+	if err != nil || b == nil {
+		return 0, err
+	}
+	v, ok := U64(b)
+	if !ok {
+		return 0, fmt.Errorf("counter % x has %d bytes: %w", key, len(b), ErrCorrupt)
+	}
+	return v, nil
+}
