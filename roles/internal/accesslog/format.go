@@ -3,6 +3,7 @@ package accesslog
 import (
 	"crypto/tls"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"stack/roles/internal/exchange"
@@ -13,11 +14,33 @@ const maxField = 2048
 
 const hexDigits = "0123456789abcdef"
 
+// stamp remembers the text of the last second: most lines begin with the same.
+type stamp struct {
+	unix int64
+	mode int32
+	text []byte
+}
+
+// second is t to the second in the way of mode: UTC in JSON, local time in combined.
+func (s *stamp) second(t time.Time, mode int32) []byte {
+	if u := t.Unix(); u != s.unix || mode != s.mode {
+		s.unix, s.mode = u, mode
+		if mode == asJSON {
+			s.text = t.UTC().AppendFormat(s.text[:0], "2006-01-02T15:04:05")
+		} else {
+			s.text = t.AppendFormat(s.text[:0], "02/Jan/2006:15:04:05 -0700")
+		}
+	}
+	return s.text
+}
+
 // appendJSON appends r as one JSON object and a line feed. Timers are milliseconds
 // with three decimals, -1 where that point was never reached.
-func appendJSON(b []byte, r *exchange.Record) []byte {
+func (s *stamp) appendJSON(b []byte, r *exchange.Record) []byte {
 	b = append(b, `{"time":"`...)
-	b = r.Start.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
+	b = append(b, s.second(r.Start, asJSON)...)
+	ms := r.Start.Nanosecond() / 1e6
+	b = append(b, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 	b = append(b, `","client":"`...)
 	b = appendClient(b, r, true)
 	b = append(b, `","frontend":`...)
@@ -71,10 +94,10 @@ func appendJSON(b []byte, r *exchange.Record) []byte {
 
 // appendCombined appends r in the combined log format of Apache and nginx. A TCP
 // session has "TCP" for its request line and status 0.
-func appendCombined(b []byte, r *exchange.Record) []byte {
+func (s *stamp) appendCombined(b []byte, r *exchange.Record) []byte {
 	b = appendClient(b, r, false)
 	b = append(b, " - - ["...)
-	b = r.Start.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
+	b = append(b, s.second(r.Start, asCombined)...)
 	b = append(b, `] "`...)
 	switch {
 	case r.TCP:
@@ -120,25 +143,38 @@ func appendMillis(b []byte, ns int64) []byte {
 	return append(b, '.', byte('0'+f/100), byte('0'+f/10%10), byte('0'+f%10))
 }
 
+// plainByte marks the bytes that stand for themselves both in a JSON string and
+// between quotes in the combined format.
+var plainByte = func() (t [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
 // appendString writes s as a JSON string: quotes, backslashes and control bytes
 // escaped, bytes that are not UTF-8 as U+FFFD, at most maxField bytes of it.
 func appendString[S string | []byte](b []byte, s S) []byte {
 	b = append(b, '"')
 	n := min(len(s), maxField)
 	for i := 0; i < n; {
+		run := i
+		for i < n && plainByte[s[i]] {
+			i++
+		}
+		b = append(b, s[run:i]...)
+		if i == n {
+			break
+		}
 		c := s[i]
 		switch {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
 			i++
-		case c < ' ' || c == 0x7f:
+		case c < utf8.RuneSelf:
 			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 			i++
-		case c < utf8.RuneSelf:
-			b = append(b, c)
-			i++
 		default:
-			// At most four bytes as a slice of the same type decode without a copy.
 			r, size := decodeRune(s[i:min(n, i+utf8.UTFMax)])
 			if r == utf8.RuneError && size <= 1 || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 {
 				// C1 controls and the two line separators would break lines in some readers.
@@ -152,6 +188,7 @@ func appendString[S string | []byte](b []byte, s S) []byte {
 	return append(b, '"')
 }
 
+// decodeRune decodes the first of at most four bytes, without a copy on the heap.
 func decodeRune[S string | []byte](s S) (rune, int) {
 	var a [utf8.UTFMax]byte
 	n := copy(a[:], s)
@@ -161,11 +198,15 @@ func decodeRune[S string | []byte](s S) (rune, int) {
 // appendQuoted writes s for use between quotes: quotes, backslashes, control bytes
 // and everything beyond ASCII as \xHH.
 func appendQuoted(b, s []byte) []byte {
-	for _, c := range s[:min(len(s), maxField)] {
-		if c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
-			b = append(b, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
-		} else {
-			b = append(b, c)
+	s = s[:min(len(s), maxField)]
+	for i := 0; i < len(s); i++ {
+		run := i
+		for i < len(s) && plainByte[s[i]] {
+			i++
+		}
+		b = append(b, s[run:i]...)
+		if i < len(s) {
+			b = append(b, '\\', 'x', hexDigits[s[i]>>4], hexDigits[s[i]&15])
 		}
 	}
 	return b

@@ -134,9 +134,9 @@ func (l *Log) Append(loop int, r *exchange.Record) {
 	}
 	ring := &l.rings[loop]
 	if mode == asJSON {
-		ring.scratch = appendJSON(ring.scratch[:0], r)
+		ring.scratch = ring.stamp.appendJSON(ring.scratch[:0], r)
 	} else {
-		ring.scratch = appendCombined(ring.scratch[:0], r)
+		ring.scratch = ring.stamp.appendCombined(ring.scratch[:0], r)
 	}
 	before, now, ok := ring.put(ring.scratch)
 	switch {

@@ -26,7 +26,9 @@ type ring struct {
 	tail    atomic.Uint64 // written by the writer: start of what is there
 	_       [56]byte
 
-	scratch []byte // the loop's, for formatting
+	// The loop's, for formatting.
+	scratch []byte
+	stamp   stamp
 }
 
 // put appends a whole line or nothing. It returns how many bytes wait now and waited
