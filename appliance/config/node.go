@@ -8,7 +8,7 @@ import "net/netip"
 type Node struct {
 	Name        string
 	Site        string
-	Hosts       []string // every host name that the site's web.sites name, on every node
+	Hosts       []string // the site's name, then every host name of web.sites on every node, in file order; the same on every node
 	Roles       []string
 	Address     netip.Addr // zero without nodes
 	LB          *LB

@@ -1,10 +1,25 @@
 // Package config holds the one typed description of a site and is the only
 // place that knows YAML, viper, the environment and flags. Everything else takes
-// the structs of this file.
+// the structs of this package.
 //
 // Load reads and merges the sources and returns a *Config as written. Resolve
 // turns it into a *Node: everything one node needs, derived and complete, with no
 // optional left to interpret. Roles take a *Node and never look at a *Config.
+//
+// What a key is called, means, allows and is by default stands in the tags of its
+// field, and nowhere else: the decoder, the JSON schema, the reference page, the
+// environment variables and the flags are all made from them.
+//
+//	yaml     the key
+//	doc      one sentence or two for the reference page
+//	default  the value when the key is absent, written as in the file
+//	enum     the allowed words, separated by spaces
+//	min, max the bounds of a number, size or duration, written as in the file
+//	unit     "bytes": the number is written as a size (64KiB)
+//	short    a second, shorter way to write the value, shown in the reference
+//
+// The package never opens a socket, reads a certificate or looks at a document
+// root: that is for the roles.
 package config
 
 import (
@@ -14,302 +29,130 @@ import (
 
 // Config is the file as written, after merging, before derivation.
 type Config struct {
-	Site     string     `yaml:"site"`
-	Nodes    []NodeDecl `yaml:"nodes"`
-	VIP      []VIP      `yaml:"vip"`
-	TLS      TLS        `yaml:"tls"`
-	LB       *LB        `yaml:"lb"`
-	Web      *Web       `yaml:"web"`
-	DB       *DB        `yaml:"db"`
-	Firewall Firewall   `yaml:"firewall"`
-	Admin    Admin      `yaml:"admin"`
-	Log      Log        `yaml:"log"`
-	Process  Process    `yaml:"process"`
+	Site     string     `yaml:"site" doc:"The name of the site, as visitors type it. Needed with nodes; it is the first name in every certificate that the local CA issues."`
+	Nodes    []NodeDecl `yaml:"nodes" doc:"The servers of the site. Without this list the roles written in the file run alone on this machine."`
+	VIP      []VIP      `yaml:"vip" short:"a list of addresses: one group of them" doc:"The virtual addresses that the balancers share."`
+	TLS      TLS        `yaml:"tls" doc:"Where certificates come from."`
+	LB       *LB        `yaml:"lb" doc:"The balancer."`
+	Web      *Web       `yaml:"web" doc:"The web server."`
+	DB       *DB        `yaml:"db" doc:"The database server."`
+	Firewall Firewall   `yaml:"firewall" doc:"What shapes the packet filter that is derived from the nodes."`
+	Admin    Admin      `yaml:"admin" doc:"The control and health interface."`
+	Log      Log        `yaml:"log" doc:"The log of the processes, not the access logs."`
+	Process  Process    `yaml:"process" doc:"The supervisor."`
+
+	src *sources // what Resolve merges again for each node
 }
 
 // NodeDecl is one server of the site.
 type NodeDecl struct {
-	Name    string     `yaml:"name"`
-	Roles   []string   `yaml:"roles"`   // lb, web, db
-	Address netip.Addr `yaml:"address"` // the address the other nodes use
-	Weight  int        `yaml:"weight"`  // 1..256 in the derived web pool
-	// Set is a partial Config merged for this node only; handled as YAML by the
-	// merge and absent from the typed result.
+	Name    string     `yaml:"name" doc:"Lower-case letters, digits and hyphens; best the host name, by which a server finds itself."`
+	Roles   []string   `yaml:"roles" enum:"lb web db" doc:"What the server does."`
+	Address netip.Addr `yaml:"address" doc:"The address that the other servers use."`
+	Weight  int        `yaml:"weight" default:"1" min:"1" max:"256" doc:"Its share in the web pool that is derived for the balancers."`
+	// set, a partial Config merged for this node only, is handled by the merge and
+	// absent from the typed result.
 }
 
 // VIP is a group of addresses that move together between the balancers.
 type VIP struct {
-	Name      string        `yaml:"name"`
-	Addresses []netip.Addr  `yaml:"addresses"`
-	Interface string        `yaml:"interface"`
-	VRID      int           `yaml:"vrid"`   // 1..255
-	Prefer    string        `yaml:"prefer"` // node name
-	Advert    time.Duration `yaml:"advert"` // 10ms..40s
-	Preempt   bool          `yaml:"preempt"`
-	Transport string        `yaml:"transport"` // unicast | multicast
+	Name      string        `yaml:"name" default:"vip" doc:"A name for the group."`
+	Addresses []netip.Addr  `yaml:"addresses" doc:"The addresses that move together."`
+	Interface string        `yaml:"interface" doc:"The network interface that carries them; by default the one that holds the node's address."`
+	VRID      int           `yaml:"vrid" default:"51" min:"1" max:"255" doc:"The virtual router identifier, unique in the network segment."`
+	Prefer    string        `yaml:"prefer" doc:"The balancer that owns the addresses when it can; by default the first in the list of nodes."`
+	Advert    time.Duration `yaml:"advert" default:"1s" min:"10ms" max:"40s" doc:"The time between two advertisements; an owner that dies is noticed after a little more than three of them."`
+	Preempt   bool          `yaml:"preempt" default:"true" doc:"Whether a balancer of higher priority takes the addresses back when it returns."`
+	Transport string        `yaml:"transport" default:"unicast" enum:"unicast multicast" doc:"How advertisements travel."`
 }
 
 // TLS says where certificates come from when a listener says "auto".
 type TLS struct {
-	SecretsDir string `yaml:"secrets_dir"` // default /etc/stack/secrets
-	MinVersion string `yaml:"min_version"` // "1.2" | "1.3"
-}
-
-// LB is the balancer.
-type LB struct {
-	Loops     int        `yaml:"loops"` // event loops; 0 = one per CPU
-	Frontends []Frontend `yaml:"frontends"`
-	Backends  []Backend  `yaml:"backends"`
-	Timeouts  Timeouts   `yaml:"timeouts"`
-	Limits    Limits     `yaml:"limits"`
-	AccessLog AccessLog  `yaml:"access_log"`
-	// TrustedProxies are the peers whose X-Forwarded-* and Forwarded are kept.
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
-}
-
-// Frontend is a listener of the balancer and what it does with what arrives.
-type Frontend struct {
-	Name          string   `yaml:"name"`
-	Bind          []Listen `yaml:"bind"`
-	Mode          string   `yaml:"mode"` // http | tcp
-	TLS           *BindTLS `yaml:"tls"`
-	RedirectHTTPS bool     `yaml:"redirect_https"` // answer 308 to the same URL on https
-	HTTPSPort     int      `yaml:"https_port"`     // the port the redirect names; 443 leaves it out
-	Routes        []Route  `yaml:"routes"`         // mode http; evaluated in order
-	Backend       string   `yaml:"backend"`        // mode tcp, or http without routes
-}
-
-// BindTLS turns TLS on for a listener.
-type BindTLS struct {
-	// Auto asks for the local CA (ACME later); else Certificates are used, chosen
-	// by SNI, the first being the default.
-	Auto         bool       `yaml:"-"`
-	Certificates []CertFile `yaml:"certificates"` // or the word "auto"
-}
-
-// CertFile is a certificate chain and its key, PEM. Both may be one file.
-type CertFile struct {
-	Cert string `yaml:"cert"`
-	Key  string `yaml:"key"`
-}
-
-// Route sends what matches to a backend.
-type Route struct {
-	Match   Match  `yaml:"match"`
-	Backend string `yaml:"backend"`
-}
-
-// Match has only ANDed conditions; the empty Match takes everything.
-type Match struct {
-	Host       string   `yaml:"host"`        // exact, or "*.example.com"
-	PathPrefix string   `yaml:"path_prefix"` // begins with /
-	Path       string   `yaml:"path"`        // exact
-	Methods    []string `yaml:"methods"`
-}
-
-// Backend is a pool of servers.
-type Backend struct {
-	Name       string    `yaml:"name"`
-	Mode       string    `yaml:"mode"`      // http | tcp, from the frontends that use it
-	Algorithm  string    `yaml:"algorithm"` // roundrobin | leastconn
-	AllBackups bool      `yaml:"all_backups"`
-	Servers    []Server  `yaml:"servers"`
-	Check      Check     `yaml:"check"`
-	Retries    Retries   `yaml:"retries"`
-	Timeouts   *Timeouts `yaml:"timeouts"` // overrides lb.timeouts for this pool
-}
-
-// Server is one member of a pool.
-type Server struct {
-	Name    string `yaml:"name"`
-	Address string `yaml:"address"` // host:port, or unix:/path
-	Weight  int    `yaml:"weight"`  // 0..256; 0 takes no new traffic
-	Backup  bool   `yaml:"backup"`
-	MaxConn int    `yaml:"maxconn"` // 0 = no bound
-}
-
-// Check is how a pool learns which servers are up.
-type Check struct {
-	Type     string        `yaml:"type"` // none | tcp | http
-	Path     string        `yaml:"path"`
-	Host     string        `yaml:"host"`
-	Interval time.Duration `yaml:"interval"`
-	Timeout  time.Duration `yaml:"timeout"`
-	Rise     int           `yaml:"rise"`
-	Fall     int           `yaml:"fall"`
-	Expect   Expect        `yaml:"expect"`
-}
-
-// Expect lists the statuses of a healthy answer; empty means 200..399.
-type Expect struct {
-	Status []int `yaml:"status"`
-}
-
-// Retries says when a request is tried on another server. Only "connect"
-// (nothing was sent) is available in this version.
-type Retries struct {
-	Attempts int      `yaml:"attempts"`
-	When     []string `yaml:"when"`
-}
-
-// Timeouts bound every wait. All > 0.
-type Timeouts struct {
-	RequestHead time.Duration `yaml:"request_head"` // first byte of a head to its end
-	Idle        time.Duration `yaml:"idle"`         // keep-alive between requests
-	Body        time.Duration `yaml:"body"`         // between two reads or writes of a body
-	Connect     time.Duration `yaml:"connect"`
-	Response    time.Duration `yaml:"response"` // request sent to first byte of the answer
-	Tunnel      time.Duration `yaml:"tunnel"`   // TCP mode and Upgrade, idle both ways
-	Drain       time.Duration `yaml:"drain"`    // old connections after an upgrade or stop
-	TunnelDrain time.Duration `yaml:"tunnel_drain"`
-}
-
-// Limits bound memory and connections.
-type Limits struct {
-	HeadBytes   int `yaml:"head_bytes"` // request line and headers
-	Headers     int `yaml:"headers"`    // number of header fields
-	Connections int `yaml:"connections"`
-	BufferBytes int `yaml:"buffer_bytes"` // per connection and direction
-	// BodyBytes bounds a request body; 0 = no bound (lb), default 64 MiB (web).
-	BodyBytes int64 `yaml:"body_bytes"`
-}
-
-// AccessLog is one line per request.
-type AccessLog struct {
-	Enabled bool   `yaml:"enabled"`
-	Path    string `yaml:"path"`   // file; empty = the process's log
-	Format  string `yaml:"format"` // json | combined
-}
-
-// Web is the web server.
-type Web struct {
-	Loops          int            `yaml:"loops"`
-	Bind           []Listen       `yaml:"bind"`
-	TLS            *BindTLS       `yaml:"tls"`    // for the binds whose Listen.TLS is true
-	Public         bool           `yaml:"public"` // also listens on :80 and :443 behind a balancer
-	Sites          []WebSite      `yaml:"sites"`
-	Timeouts       Timeouts       `yaml:"timeouts"`
-	Limits         Limits         `yaml:"limits"`
-	AccessLog      AccessLog      `yaml:"access_log"`
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"` // default: exactly the lb nodes
-	HealthPath     string         `yaml:"health_path"`     // reserved path, answered by the role itself
-}
-
-// WebSite is a virtual host. The first site is the default for unknown hosts.
-type WebSite struct {
-	Hosts      []string    `yaml:"hosts"` // exact, "*.example.org", or empty for every host
-	Root       string      `yaml:"root"`
-	Index      []string    `yaml:"index"`
-	TryFiles   []string    `yaml:"try_files"`
-	PHP        string      `yaml:"php"`      // short for index.php, try_files and a FastCGI location
-	Symlinks   string      `yaml:"symlinks"` // within (default: targets inside root) | follow | deny
-	Dotfiles   bool        `yaml:"dotfiles"` // serve names that begin with a dot; /.well-known/ always
-	Locations  []Location  `yaml:"locations"`
-	ErrorPages []ErrorPage `yaml:"error_pages"`
-	App        string      `yaml:"app"` // "demo": the built-in demo application of stack dev
-}
-
-// ErrorPage is a file, relative to the site's root, shown for some statuses.
-type ErrorPage struct {
-	Status []int  `yaml:"status"`
-	File   string `yaml:"file"`
-}
-
-// Location treats some paths of a site in their own way. Exactly one of Path,
-// Exact and Regex is set. Order: exact; then regex in file order unless the
-// longest prefix says Final; then that prefix.
-type Location struct {
-	Exact    string         `yaml:"exact"`
-	Path     string         `yaml:"path"`
-	Regex    string         `yaml:"regex"`
-	Final    bool           `yaml:"final"`
-	Root     string         `yaml:"root"`
-	Index    []string       `yaml:"index"`
-	TryFiles []string       `yaml:"try_files"`
-	Expires  *time.Duration `yaml:"expires"` // Cache-Control: max-age; accepts d and y
-	Proxy    *Proxy         `yaml:"proxy"`
-	FastCGI  *FastCGI       `yaml:"fastcgi"`
-	Status   int            `yaml:"status"` // answer this status and nothing else
-}
-
-// Proxy hands requests to an application server over HTTP/1.1.
-type Proxy struct {
-	Servers   []Server  `yaml:"servers"`
-	Algorithm string    `yaml:"algorithm"`
-	Check     Check     `yaml:"check"`
-	Retries   Retries   `yaml:"retries"`
-	Timeouts  *Timeouts `yaml:"timeouts"`
-}
-
-// FastCGI hands requests to an application server over FastCGI.
-type FastCGI struct {
-	Address string  `yaml:"address"` // unix:/path or host:port
-	Index   string  `yaml:"index"`
-	Params  []Param `yaml:"params"` // added to, or replacing, the standard ones
-}
-
-// Param is a named value.
-type Param struct {
-	Name  string `yaml:"name"`
-	Value string `yaml:"value"`
-}
-
-// DB is the database server.
-type DB struct {
-	Role             string         `yaml:"role"` // primary (replica is not available yet); an error where nodes is present
-	Bind             []Listen       `yaml:"bind"`
-	Socket           string         `yaml:"socket"` // unix socket path; empty = none
-	DataDir          string         `yaml:"data_dir"`
-	RootPasswordFile string         `yaml:"root_password_file"`
-	RootPassword     string         `yaml:"root_password"` // for tests
-	Databases        []string       `yaml:"databases"`
-	Users            []DBUser       `yaml:"users"`
-	Memory           int64          `yaml:"memory"`          // bytes; GOMEMLIMIT of the child, half of it block cache
-	MaxConnections   int            `yaml:"max_connections"` // one more for an administrator
-	TLS              *BindTLS       `yaml:"tls"`             // default auto
-	ProxyFrom        []netip.Prefix `yaml:"proxy_from"`      // peers that may send PROXY v2; default the lb nodes
-	LockWaitTimeout  time.Duration  `yaml:"lock_wait_timeout"`
-}
-
-// DBUser is an account made at start if it does not exist.
-type DBUser struct {
-	Name         string   `yaml:"name"`
-	Databases    []string `yaml:"databases"`
-	PasswordFile string   `yaml:"password_file"`
-	From         string   `yaml:"from"` // host part, default %
+	SecretsDir string `yaml:"secrets_dir" default:"/etc/stack/secrets" doc:"The directory of the site's CA, keys and leaf certificates, which stack secrets fills."`
+	MinVersion string `yaml:"min_version" default:"1.2" enum:"1.2 1.3" doc:"The oldest TLS version that is spoken."`
 }
 
 // Firewall shapes the derived ruleset.
 type Firewall struct {
-	AdminFrom []netip.Prefix `yaml:"admin_from"`
-	SSHPort   int            `yaml:"ssh_port"`
+	AdminFrom []netip.Prefix `yaml:"admin_from" doc:"The networks from which ssh, metrics and the control interface may be reached. Empty: ssh from everywhere, the rest from the site's own servers only."`
+	SSHPort   int            `yaml:"ssh_port" default:"22" min:"1" max:"65535" doc:"The port of the ssh server."`
 	// NewPerSecond bounds new connections per source address to public ports; 0 = none.
-	NewPerSecond int `yaml:"new_per_second"`
+	NewPerSecond int `yaml:"new_per_second" default:"200" min:"0" max:"1000000" doc:"New connections per second that one source address may open to public ports, with a burst of twice as many; 0 sets no bound."`
 }
 
 // Admin is the control and health interface.
 type Admin struct {
-	Bind   []Listen `yaml:"bind"`   // default node-address:9180, else 127.0.0.1:9180
-	Socket string   `yaml:"socket"` // default /run/stack/NODE.sock
+	Bind   []Listen `yaml:"bind" doc:"Where /metrics, /livez, /readyz and the site's page are served; by default port 9180 of the node's address, without nodes of 127.0.0.1."`
+	Socket string   `yaml:"socket" doc:"The Unix socket that the commands use; by default NODE.sock in process.run_dir."`
 }
 
 // Log is the process's own log, not the access log.
 type Log struct {
-	Level  string `yaml:"level"`  // debug | info | warn | error
-	Format string `yaml:"format"` // auto | text | json | journal
+	Level  string `yaml:"level" default:"info" enum:"debug info warn error" doc:"The least important records that are written."`
+	Format string `yaml:"format" default:"auto" enum:"auto text json journal" doc:"How they are written; auto is journal fields under systemd, else text."`
 }
 
 // Process shapes the supervisor.
 type Process struct {
-	StopTimeout  time.Duration `yaml:"stop_timeout"`  // drain deadline at stop
-	StartTimeout time.Duration `yaml:"start_timeout"` // a child that is not ready by then has failed
-	RunDir       string        `yaml:"run_dir"`       // default /run/stack
+	StopTimeout  time.Duration `yaml:"stop_timeout" default:"30s" min:"1s" max:"1h" doc:"How long a stop waits for requests that run."`
+	StartTimeout time.Duration `yaml:"start_timeout" default:"30s" min:"1s" max:"1h" doc:"A role that does not serve within this time has failed."`
+	RunDir       string        `yaml:"run_dir" default:"/run/stack" doc:"The directory of the control socket."`
 }
 
 // Listen is one address a role listens on. Written as "host:port", ":port" (v4
 // and v6) or "[v6]:port"; after Resolve each Listen is exactly one socket address.
+// Before Resolve, ":port" is an AddrPort whose Addr is the zero Addr.
 type Listen struct {
 	Addr netip.AddrPort `yaml:"-"`
 	// TLS is set where the same list mixes plain and TLS (web :443).
 	TLS bool `yaml:"-"`
+}
+
+// BindTLS turns TLS on for a listener.
+type BindTLS struct {
+	// Auto asks for the local CA; else Certificates are used, chosen by SNI, the
+	// first being the default.
+	Auto         bool       `yaml:"-"`
+	Certificates []CertFile `yaml:"certificates" short:"auto: a certificate of the local CA" doc:"The certificates, chosen by the name that the client asks for; the first is for the others."`
+}
+
+// CertFile is a certificate chain and its key, PEM. Both may be one file.
+type CertFile struct {
+	Cert string `yaml:"cert" doc:"The file of the certificate and its chain, PEM."`
+	Key  string `yaml:"key" doc:"The file of the private key, PEM; by default the same file."`
+}
+
+// Timeouts bound every wait. All > 0.
+type Timeouts struct {
+	RequestHead time.Duration `yaml:"request_head" default:"10s" min:"100ms" max:"1h" doc:"From the first byte of a request's head to its end."`
+	Idle        time.Duration `yaml:"idle" default:"1m" min:"100ms" max:"1d" doc:"A kept connection between two requests."`
+	Body        time.Duration `yaml:"body" default:"1m" min:"100ms" max:"1d" doc:"Between two reads or writes of a body."`
+	Connect     time.Duration `yaml:"connect" default:"5s" min:"10ms" max:"10m" doc:"Opening a connection to a server."`
+	Response    time.Duration `yaml:"response" default:"1m" min:"10ms" max:"1d" doc:"From the request sent to the first byte of the answer."`
+	Tunnel      time.Duration `yaml:"tunnel" default:"1h" min:"1s" max:"30d" doc:"TCP mode and upgraded connections: silence in both directions."`
+	Drain       time.Duration `yaml:"drain" default:"5m" min:"1s" max:"1d" doc:"How long the old generation keeps its connections after an upgrade."`
+	TunnelDrain time.Duration `yaml:"tunnel_drain" default:"1h" min:"1s" max:"30d" doc:"The same for TCP mode and upgraded connections."`
+}
+
+// Limits bound memory and connections.
+type Limits struct {
+	HeadBytes   int `yaml:"head_bytes" default:"16KiB" min:"1KiB" max:"1MiB" unit:"bytes" doc:"Request line and header fields of one request."`
+	Headers     int `yaml:"headers" default:"100" min:"8" max:"10000" doc:"Header fields of one request."`
+	Connections int `yaml:"connections" default:"65536" min:"1" max:"10000000" doc:"Client connections at a time."`
+	BufferBytes int `yaml:"buffer_bytes" default:"64KiB" min:"4KiB" max:"16MiB" unit:"bytes" doc:"Memory for one connection and direction while its peer is slower."`
+	// BodyBytes bounds a request body; 0 = no bound (lb), default 64 MiB (web).
+	BodyBytes int64 `yaml:"body_bytes" default:"0" min:"0" max:"1TiB" unit:"bytes" doc:"The largest request body; 0 sets no bound."`
+}
+
+// AccessLog is one line per request.
+type AccessLog struct {
+	Enabled bool   `yaml:"enabled" default:"true" doc:"Whether each request is logged."`
+	Path    string `yaml:"path" doc:"The file; empty: the log of the process."`
+	Format  string `yaml:"format" default:"json" enum:"json combined" doc:"json has all timers; combined is the line that log analysers of other servers read."`
+}
+
+// Param is a named value.
+type Param struct {
+	Name  string `yaml:"name" doc:"The name."`
+	Value string `yaml:"value" doc:"The value."`
 }

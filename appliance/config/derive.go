@@ -1,0 +1,163 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+// plan holds the ports of what is derived. A server uses the standard ones; stack
+// dev, which runs a whole site on one machine without root, high ones.
+type plan struct {
+	http, https, mysql uint16       // of the balancers
+	web, db, admin     uint16       // of each node
+	front              []netip.Addr // stack dev: the shared address that stands in for the VIP
+}
+
+var standardPlan = plan{http: 80, https: 443, mysql: 3306, web: 8080, db: 3306, admin: 9180}
+
+// Names of what is derived for a balancer.
+const (
+	FrontendHTTP   = "http"
+	FrontendHTTPS  = "https"
+	FrontendMySQL  = "mysql"
+	BackendWeb     = "web"
+	BackendPrimary = "mysql-primary"
+)
+
+// derivedSource is the file of derived nodes: they come from no file.
+const derivedSource = "derived"
+
+// Builders of derived trees.
+func leaf(text string) *node { return &node{file: derivedSource, value: text, quoted: true} }
+
+func seq(items ...*node) *node { return &node{file: derivedSource, kind: list, items: items} }
+
+func keyed(pairs ...any) *node {
+	n := &node{file: derivedSource, kind: mapping}
+	for i := 0; i < len(pairs); i += 2 {
+		v, ok := pairs[i+1].(*node)
+		if !ok {
+			v = leaf(pairs[i+1].(string))
+		}
+		n.entries = append(n.entries, entry{pairs[i].(string), v, v})
+	}
+	return n
+}
+
+// deriveLB is the layer below the file for a balancer: the frontends and pools that
+// follow from the nodes. written is the node's tree, which decides what is left out.
+func (s *sources) deriveLB(self member, written *node) *node {
+	front := s.front(self)
+	frontends, backends := seq(), seq()
+	binds := func(addrs []netip.Addr, port uint16) *node {
+		l := seq()
+		for _, a := range addrs {
+			l.items = append(l.items, leaf(netip.AddrPortFrom(a, port).String()))
+		}
+		return l
+	}
+	if web := s.having("web"); len(web) > 0 {
+		http := keyed("name", FrontendHTTP, "bind", binds(front, s.plan.http), "https_port", strconv.Itoa(int(s.plan.https)))
+		if w := writtenFrontend(written, FrontendHTTP); w.get("routes") == nil && w.get("backend") == nil {
+			http = http.with("redirect_https", leaf("true"))
+		}
+		https := keyed("name", FrontendHTTPS, "bind", binds(front, s.plan.https), "tls", keyed("certificates", "auto"))
+		if w := writtenFrontend(written, FrontendHTTPS); w.get("backend") == nil {
+			https = https.with("routes", seq(keyed("match", keyed(), "backend", BackendWeb)))
+		}
+		frontends.items = append(frontends.items, http, https)
+		backends.items = append(backends.items, keyed("name", BackendWeb, "mode", "http",
+			"servers", webServers(web), "check", keyed("type", "http", "path", web[0].cfg.Web.HealthPath)))
+	}
+	if db := s.having("db"); len(db) > 0 {
+		if slices.Contains(self.decl.Roles, "db") {
+			front = slices.DeleteFunc(slices.Clone(front), func(a netip.Addr) bool { return a == self.decl.Address })
+		}
+		if len(front) > 0 {
+			frontends.items = append(frontends.items, keyed("name", FrontendMySQL, "mode", "tcp",
+				"bind", binds(front, s.plan.mysql), "backend", BackendPrimary))
+		}
+		backends.items = append(backends.items, keyed("name", BackendPrimary, "mode", "tcp",
+			"servers", seq(keyed("name", db[0].decl.Name, "address", reachable(db[0], db[0].cfg.DB.Bind))),
+			"check", keyed("type", "tcp")))
+	}
+	return keyed("lb", keyed("frontends", frontends, "backends", backends))
+}
+
+// front lists the addresses a balancer serves: the shared ones, then its own.
+func (s *sources) front(self member) []netip.Addr {
+	var out []netip.Addr
+	for _, v := range self.cfg.VIP {
+		out = append(out, v.Addresses...)
+	}
+	return append(append(out, s.plan.front...), self.decl.Address)
+}
+
+func writtenFrontend(tree *node, name string) *node {
+	if l := tree.get("lb").get("frontends"); l != nil {
+		for _, item := range l.items {
+			if item.name() == name {
+				return item
+			}
+		}
+	}
+	return nil
+}
+
+func webServers(web []member) *node {
+	l := seq()
+	for _, m := range web {
+		l.items = append(l.items, keyed("name", m.decl.Name, "address", reachable(m, m.cfg.Web.Bind), "weight", strconv.Itoa(m.decl.Weight)))
+	}
+	return l
+}
+
+// reachable is the address by which another node reaches one of m's plain listeners.
+func reachable(m member, binds []Listen) string {
+	for _, l := range binds {
+		a := l.Addr.Addr()
+		switch {
+		case l.TLS:
+		case !a.IsValid() || a.IsUnspecified() && a.Is4() == m.decl.Address.Is4():
+			return netip.AddrPortFrom(m.decl.Address, l.Addr.Port()).String()
+		case !a.IsUnspecified() && (!a.IsLoopback() || m.decl.Address.IsLoopback()):
+			return l.Addr.String()
+		}
+	}
+	return ""
+}
+
+// inheritTimeouts lays the timeouts of a pool over those of its role, key by key.
+func inheritTimeouts(tree *node) *node {
+	below := func(n *node, key string, change func(*node) *node) *node {
+		v := n.get(key)
+		if v == nil {
+			return n
+		}
+		if v.kind != list {
+			return n.with(key, change(v))
+		}
+		out := *v
+		out.items = make([]*node, len(v.items))
+		for i, item := range v.items {
+			out.items[i] = change(item)
+		}
+		return n.with(key, &out)
+	}
+	inherit := func(role *node) func(*node) *node {
+		return func(pool *node) *node {
+			own := pool.get("timeouts")
+			if base := role.get("timeouts"); own != nil && own.kind == mapping && base != nil && base.kind == mapping {
+				return pool.with("timeouts", merge(base, own))
+			}
+			return pool
+		}
+	}
+	tree = below(tree, "lb", func(lb *node) *node { return below(lb, "backends", inherit(lb)) })
+	return below(tree, "web", func(web *node) *node {
+		return below(web, "sites", func(site *node) *node {
+			return below(site, "locations", func(loc *node) *node { return below(loc, "proxy", inherit(web)) })
+		})
+	})
+}

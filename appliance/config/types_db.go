@@ -1,0 +1,31 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// DB is the database server.
+type DB struct {
+	Role             string         `yaml:"role" default:"primary" enum:"primary" doc:"Only without nodes; with nodes the first one of the role db is the primary."`
+	Bind             []Listen       `yaml:"bind" doc:"The addresses; by default port 3306 of the node's address, without nodes of 127.0.0.1."`
+	Socket           string         `yaml:"socket" doc:"The path of a Unix socket for clients on the same machine; empty: none."`
+	DataDir          string         `yaml:"data_dir" default:"/var/lib/stack/db" doc:"The directory of the data, used by one server at a time."`
+	RootPasswordFile string         `yaml:"root_password_file" doc:"The file of root's password. Without it and root_password, one is generated at the first start and kept as db-root in tls.secrets_dir."`
+	RootPassword     string         `yaml:"root_password" doc:"Root's password itself, for tests."`
+	Databases        []string       `yaml:"databases" doc:"Databases that are made at the start if they do not exist."`
+	Users            []DBUser       `yaml:"users" doc:"Accounts that are made at the start if they do not exist."`
+	Memory           int64          `yaml:"memory" default:"512MiB" min:"64MiB" max:"16TiB" unit:"bytes" doc:"The memory that the database aims to stay within; half of it is block cache."`
+	MaxConnections   int            `yaml:"max_connections" default:"200" min:"1" max:"100000" doc:"Sessions at a time; one more is kept for an administrator."`
+	TLS              *BindTLS       `yaml:"tls" doc:"The certificates for clients that ask for TLS; by default of the local CA."`
+	ProxyFrom        []netip.Prefix `yaml:"proxy_from" doc:"The peers that may send a PROXY protocol header; by default exactly the balancers."`
+	LockWaitTimeout  time.Duration  `yaml:"lock_wait_timeout" default:"50s" min:"1s" max:"1d" doc:"How long a statement waits for a lock."`
+}
+
+// DBUser is an account made at start if it does not exist.
+type DBUser struct {
+	Name         string   `yaml:"name" doc:"The name of the account."`
+	Databases    []string `yaml:"databases" doc:"The databases on which it has all privileges."`
+	PasswordFile string   `yaml:"password_file" doc:"The file of its password."`
+	From         string   `yaml:"from" default:"%" doc:"The host part of the account: where it may connect from."`
+}
