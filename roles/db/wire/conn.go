@@ -1,0 +1,285 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// conn is one client connection. Everything but the part under mu belongs to its
+// goroutine.
+type conn struct {
+	stream
+	srv   *Server
+	cfg   *Config         // as it was when the current command began
+	sys   syscall.RawConn // nil where the transport has no descriptor
+	id    uint32
+	extra bool // took the place beyond MaxConnections
+
+	ctx    context.Context // ends with the connection
+	cancel context.CancelCauseFunc
+
+	caps    uint32
+	client  Client
+	session Session
+	state   State
+	told    string // the database that the client knows it is in
+	results Results
+
+	stmts       map[uint32]*statement
+	lastStmt    uint32
+	cursorBytes int64  // in the spools of all cursors
+	longBytes   int    // sent as long data and not executed yet
+	scramble    []byte // that the client last answered
+
+	ready atomic.Bool // the handshake is over
+
+	// since is when the running statement began (Unix nanoseconds), 0 between them.
+	since atomic.Int64
+
+	mu       sync.Mutex
+	query    context.CancelCauseFunc // of the running statement, else nil
+	ending   error                   // ErrConnectionKilled or ErrShutdown: end soon
+	draining bool                    // end when outside a transaction
+}
+
+func newConn(s *Server, cfg *Config, nc net.Conn, id uint32) *conn {
+	c := &conn{srv: s, cfg: cfg, id: id}
+	c.stream = stream{nc: nc, raw: nc, bytesIn: &s.stats.bytesIn, bytesOut: &s.stats.bytesOut}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.results.c = c
+	c.results.scratch = make([]byte, 0, 64)
+	if sc, ok := nc.(syscall.Conn); ok {
+		c.sys, _ = sc.SyscallConn()
+	}
+	if tc, ok := nc.(*net.TCPConn); ok {
+		tc.SetNoDelay(true)
+		// A peer that vanishes without a word is noticed after a minute and a half.
+		tc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 10 * time.Second, Count: 3})
+	}
+	switch a := nc.RemoteAddr().(type) {
+	case *net.TCPAddr:
+		ap := a.AddrPort()
+		c.client.Addr = netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+	case *net.UnixAddr:
+		c.client.Unix = true
+	}
+	c.client.ID = id
+	return c
+}
+
+// serve runs the connection to its end.
+func (c *conn) serve() {
+	defer c.close()
+	defer func() {
+		// A defect in the engine costs this connection, not the server.
+		if p := recover(); p != nil {
+			c.srv.stats.panics.Add(1)
+			c.cfg.Log.Error("a statement made the database engine panic: the connection is dropped",
+				"connection", c.id, "panic", p, "stack", string(debug.Stack()))
+			c.wbuf = c.wbuf[:0]
+			c.fail(Errorf(erUnknownError, "internal error: the statement made the engine fail"))
+		}
+	}()
+	c.readTimeout, c.writeTimeout = c.cfg.NetReadTimeout, c.cfg.NetWriteTimeout
+	c.fixed = time.Now().Add(c.cfg.ConnectTimeout)
+	if err := c.handshake(); err != nil {
+		c.handshakeFailed(err)
+		return
+	}
+	c.fixed = time.Time{}
+	c.ready.Store(true)
+	c.srv.stats.connected.Add(1)
+	err := c.commands()
+	c.commandsEnded(err)
+}
+
+// handshakeFailed tells the client and the log why there is no session.
+func (c *conn) handshakeFailed(err error) {
+	c.srv.stats.abortedConnects.Add(1)
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		c.cfg.Log.Info("database login refused", "connection", c.id, "client", c.clientText(), "user", c.client.User, "error", e)
+		c.fail(e)
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, errReadStall):
+		c.cfg.Log.Info("database login took longer than connect_timeout", "connection", c.id, "client", c.clientText())
+	case errors.Is(err, errSequence):
+		c.fail(Errorf(erNetPacketsOutOfOrder, "Got packets out of order"))
+	case errors.Is(err, errTooLarge):
+		c.fail(Errorf(erNetPacketTooLarge, "Got a packet bigger than 'max_allowed_packet' bytes"))
+	case errors.Is(err, errMalformed):
+		c.fail(Errorf(erHandshake, "Bad handshake"))
+	default:
+		// A peer that connects and goes, as a TCP check does, is no news.
+		c.cfg.Log.Debug("database login not completed", "connection", c.id, "client", c.clientText(), "error", err)
+	}
+}
+
+// commandsEnded says the last word of a session.
+func (c *conn) commandsEnded(err error) {
+	switch {
+	case err == nil, errors.Is(err, io.EOF):
+		return
+	case errors.Is(err, ErrShutdown):
+		c.fail(Errorf(erServerShutdown, "Server shutdown in progress"))
+	case errors.Is(err, errIdle):
+		c.srv.stats.idleClosed.Add(1)
+		c.fail(Errorf(erIdleTimeout, "The client was disconnected by the server because of inactivity. "+
+			"See wait_timeout and interactive_timeout for configuring this behavior."))
+	case errors.Is(err, errSequence):
+		c.fail(Errorf(erNetPacketsOutOfOrder, "Got packets out of order"))
+	case errors.Is(err, errTooLarge):
+		c.fail(Errorf(erNetPacketTooLarge, "Got a packet bigger than 'max_allowed_packet' bytes"))
+	case errors.Is(err, ErrConnectionKilled), errors.Is(err, ErrDrop):
+	default:
+		c.srv.stats.abortedClients.Add(1)
+		c.cfg.Log.Debug("database connection broke", "connection", c.id, "client", c.clientText(), "error", err)
+	}
+}
+
+// fail sends a last error and lets it arrive.
+func (c *conn) fail(e *Error) {
+	if c.writeTimeout > time.Second {
+		c.writeTimeout = time.Second
+	}
+	c.fixed = time.Time{}
+	if c.writeErr(e) == nil && c.flush() == nil {
+		linger(c.raw)
+	}
+}
+
+func (c *conn) close() {
+	c.cancel(ErrClientGone)
+	c.closeStatements()
+	if c.session != nil {
+		c.session.Close()
+		c.session = nil
+	}
+	c.nc.Close()
+}
+
+func (c *conn) clientText() string {
+	if c.client.Unix {
+		return "unix socket"
+	}
+	return c.client.Addr.String()
+}
+
+// commands answers commands until the client leaves or the connection has to end.
+func (c *conn) commands() error {
+	for {
+		if err := c.mustEnd(); err != nil {
+			return err
+		}
+		c.seq = 0
+		wait := c.state.WaitTimeout
+		if wait <= 0 {
+			wait = c.cfg.WaitTimeout
+		}
+		p, err := c.readPacket(c.cfg.MaxAllowedPacket, wait)
+		if errors.Is(err, errWoken) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		c.cfg = c.srv.cfg.Load()
+		c.readTimeout = c.cfg.NetReadTimeout
+		c.writeTimeout = c.cfg.NetWriteTimeout
+		if c.state.NetWriteTimeout > 0 {
+			c.writeTimeout = c.state.NetWriteTimeout
+		}
+		if err := c.command(p); err != nil {
+			return err
+		}
+		if err := c.flush(); err != nil {
+			return err
+		}
+		c.rest()
+	}
+}
+
+// mustEnd says why the connection may not take another command.
+func (c *conn) mustEnd() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending != nil {
+		return c.ending
+	}
+	if c.draining && !c.state.InTransaction {
+		return ErrShutdown
+	}
+	return nil
+}
+
+// started marks the beginning of a statement that may be killed, and returns its context.
+func (c *conn) started() context.Context {
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	c.mu.Lock()
+	c.query = cancel
+	c.mu.Unlock()
+	c.since.Store(time.Now().UnixNano())
+	return ctx
+}
+
+// finished ends what started began.
+func (c *conn) finished() {
+	c.since.Store(0)
+	c.mu.Lock()
+	c.query(nil)
+	c.query = nil
+	c.mu.Unlock()
+}
+
+func (c *conn) killQuery() {
+	c.mu.Lock()
+	if c.query != nil {
+		c.query(ErrQueryKilled)
+	}
+	c.mu.Unlock()
+	c.srv.stats.killedQueries.Add(1)
+}
+
+// drain asks for an end outside statements and transactions.
+func (c *conn) drain() {
+	c.mu.Lock()
+	c.draining = true
+	c.mu.Unlock()
+	c.wake()
+}
+
+// end cancels the running statement and ends the connection after it, or now.
+func (c *conn) end(why error) {
+	c.mu.Lock()
+	if c.ending == nil {
+		c.ending = why
+	}
+	c.mu.Unlock()
+	if why == ErrConnectionKilled {
+		c.srv.stats.killedConnections.Add(1)
+	}
+	c.cancel(why)
+	c.wake()
+	if !c.ready.Load() {
+		c.raw.Close()
+	}
+	// A write that blocks because the client reads nothing must not hold it up.
+	if c.since.Load() != 0 {
+		c.raw.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+	}
+}
+
+var _ slog.LogValuer = (*Error)(nil)
+
+// LogValue keeps what a client is told in one attribute.
+func (e *Error) LogValue() slog.Value { return slog.StringValue(e.Error()) }
