@@ -104,5 +104,9 @@ func (p *Passage) Receive() (fd int, meta []byte, err error) {
 	}
 }
 
+// StopReceiving refuses what the other end sends from now on; what is queued is still
+// received, then Receive returns io.EOF. The refused connections stay with their sender.
+func (p *Passage) StopReceiving() error { return unix.Shutdown(p.fd, unix.SHUT_RD) }
+
 // Close ends this side; the other side receives what is queued, then io.EOF.
 func (p *Passage) Close() error { return p.f.Close() }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,8 +20,10 @@ type Role interface {
 	// Prepare builds everything that node asks for beside what serves now, changing
 	// nothing: an error leaves the role as it was. The first Prepare is the start.
 	// listeners holds the sockets named in node.Binds for this role; the role must not
-	// close them and must not bind by itself. Exactly one of Commit and Abort of the
-	// returned Change is called next.
+	// close them and must not bind by itself. A socket keeps its descriptor number as long
+	// as its address is named; one that is no longer named stays open for a second after
+	// Commit, so that loops can leave it. Exactly one of Commit and Abort of the returned
+	// Change is called next.
 	Prepare(ctx context.Context, node *config.Node, listeners *sockets.Set) (Change, error)
 
 	// Drain stops accepting (without closing a listening socket that a newer generation
@@ -28,7 +32,8 @@ type Role interface {
 	// generation through it.
 	Drain(ctx context.Context, next *sockets.Passage) error
 
-	// Adopt serves a connection passed by an older generation. It owns fd.
+	// Adopt serves a connection passed by an older generation. It owns fd, which is
+	// non-blocking. It is called while the role serves: after the first Commit.
 	Adopt(fd int, meta []byte)
 
 	// Close ends everything at once and releases all that Prepare took.
@@ -67,16 +72,69 @@ type Env struct {
 	Metrics    prometheus.Registerer // names begin with stack_ROLE_
 }
 
+// Watcher is implemented by a role that must know how the node's other roles are (the
+// net role: whether the balancer serves).
+type Watcher interface {
+	// RolesChanged is called with the readiness of the node's other roles after the first
+	// Commit and whenever one changes: within milliseconds of the end of a process, within
+	// a second of a change of its Status or Alive. It may come from any goroutine, one
+	// call at a time, and must not block.
+	RolesChanged(ready map[string]bool)
+}
+
 // Spec tells the supervisor how to run a role. cmd/stack holds the list.
 type Spec struct {
 	Name string
+	// Needed says whether a node runs the role; nil means that node.Roles names it.
+	Needed func(node *config.Node) bool
 	// Exclusive roles are never run by two processes at once (db, net): at an upgrade
 	// the old one closes before the new one starts.
 	Exclusive bool
-	// Capabilities the child keeps, by capability(7) name; all others are dropped.
+	// Capabilities the child keeps, by capability(7) name such as "CAP_NET_ADMIN"; all
+	// others are dropped.
 	Capabilities []string
+	// OOMScoreAdj is added to the supervisor's own oom_score_adj(5) for the child:
+	// 0..1000, the lowest for the role whose loss costs most.
+	OOMScoreAdj int
+	// Process says what the child process of a node gets; nil is the zero Process.
+	Process func(node *config.Node) Process
 	// Probe checks, read-only and in a process of the new binary, that it could take
 	// over: config and stored data. nil if there is nothing to check.
 	Probe func(node *config.Node) error
 	New   func(Env) (Role, error)
+}
+
+// Process is what a role needs of its process.
+type Process struct {
+	// MaxProcs is GOMAXPROCS (loops + 2 for a role with event loops); 0 leaves it to the
+	// runtime. A reload that changes it gives the role a new generation, unless it is
+	// exclusive.
+	MaxProcs int
+	// MemoryLimit is GOMEMLIMIT in bytes; 0 is none. A reload changes it in place.
+	MemoryLimit int64
+	// Drain is the longest that an old generation lives beside its successor; 0 is 5
+	// minutes. For an exclusive role it is how long clients may wait for the successor
+	// because of running work; 0 is 5 seconds.
+	Drain time.Duration
+}
+
+func (s *Spec) needed(node *config.Node) bool {
+	if s.Needed != nil {
+		return s.Needed(node)
+	}
+	return slices.Contains(node.Roles, s.Name)
+}
+
+func (s *Spec) process(node *config.Node) Process {
+	var p Process
+	if s.Process != nil {
+		p = s.Process(node)
+	}
+	if p.Drain <= 0 {
+		p.Drain = 5 * time.Minute
+		if s.Exclusive {
+			p.Drain = 5 * time.Second
+		}
+	}
+	return p
 }

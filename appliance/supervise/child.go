@@ -1,0 +1,409 @@
+package supervise
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"golang.org/x/sys/unix"
+
+	"stack/appliance/config"
+	"stack/appliance/logs"
+	"stack/appliance/sockets"
+)
+
+// closeGrace is how long a child may take from "close" to its end before it is killed.
+const closeGrace = 5 * time.Second
+
+// child is a process that runs a role of a node, seen from the supervisor.
+type child struct {
+	node, role string
+	gen, pid   int
+	started    time.Time
+	procs      int  // MaxProcs it was started with
+	fromHere   bool // started by this binary, not carried over an exec
+
+	proc   *os.Process
+	ch     *channel
+	life   *os.File // write end: the child is killed when it closes
+	stderr *os.File
+	// The numbers of the two, since os.File.Fd would make them blocking.
+	lifeFD, stderrFD int
+	log              *logs.Log
+
+	held    map[netip.AddrPort]bool // sockets it was sent; guarded by its slot's lock
+	retired atomic.Bool             // drains beside a newer generation, or stops
+	retire  time.Time               // when the drain must have ended; guarded by its slot's lock
+
+	dead   chan struct{} // closed when the process has ended
+	exited chan struct{} // closed when its last words were taken too
+	exit   string        // why it ended, in words; set before dead is closed
+
+	mu       sync.Mutex
+	ping     pingReply
+	answered time.Time // of the last ping
+	alive    time.Time // when Alive was last nil
+	scraping sync.Mutex
+	families []*dto.MetricFamily
+	final    bool // families are its last word
+}
+
+// launch is what a new child is made from.
+type launch struct {
+	spec    *Spec
+	node    *config.Node
+	gen     int
+	environ []string
+	output  *os.File
+	log     *logs.Log
+}
+
+// start starts a process of this binary and says hello.
+func start(l launch) (*child, error) {
+	p := l.spec.process(l.node)
+	c := &child{
+		node: l.node.Name, role: l.spec.Name, gen: l.gen, started: time.Now(), procs: p.MaxProcs, fromHere: true,
+		held: map[netip.AddrPort]bool{}, log: l.log,
+	}
+	var opened []int
+	fail := func(err error) (*child, error) {
+		for _, fd := range opened {
+			unix.Close(fd)
+		}
+		return nil, fmt.Errorf("start %s of %s: %w", c.role, c.node, err)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fail(err)
+	}
+	opened = append(opened, pair[0], pair[1])
+	var life, stderr [2]int
+	if err := unix.Pipe2(life[:], unix.O_CLOEXEC); err != nil {
+		return fail(err)
+	}
+	opened = append(opened, life[0], life[1])
+	if err := unix.Pipe2(stderr[:], unix.O_CLOEXEC); err != nil {
+		return fail(err)
+	}
+	opened = append(opened, stderr[0], stderr[1])
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return fail(err)
+	}
+	defer null.Close()
+	theirs := []*os.File{os.NewFile(uintptr(stderr[1]), "stderr"), os.NewFile(uintptr(pair[1]), "control"), os.NewFile(uintptr(life[0]), "life")}
+	defer func() {
+		for _, f := range theirs {
+			f.Close()
+		}
+	}()
+	opened = []int{pair[0], life[1], stderr[0]}
+	proc, err := os.StartProcess("/proc/self/exe", []string{"stack: " + c.role + " " + c.node, "child", c.role}, &os.ProcAttr{
+		Env:   childEnv(l.environ, p),
+		Files: []*os.File{null, os.Stdout, theirs[0], theirs[1], l.output, theirs[2]},
+		// Its own group: a Ctrl-C at the terminal is the supervisor's alone.
+		Sys: &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		return fail(err)
+	}
+	c.pid, c.proc = proc.Pid, proc
+	c.attach(pair[0], life[1], stderr[0])
+	err = c.ch.tell("hello", hello{
+		Node: c.node, Role: c.role, Generation: c.gen, LogFormat: l.log.Format(), LogLevel: l.node.Log.Level,
+	})
+	if err != nil {
+		c.kill()
+		return nil, fmt.Errorf("start %s of %s: %w", c.role, c.node, err)
+	}
+	return c, nil
+}
+
+// childEnv is the environment of a child: the supervisor's without what systemd meant
+// for it alone.
+func childEnv(environ []string, p Process) []string {
+	env := withoutEnv(environ, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID",
+		"LISTEN_FDNAMES", stateVariable, "GOMAXPROCS", "GOMEMLIMIT")
+	if p.MaxProcs > 0 {
+		env = append(env, "GOMAXPROCS="+strconv.Itoa(p.MaxProcs))
+	}
+	if p.MemoryLimit > 0 {
+		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(p.MemoryLimit, 10))
+	}
+	return env
+}
+
+// attach takes the descriptors of a process that runs, new or carried over an exec.
+func (c *child) attach(control, life, stderr int) {
+	c.dead, c.exited = make(chan struct{}), make(chan struct{})
+	c.lifeFD, c.stderrFD = life, stderr
+	c.life = os.NewFile(uintptr(life), "life")
+	unix.SetNonblock(stderr, true)
+	c.stderr = os.NewFile(uintptr(stderr), "stderr of "+c.role)
+	now := time.Now()
+	c.answered, c.alive = now, now
+	c.ch = newChannel(control, c.lastWord)
+	pumped := make(chan struct{})
+	go func() {
+		defer close(pumped)
+		pumpStderr(c.stderr, c.log.With("node", c.node, "role", c.role, "pid", c.pid))
+	}()
+	go c.reap(pumped)
+}
+
+// lastWord takes the final counters that a child sends before it ends.
+func (c *child) lastWord(body []byte) {
+	if fams, err := decodeFamilies(body); err == nil {
+		c.mu.Lock()
+		c.families, c.final = fams, true
+		c.mu.Unlock()
+	}
+}
+
+// reap waits for the end of the process and of what it had still to say.
+func (c *child) reap(pumped chan struct{}) {
+	state, err := c.proc.Wait()
+	switch {
+	case err != nil:
+		c.exit = "it ended while the supervisor was replaced"
+	case state.Sys().(syscall.WaitStatus).Signaled():
+		c.exit = "killed by " + unix.SignalName(state.Sys().(syscall.WaitStatus).Signal())
+	default:
+		c.exit = "exit status " + strconv.Itoa(state.ExitCode())
+	}
+	close(c.dead)
+	late := time.NewTimer(2 * time.Second)
+	defer late.Stop()
+	for _, end := range []chan struct{}{c.ch.done, pumped} {
+		select {
+		case <-end:
+		case <-late.C:
+			late.Reset(0)
+		}
+	}
+	c.ch.close()
+	c.stderr.Close()
+	c.life.Close()
+	<-pumped
+	close(c.exited)
+}
+
+// gone says whether the process has ended.
+func (c *child) gone() bool {
+	select {
+	case <-c.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+// sendSockets passes the sockets of binds that the child does not hold yet.
+func (c *child) sendSockets(reg *sockets.Registry, addrs []netip.AddrPort) error {
+	var groups []socketGroup
+	var fds []int
+	flush := func() error {
+		if len(fds) == 0 {
+			return nil
+		}
+		err := c.ch.tell(kindSockets, groups, fds...)
+		groups, fds = nil, nil
+		return err
+	}
+	for _, a := range addrs {
+		if c.held[a] {
+			continue
+		}
+		for rest := reg.FDs(a); len(rest) > 0; {
+			if len(fds) == sockets.MaxRights {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			n := min(len(rest), sockets.MaxRights-len(fds))
+			groups = append(groups, socketGroup{Addr: a, N: n})
+			fds = append(fds, rest[:n]...)
+			rest = rest[n:]
+		}
+		c.held[a] = true
+	}
+	return flush()
+}
+
+// prepare lets the child build what node asks for.
+func (c *child) prepare(ctx context.Context, reg *sockets.Registry, node *config.Node, timeout time.Duration) error {
+	addrs := roleAddrs(node, c.role)
+	before := make(map[netip.AddrPort]bool, len(c.held))
+	for a := range c.held {
+		before[a] = true
+	}
+	err := c.sendSockets(reg, addrs)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, timeout+sendTimeout)
+		defer cancel()
+		_, err = c.ch.call(ctx, kindPrepare, prepareRequest{Node: node, Addrs: addrs, Timeout: timeout})
+	}
+	if err != nil {
+		c.held = before // the child gave the new ones back
+		return c.explain(err)
+	}
+	return nil
+}
+
+// explain adds why the process ended, if it did.
+func (c *child) explain(err error) error {
+	if !errors.Is(err, errGone) {
+		return err
+	}
+	select {
+	case <-c.exited:
+		return fmt.Errorf("the process ended (%s); its last words are in the log above", c.exit)
+	case <-time.After(closeGrace):
+		return err
+	}
+}
+
+func (c *child) commit(ctx context.Context, node *config.Node) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*sendTimeout)
+	defer cancel()
+	if _, err := c.ch.call(ctx, kindCommit, nil); err != nil {
+		return c.explain(err)
+	}
+	c.held = map[netip.AddrPort]bool{}
+	for _, a := range roleAddrs(node, c.role) {
+		c.held[a] = true
+	}
+	return nil
+}
+
+func (c *child) abort(ctx context.Context, committed *config.Node) {
+	ctx, cancel := context.WithTimeout(ctx, 2*sendTimeout)
+	defer cancel()
+	c.held = map[netip.AddrPort]bool{}
+	for _, a := range roleAddrs(committed, c.role) {
+		c.held[a] = true
+	}
+	if _, err := c.ch.call(ctx, kindAbort, nil); err != nil {
+		c.log.Warn("abort of a reload", "node", c.node, "role", c.role, "error", err)
+	}
+}
+
+// drain asks the child to end its work and then itself. passage may be nil.
+func (c *child) drain(timeout time.Duration, passage *sockets.Passage) {
+	c.retired.Store(true)
+	var fds []int
+	if passage != nil {
+		fds = append(fds, passage.FD())
+	}
+	if err := c.ch.tell(kindDrain, drainRequest{Timeout: timeout}, fds...); err != nil && !errors.Is(err, errGone) {
+		c.log.Warn("drain", "node", c.node, "role", c.role, "error", err)
+	}
+}
+
+// finish waits for the end of a child that was told to drain, and ends it when ctx is
+// done.
+func (c *child) finish(ctx context.Context) {
+	select {
+	case <-c.exited:
+	case <-ctx.Done():
+		c.end()
+	}
+}
+
+// end closes the child at once; if it does not end in time it is killed.
+func (c *child) end() {
+	c.retired.Store(true)
+	c.ch.tell(kindClose, nil)
+	select {
+	case <-c.exited:
+		return
+	case <-time.After(closeGrace):
+	}
+	c.log.Warn("killed: it did not close in time", "node", c.node, "role", c.role, "pid", c.pid, "after", closeGrace.String())
+	c.kill()
+}
+
+func (c *child) kill() {
+	c.proc.Kill()
+	<-c.exited
+}
+
+// look asks for Alive and Status.
+func (c *child) look(ctx context.Context) {
+	b, err := c.ch.call(ctx, kindPing, nil)
+	if err != nil {
+		return
+	}
+	var p pingReply
+	if json.Unmarshal(b, &p) != nil {
+		return
+	}
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ping, c.answered = p, now
+	if p.Alive == "" {
+		c.alive = now
+	}
+}
+
+// health returns the last answer, and what is wrong if that lasts longer than bound.
+func (c *child) health(bound time.Duration) (p pingReply, wrong string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case time.Since(c.answered) > bound:
+		wrong = fmt.Sprintf("no answer for %s", bound)
+	case time.Since(c.alive) > bound:
+		wrong = fmt.Sprintf("no progress for %s: %s", bound, c.ping.Alive)
+	}
+	return c.ping, wrong
+}
+
+// scrape asks for metrics, one request at a time so that an older answer never
+// replaces a newer one.
+func (c *child) scrape(ctx context.Context) {
+	c.scraping.Lock()
+	defer c.scraping.Unlock()
+	b, err := c.ch.call(ctx, kindMetrics, nil)
+	if err != nil {
+		return
+	}
+	fams, err := decodeFamilies(b)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.final {
+		c.families = fams
+	}
+}
+
+func (c *child) reported() []*dto.MetricFamily {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.families
+}
+
+// roleAddrs returns the addresses a role listens on, each once.
+func roleAddrs(node *config.Node, role string) []netip.AddrPort {
+	var out []netip.AddrPort
+	seen := map[netip.AddrPort]bool{}
+	for _, b := range node.Binds {
+		if b.Role == role && !seen[b.Addr] {
+			seen[b.Addr] = true
+			out = append(out, b.Addr)
+		}
+	}
+	return out
+}

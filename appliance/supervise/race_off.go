@@ -1,0 +1,6 @@
+//go:build !race
+
+package supervise
+
+// raceBuild says that this is a race test, built with cgo.
+const raceBuild = false
