@@ -3,7 +3,6 @@ package accesslog
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -69,15 +68,12 @@ type Change struct {
 // the cure.
 func (l *Log) Prepare(c config.AccessLog) (*Change, error) {
 	ch := &Change{l: l}
-	switch {
-	case !c.Enabled:
+	if !c.Enabled {
 		return ch, nil
-	case c.Format == "json" || c.Format == "":
-		ch.mode = asJSON
-	case c.Format == "combined":
-		ch.mode = asCombined
-	default:
-		return nil, fmt.Errorf("access_log.format %q is not known; use json or combined", c.Format)
+	}
+	var err error
+	if ch.mode, err = parseFormat(c.Format); err != nil {
+		return nil, err
 	}
 	if c.Path == "" {
 		ch.out = &output{w: l.stdout, path: "the process's log"}
@@ -86,7 +82,7 @@ func (l *Log) Prepare(c config.AccessLog) (*Change, error) {
 	// O_NONBLOCK: a named pipe that nobody reads is refused rather than waited for.
 	f, err := os.OpenFile(c.Path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o640)
 	if err != nil {
-		return nil, fmt.Errorf("access_log.path: cannot open %s: %w; make its directory exist and writable for this process, or name another file", c.Path, plain(err))
+		return nil, openError(c.Path, err)
 	}
 	ch.out = &output{w: f, file: f, path: c.Path}
 	return ch, nil

@@ -45,6 +45,8 @@ var (
 type Record struct {
 	Start  time.Time // first byte of the request, or acceptance in TCP mode
 	Client netip.AddrPort
+	// Loop is the number of the loop, 0..loops-1 (Worker.Index), for state per loop.
+	Loop int
 	// Frontend, Backend, Server are names; empty = none.
 	Frontend, Backend, Server string
 

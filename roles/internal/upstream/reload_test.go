@@ -60,8 +60,11 @@ func TestReloadRemovesPoolsAndServers(t *testing.T) {
 	if set.Pool("q") != nil || len(set.Pools()) != 1 || len(p.Servers()) != 1 {
 		t.Errorf("pools %d, servers %d", len(set.Pools()), len(p.Servers()))
 	}
-	if _, err := q.Choose(0, nil); err != ErrNoServer {
+	if s, err := q.Choose(0, nil); err != nil || s.Name() != "c" {
 		t.Errorf("a request of the old generation got %v from a pool that is gone", err)
+	}
+	if c := q.Server("c"); c != nil && c.checker != nil {
+		t.Error("the server of a pool that is gone is still checked")
 	}
 	if got := strings.Join(forgotten, ""); got != "ac" {
 		t.Errorf("idle connections closed for %q, want a and c", got)

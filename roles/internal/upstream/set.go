@@ -196,8 +196,9 @@ func (s *Set) plan(b config.Backend) (poolPlan, error) {
 }
 
 // Commit puts the prepared pools into service: servers that stay keep their state, new
-// ones start as up with a check under way, those that are gone take nothing new and
-// end when their last slot is given back.
+// ones start as up with a check under way, those that left their pool take nothing new.
+// A pool that is gone is not checked any more but still answers Choose as it last did:
+// requests of the configuration before may still come to it.
 func (c *Change) Commit() {
 	before := c.set.Pools()
 	pools := make([]*Pool, 0, len(c.plans))
@@ -207,8 +208,9 @@ func (c *Change) Commit() {
 	}
 	for _, p := range before {
 		if c.Pool(p.name) == nil {
-			gone := poolPlan{pool: p}
-			gone.commit()
+			for _, s := range p.Servers() {
+				s.retire()
+			}
 		}
 	}
 	c.set.pools.Store(&pools)
