@@ -99,6 +99,7 @@ func (d *decoder) unknown(e entry, here path, t reflect.Type) {
 	near := nearest(e.key, keysOf(t))
 	switch {
 	case near != "":
+		d.p.meant = append(d.p.meant, strings.TrimSuffix(here.shown, e.key)+near)
 		d.p.at(e.place, here.shown, "unknown key %s; nearest is %s", quote(e.key), quote(near))
 	default:
 		d.p.at(e.place, here.shown, "unknown key %s, allowed here: %s", quote(e.key), keyList(t))
@@ -134,8 +135,8 @@ func (d *decoder) list(n *node, at path, v reflect.Value, f *field) {
 		here := at.item(i, name)
 		if name != "" {
 			if first := names[name]; first != nil {
-				d.p.at(item, here.shown, "the name %s is there twice; it stands on line %d already", quote(name), first.line)
 				here = at.item(i, "")
+				d.p.at(item, here.shown, "the name %s is there twice; it stands on line %d already", quote(name), first.line)
 			} else {
 				names[name] = item
 			}

@@ -100,6 +100,7 @@ lb:
   loops: 1
 web:
   loops: 1
+  trusted_proxies: [127.0.0.0/8] # connections inside one machine come from 127.0.0.1
   sites:
     - hosts: [SITE, localhost]
       root: WWW
@@ -108,6 +109,7 @@ web:
 db:
   data_dir: DATA
   memory: 256MiB
+  proxy_from: [127.0.0.0/8]
   databases: [USER]
   users:
     - {name: USER, databases: [USER], password_file: USERPASS}

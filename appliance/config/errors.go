@@ -55,6 +55,8 @@ const maxErrors = 200
 type problems struct {
 	list []Error
 	seen map[Error]bool
+	// meant are keys that a misspelt one was surely meant for: they are not absent.
+	meant []string
 }
 
 func (p *problems) add(e Error) {
@@ -75,6 +77,30 @@ func (p *problems) at(n *node, key, format string, args ...any) {
 		e.File, e.Line, e.Column = n.file, n.line, n.column
 	}
 	p.add(e)
+}
+
+// about says whether something is known to be wrong with the key, with something
+// inside it or with what it is inside of. What follows from that is not reported.
+func (p *problems) about(key string) bool {
+	for _, e := range p.meant {
+		if e == key {
+			return true
+		}
+	}
+	for _, e := range p.list {
+		if within(e.Key, key) || within(key, e.Key) {
+			return true
+		}
+	}
+	return false
+}
+
+// within says whether key is outer or a part of it.
+func within(key, outer string) bool {
+	if outer == "" || key == outer {
+		return true
+	}
+	return strings.HasPrefix(key, outer) && (key[len(outer)] == '.' || key[len(outer)] == '[')
 }
 
 // err returns what was collected, sorted by place, or nil. order ranks files in

@@ -85,10 +85,13 @@ func (s *sources) config(p *problems) (*Config, error) {
 	// wrong value is reported even where no node takes it.
 	c, places := decode(merge(s.file, s.overlay), p)
 	c.src = s
-	v := validator{p: p, places: places}
+	before := len(p.list)
+	v := newValidator(p, places)
 	v.topology(c)
-	if len(p.list) == 0 {
+	if len(p.list) == before && !p.about("nodes") && !p.about("vip") {
 		s.checkNodes(c, p)
+	} else {
+		s.checkSections(v, c)
 	}
 	if err := p.err(s.order); err != nil {
 		return nil, err

@@ -13,6 +13,9 @@ func merge(base, over *node) *node {
 		return base // "web:" with nothing behind it adds nothing
 	case base.kind == mapping && over.kind == mapping:
 		out := *over
+		if out.line == 0 {
+			out.file, out.line, out.column = base.file, base.line, base.column // environment and flags have no lines
+		}
 		out.entries = make([]entry, 0, len(base.entries)+len(over.entries))
 		for _, e := range base.entries {
 			if i := over.index(e.key); i >= 0 {

@@ -45,18 +45,29 @@ func Reference() []byte {
 	var b strings.Builder
 	b.WriteString(referenceIntro)
 	for _, f := range fieldsOf(reflect.TypeFor[Config]()) {
+		fmt.Fprintf(&b, "\n## %s\n\n%s%s\n", f.key, f.doc, shortForm(f))
 		if isScalar(f.typ) {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## %s\n\n%s%s\n", f.key, f.doc, shortForm(f))
-		referenceTable(&b, f.key, f.typ)
+		b.WriteString("\n| Key | Value | Default | Meaning |\n| --- | --- | --- | --- |\n")
+		t, _ := structOf(f.typ)
+		v := reflect.New(t).Elem()
+		setDefaults(v)
+		writeRows(&b, f.key+listMark(f.typ), v)
 		if f.key == "nodes" {
+			fmt.Fprintf(&b, "| `nodes[].set` | keys | | %s |\n", setDoc)
 			b.WriteString(derivedDoc)
 		}
 	}
-	b.WriteString("\n## site\n\n")
-	b.WriteString(fieldsOf(reflect.TypeFor[Config]())[0].doc + "\n")
 	return []byte(b.String())
+}
+
+// listMark shows in a key that it is inside a list.
+func listMark(t reflect.Type) string {
+	if t.Kind() == reflect.Slice {
+		return "[]"
+	}
+	return ""
 }
 
 const derivedDoc = `
@@ -83,43 +94,27 @@ func shortForm(f field) string {
 	return " Short form: " + f.short + "."
 }
 
-// referenceTable lists the keys of t below prefix, then those of the structures
-// inside it.
-func referenceTable(b *strings.Builder, prefix string, t reflect.Type) {
-	t, _ = structOf(t)
-	b.WriteString("\n| Key | Value | Default | Meaning |\n| --- | --- | --- | --- |\n")
-	writeRows(b, prefix, t, prefix)
-	if t == nodeDeclType {
-		fmt.Fprintf(b, "| `%s.set` | keys | | %s |\n", prefix, setDoc)
-	}
-}
-
-func writeRows(b *strings.Builder, prefix string, t reflect.Type, top string) {
-	defaults := reflect.New(t)
-	setDefaults(defaults.Elem())
-	writeFields(b, prefix, defaults.Elem())
-}
-
-func writeFields(b *strings.Builder, prefix string, v reflect.Value) {
+// writeRows lists the keys of the struct v, which holds its defaults, and of the
+// structs inside it.
+func writeRows(b *strings.Builder, prefix string, v reflect.Value) {
 	for _, f := range fieldsOf(v.Type()) {
 		key := join(prefix, f.key)
-		inner, isStruct := structOf(f.typ)
 		def := ""
 		if f.hasDef {
 			def = "`" + showDefault(v.Field(f.index), &f) + "`"
 		}
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s%s |\n", key, valueText(f), def, f.doc, shortForm(f))
+		inner, isStruct := structOf(f.typ)
 		switch {
 		case !isStruct:
 		case f.typ.Kind() == reflect.Struct:
-			writeFields(b, key, v.Field(f.index)) // its parent may have defaults of its own for it
+			writeRows(b, key, v.Field(f.index)) // its parent may have defaults of its own for it
+		case inner == reflect.TypeFor[Timeouts]():
+			// The same keys as the role's own.
 		default:
-			if inner == reflect.TypeFor[Timeouts]() && f.typ.Kind() == reflect.Pointer {
-				continue // the same keys as the role's own
-			}
-			d := reflect.New(inner)
-			setDefaults(d.Elem())
-			writeFields(b, key, d.Elem())
+			d := reflect.New(inner).Elem()
+			setDefaults(d)
+			writeRows(b, key+listMark(f.typ), d)
 		}
 	}
 }

@@ -114,20 +114,34 @@ func (s *sources) checkNodes(c *Config, p *problems) {
 		m.cfg, _ = s.effective(m, s.tree(d.Name, false), &problems{}) // reported by resolve below
 		s.members = append(s.members, m)
 	}
+	before := len(p.list)
 	var all []*Node
 	for _, m := range s.members {
 		if n := s.resolve(m, false, p); n != nil {
 			all = append(all, n)
 		}
 	}
-	if len(p.list) > 0 {
-		return
+	if len(p.list) == before {
+		s.acrossNodes(all, p)
 	}
-	s.acrossNodes(all, p)
-	if self, err := s.self(c); err == nil && len(p.list) == 0 {
+	if self, err := s.self(c); err == nil {
 		if m, err := s.find(c, self); err == nil {
 			s.resolve(m, true, p)
 		}
+	}
+}
+
+// checkSections checks what does not depend on the nodes, when those are wrong.
+func (s *sources) checkSections(v *validator, c *Config) {
+	s.fillBinds(member{}, c)
+	s.fill(member{}, c)
+	v = newValidator(v.p, v.places)
+	v.site = len(c.Nodes) > 0
+	if c.Web != nil {
+		v.web(c.Web)
+	}
+	if c.DB != nil {
+		v.db(c.DB)
 	}
 }
 
@@ -166,15 +180,10 @@ func (s *sources) resolve(m member, own bool, p *problems) *Node {
 		tree = merge(s.deriveLB(m, tree), tree)
 	}
 	c, places := s.effective(m, tree, p)
-	if len(p.list) > before {
-		return nil
-	}
 	s.fill(m, c)
-	v := validator{p: p, places: places, site: len(s.members) > 0}
+	v := newValidator(p, places)
+	v.site = len(s.members) > 0
 	v.node(m, c)
-	if len(p.list) > before {
-		return nil
-	}
 	n := &Node{
 		Name: m.decl.Name, Site: c.Site, Hosts: s.hosts(c), Roles: slices.Clone(roles), Address: m.decl.Address,
 		VIP: c.VIP, TLS: c.TLS, Firewall: c.Firewall, Admin: c.Admin, Log: c.Log, Process: c.Process,
@@ -191,7 +200,9 @@ func (s *sources) resolve(m member, own bool, p *problems) *Node {
 		}
 	}
 	n.Binds = binds(n, s.plan.front)
-	v.collisions(n)
+	if len(p.list) == before {
+		v.collisions(n)
+	}
 	if len(p.list) > before {
 		return nil
 	}

@@ -98,7 +98,11 @@ func notOneOf(s string, enum []string) string {
 	if len(enum) == 0 || slices.Contains(enum, s) {
 		return ""
 	}
-	return "is not allowed, allowed is " + strings.Join(enum, " or ") + hint(s, enum)
+	verb := "are "
+	if len(enum) == 1 {
+		verb = "is "
+	}
+	return "is not allowed, allowed " + verb + strings.Join(enum, ", ") + hint(s, enum)
 }
 
 // yaml11Bool says whether readers of YAML 1.1 take the bare word s for a boolean.

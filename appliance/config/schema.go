@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"reflect"
 	"strconv"
-	"strings"
 )
 
 // Schema is the JSON schema (draft 2020-12) of the file, for editors. It is made
@@ -25,9 +24,16 @@ func Schema() []byte {
 }
 
 func schemaStruct(t reflect.Type) map[string]any {
-	props := map[string]any{}
+	v := reflect.New(t).Elem()
+	setDefaults(v)
+	return schemaOf(v)
+}
+
+// schemaOf describes the struct v, which holds its defaults.
+func schemaOf(v reflect.Value) map[string]any {
+	t, props := v.Type(), map[string]any{}
 	for _, f := range fieldsOf(t) {
-		props[f.key] = schemaField(t, f)
+		props[f.key] = schemaField(v, f)
 	}
 	if t == nodeDeclType {
 		props["set"] = map[string]any{"type": "object", "description": setDoc}
@@ -35,17 +41,23 @@ func schemaStruct(t reflect.Type) map[string]any {
 	return map[string]any{"type": "object", "additionalProperties": false, "properties": props}
 }
 
-func schemaField(parent reflect.Type, f field) map[string]any {
-	s := schemaType(f.typ, f)
-	if parent == bindTLSType && f.key == "certificates" {
-		s = map[string]any{"anyOf": []any{map[string]any{"const": "auto"}, s}}
+func schemaField(parent reflect.Value, f field) map[string]any {
+	v := parent.Field(f.index)
+	var s map[string]any
+	if f.typ.Kind() == reflect.Struct && !isScalar(f.typ) {
+		s = schemaOf(v) // its parent may have defaults of its own for it
+	} else {
+		s = schemaType(f.typ, f)
 	}
-	if parent == reflect.TypeFor[Config]() && f.key == "vip" {
+	switch {
+	case parent.Type() == bindTLSType:
+		s = map[string]any{"anyOf": []any{map[string]any{"const": "auto"}, s}}
+	case parent.Type() == reflect.TypeFor[Config]() && f.key == "vip":
 		s = map[string]any{"anyOf": []any{s, map[string]any{"type": "array", "items": map[string]any{"type": "string"}}}}
 	}
 	s["description"] = f.doc
-	if d := defaultText(parent, f); d != "" {
-		s["default"] = defaultJSON(f, d)
+	if f.hasDef {
+		s["default"] = defaultJSON(v, f)
 	}
 	return s
 }
@@ -53,7 +65,7 @@ func schemaField(parent reflect.Type, f field) map[string]any {
 func schemaType(t reflect.Type, f field) map[string]any {
 	switch t {
 	case durationType:
-		return map[string]any{"type": []any{"string", "integer"}, "pattern": `^(0|([0-9.]+(ms|s|m|h|d|y))+)$`, "maximum": 0, "minimum": 0}
+		return withUnit("ms|s|m|h|d|y")
 	case addrType, prefixType:
 		return map[string]any{"type": "string"}
 	case listenType:
@@ -82,7 +94,7 @@ func schemaType(t reflect.Type, f field) map[string]any {
 		return map[string]any{"type": []any{"string", "number"}}
 	}
 	if f.bytes {
-		return map[string]any{"type": []any{"string", "integer"}, "pattern": `^(0|([0-9.]+(B|KiB|MiB|GiB|TiB))+)$`, "maximum": 0, "minimum": 0}
+		return withUnit("B|KiB|MiB|GiB|TiB")
 	}
 	s := map[string]any{"type": "integer", "minimum": 0}
 	for name, text := range map[string]string{"minimum": f.min, "maximum": f.max} {
@@ -93,25 +105,27 @@ func schemaType(t reflect.Type, f field) map[string]any {
 	return s
 }
 
-// defaultText is the default as it stands in a file, of the field where its parent
-// is made with all its defaults; "" for none. For lists the items, with spaces.
-func defaultText(parent reflect.Type, f field) string {
-	if !f.hasDef {
-		return ""
-	}
-	return f.def
+// withUnit describes numbers with units; a bare 0 is read by editors as a number.
+func withUnit(units string) map[string]any {
+	return map[string]any{"anyOf": []any{map[string]any{"const": 0},
+		map[string]any{"type": "string", "pattern": "^(0|([0-9.]+(" + units + "))+)$"}}}
 }
 
-func defaultJSON(f field, text string) any {
+// defaultJSON is the default as an editor would write it.
+func defaultJSON(v reflect.Value, f field) any {
 	switch f.typ.Kind() {
 	case reflect.Slice:
-		return strings.Fields(text)
+		items := []string{}
+		for i := range v.Len() {
+			items = append(items, formatScalar(v.Index(i), &f))
+		}
+		return items
 	case reflect.Bool:
-		return text == "true"
-	case reflect.Int, reflect.Int64:
-		if n, err := strconv.Atoi(text); err == nil {
-			return n
+		return v.Bool()
+	case reflect.Int:
+		if !f.bytes {
+			return v.Int()
 		}
 	}
-	return text
+	return formatScalar(v, &f)
 }

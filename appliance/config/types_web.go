@@ -64,7 +64,7 @@ type Location struct {
 	Expires  *time.Duration `yaml:"expires" max:"10y" doc:"How long clients may keep the answer (Cache-Control: max-age)."`
 	Proxy    *Proxy         `yaml:"proxy" doc:"Hand requests to an application server over HTTP/1.1."`
 	FastCGI  *FastCGI       `yaml:"fastcgi" doc:"Hand requests to an application server over FastCGI."`
-	Status   int            `yaml:"status" default:"0" min:"200" max:"599" doc:"Answer this status and nothing else."`
+	Status   int            `yaml:"status" min:"200" max:"599" doc:"Answer this status and nothing else."`
 }
 
 // Proxy hands requests to an application server over HTTP/1.1.

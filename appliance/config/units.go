@@ -32,13 +32,16 @@ func ParseDuration(s string) (time.Duration, error) {
 // ParseSize reads a number of bytes as it stands in the file ("64KiB", "1.5GiB").
 // Units are powers of 1024. 0 needs no unit.
 func ParseSize(s string) (int64, error) {
-	return parseUnits(s, sizeUnits, "B, KiB, MiB, GiB or TiB", "MiB")
+	return parseUnits(s, sizeUnits, "B, KiB, MiB, GiB or TiB", "B")
 }
 
 // parseUnits sums number-unit pairs. The error says what is allowed.
 func parseUnits(s string, units []unit, allowed, common string) (int64, error) {
 	if s == "0" {
 		return 0, nil
+	}
+	if n := strings.ReplaceAll(s, " ", ""); n != s {
+		return 0, fmt.Errorf("holds a space; nearest is %s", quote(n))
 	}
 	total, rest := 0.0, s
 	for first := true; first || rest != ""; first = false {
@@ -52,7 +55,11 @@ func parseUnits(s string, units []unit, allowed, common string) (int64, error) {
 		word := rest[:letters]
 		rest = rest[letters:]
 		if word == "" {
-			return 0, fmt.Errorf("needs a unit (%s); nearest is %s", allowed, quote(s+common))
+			near := s + common
+			if n, err := strconv.ParseInt(s, 10, 64); err == nil && common == "B" {
+				near = FormatSize(n)
+			}
+			return 0, fmt.Errorf("needs a unit (%s); nearest is %s", allowed, quote(near))
 		}
 		size := int64(0)
 		var names []string

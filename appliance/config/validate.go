@@ -16,17 +16,21 @@ import (
 // use) is checked by the role.
 type validator struct {
 	p      *problems
+	known  *problems // what was wrong before this validation
 	places map[string]*node
 	site   bool              // the file has nodes
 	used   map[string]string // pool of the balancer → mode of the first frontend that uses it
 }
 
 // at reports that something is wrong with the value of a key, or, when it is
-// absent, with what should hold it.
+// absent, with what should hold it; unless that is known to be wrong already.
 func (v *validator) at(key, format string, args ...any) {
+	if v.known.about(key) {
+		return
+	}
 	place := key
 	for {
-		if n := v.places[place]; n != nil && (n.file != derivedSource || place == key) {
+		if n := v.places[place]; n != nil && n.file != derivedSource {
 			v.p.at(n, key, format, args...)
 			return
 		}
@@ -36,6 +40,20 @@ func (v *validator) at(key, format string, args ...any) {
 		place = place[:max(strings.LastIndexAny(place, ".["), 0)]
 	}
 	v.p.add(Error{Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// newValidator remembers what p holds already.
+func newValidator(p *problems, places map[string]*node) *validator {
+	return &validator{p: p, known: &problems{list: slices.Clone(p.list), meant: slices.Clone(p.meant)}, places: places}
+}
+
+// item is the key of a list item as the decoder chose it: by index where the name is
+// a default or there twice.
+func (v *validator) item(list string, i int, name string) string {
+	if key := itemKey(list, i, ""); v.places[key] != nil {
+		return key
+	}
+	return itemKey(list, i, name)
 }
 
 // written says whether the key stands in a source, not only as a default.
@@ -71,7 +89,7 @@ func (v *validator) topology(c *Config) {
 	taken := map[netip.Addr]string{}
 	firstDB := ""
 	for i, d := range c.Nodes {
-		key := itemKey("nodes", i, d.Name)
+		key := v.item("nodes", i, d.Name)
 		names = append(names, d.Name)
 		if !nodeName.MatchString(d.Name) {
 			v.at(join(key, "name"), "%s is not a node name, which has %s", missing(d.Name), nodeNameForm)
@@ -112,7 +130,7 @@ func (v *validator) nodeRoles(key string, d NodeDecl) {
 	}
 	for i, r := range d.Roles {
 		if slices.Contains(d.Roles[:i], r) {
-			v.at(itemKey(join(key, "roles"), i, ""), "the role %s is there twice", r)
+			v.at(v.item(join(key, "roles"), i, ""), "the role %s is there twice", r)
 		}
 	}
 }
@@ -134,7 +152,7 @@ func (v *validator) nodeAddress(key string, d NodeDecl, taken map[netip.Addr]str
 
 // set checks what a node may change for itself.
 func (v *validator) set(c *Config) {
-	if v.places["nodes"] == nil {
+	if v.places["nodes"] == nil || v.places["nodes"].kind != list {
 		return
 	}
 	for i, item := range v.places["nodes"].items {
@@ -142,7 +160,7 @@ func (v *validator) set(c *Config) {
 			return
 		}
 		d := c.Nodes[i]
-		key := join(itemKey("nodes", i, d.Name), "set")
+		key := join(v.item("nodes", i, d.Name), "set")
 		set := item.get("set")
 		if set == nil {
 			continue
@@ -188,7 +206,7 @@ func (v *validator) vip(c *Config, taken map[netip.Addr]string) {
 	}
 	vrids, owner := map[int]string{}, map[netip.Addr]string{}
 	for i, g := range c.VIP {
-		key := itemKey("vip", i, nameIn(v.places, "vip", i, g.Name))
+		key := v.item("vip", i, g.Name)
 		v.name(join(key, "name"), g.Name)
 		if first := vrids[g.VRID]; first != "" {
 			v.at(join(key, "vrid"), "%d is the identifier of group %s too; each group has its own", g.VRID, first)
@@ -198,7 +216,7 @@ func (v *validator) vip(c *Config, taken map[netip.Addr]string) {
 			v.at(join(key, "addresses"), "the group has no address")
 		}
 		for j, a := range g.Addresses {
-			at := itemKey(join(key, "addresses"), j, "")
+			at := v.item(join(key, "addresses"), j, "")
 			switch {
 			case !a.IsValid():
 			case a.IsUnspecified() || a.IsMulticast():
@@ -217,15 +235,6 @@ func (v *validator) vip(c *Config, taken map[netip.Addr]string) {
 			v.at(join(key, "interface"), "%s is not the name of a network interface", quote(g.Interface))
 		}
 	}
-}
-
-// nameIn is the label of a list item as the decoder chose it: a name that is a
-// default is not in the tree.
-func nameIn(places map[string]*node, list string, i int, name string) string {
-	if places[itemKey(list, i, name)] != nil {
-		return name
-	}
-	return ""
 }
 
 func (v *validator) name(key, name string) {

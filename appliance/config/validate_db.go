@@ -27,7 +27,7 @@ func (v *validator) db(d *DB) {
 		v.socketPath("db.socket", d.Socket, d.Socket)
 	}
 	for i, name := range d.Databases {
-		at := itemKey("db.databases", i, "")
+		at := v.item("db.databases", i, "")
 		switch {
 		case slices.Contains(systemDatabases, strings.ToLower(name)):
 			v.at(at, "%s is a database of the system", quote(name))
@@ -38,7 +38,7 @@ func (v *validator) db(d *DB) {
 		}
 	}
 	for i, u := range d.Users {
-		v.dbUser(itemKey("db.users", i, u.Name), u, d.Databases)
+		v.dbUser(v.item("db.users", i, u.Name), u, d.Databases)
 	}
 }
 
@@ -56,7 +56,7 @@ func (v *validator) dbUser(key string, u DBUser, databases []string) {
 	v.absolute(join(key, "password_file"), u.PasswordFile)
 	for i, name := range u.Databases {
 		if !slices.Contains(databases, name) {
-			v.at(itemKey(join(key, "databases"), i, ""), "%s is not in db.databases, which has %s%s", quote(name), orNone(databases), hint(name, databases))
+			v.at(v.item(join(key, "databases"), i, ""), "%s is not in db.databases, which has %s%s", quote(name), orNone(databases), hint(name, databases))
 		}
 	}
 }

@@ -12,13 +12,13 @@ func (v *validator) lb(lb *LB) {
 	var pools []string
 	for i, b := range lb.Backends {
 		pools = append(pools, b.Name)
-		v.name(join(itemKey("lb.backends", i, b.Name), "name"), b.Name)
+		v.name(join(v.item("lb.backends", i, b.Name), "name"), b.Name)
 	}
 	used := map[string]string{}
 	v.used = used
 	for i := range lb.Frontends {
 		f := &lb.Frontends[i]
-		key := itemKey("lb.frontends", i, f.Name)
+		key := v.item("lb.frontends", i, f.Name)
 		v.name(join(key, "name"), f.Name)
 		if len(f.Bind) == 0 {
 			v.at(join(key, "bind"), "the frontend listens nowhere; write an address such as %s", listenForms)
@@ -26,12 +26,12 @@ func (v *validator) lb(lb *LB) {
 		v.frontend(key, f, pools, used)
 	}
 	lb.Backends = slices.DeleteFunc(lb.Backends, func(b Backend) bool {
-		place := v.places[itemKey("lb.backends", 0, b.Name)]
+		place := v.places[v.item("lb.backends", 0, b.Name)]
 		return used[b.Name] == "" && place != nil && place.file == derivedSource
 	})
 	for i := range lb.Backends {
 		b := &lb.Backends[i]
-		key := itemKey("lb.backends", i, b.Name)
+		key := v.item("lb.backends", i, b.Name)
 		if used[b.Name] == "" {
 			v.at(key, "no frontend and no route uses this pool; remove it, or name it in one")
 		}
@@ -44,6 +44,8 @@ func (v *validator) frontend(key string, f *Frontend, pools []string, used map[s
 		switch {
 		case pool == "":
 			v.at(at, "the name of a pool is missing, there are %s", orNone(pools))
+		case !slices.Contains(pools, pool) && v.known.about("lb.backends"):
+			// Perhaps the name that is missing stands in what could not be read.
 		case !slices.Contains(pools, pool):
 			v.at(at, "there is no pool %s, there are %s%s", quote(pool), orNone(pools), hint(pool, pools))
 		case used[pool] == "":
@@ -83,7 +85,7 @@ func (v *validator) frontend(key string, f *Frontend, pools []string, used map[s
 		v.at(join(key, "https_port"), "the key is for redirect_https: true only")
 	}
 	for i, r := range f.Routes {
-		at := itemKey(join(key, "routes"), i, "")
+		at := v.item(join(key, "routes"), i, "")
 		v.match(join(at, "match"), r.Match)
 		use(join(at, "backend"), r.Backend)
 		for j, before := range f.Routes[:i] {
@@ -123,7 +125,7 @@ var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS
 
 func (v *validator) methods(key string, list []string) {
 	for i, m := range list {
-		at := itemKey(key, i, "")
+		at := v.item(key, i, "")
 		switch {
 		case m == "" || strings.IndexFunc(m, func(r rune) bool {
 			return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
@@ -187,11 +189,11 @@ func (v *validator) servers(key string, list []Server) {
 		v.at(join(key, "servers"), "the pool has no server; write them, or give a node the role web")
 	}
 	for i, s := range list {
-		at := itemKey(join(key, "servers"), i, s.Name)
+		at := v.item(join(key, "servers"), i, s.Name)
 		v.name(join(at, "name"), s.Name)
 		switch {
-		case s.Address == "" && v.places[join(at, "address")] != nil && !v.written(join(at, "address")):
-			v.at(join(at, "address"), "node %s has no plain listener that the balancers can reach; give its bind one", s.Name)
+		case s.Address == "" && !v.written(join(at, "address")) && !v.written(at):
+			v.at("web.bind", "node %s has no address without TLS that the balancers can reach; add one such as \":8080\"", s.Name)
 		default:
 			v.serverAddress(join(at, "address"), s.Address)
 		}

@@ -88,9 +88,8 @@ func (s *sources) acrossNodes(all []*Node, p *problems) {
 				first[b.Addr] = holder{n.Name, speaker(b)}
 				continue
 			}
-			v := validator{p: p}
-			_, v.places = decode(s.tree(n.Name, false), &problems{})
-			v.at(bindKey(b), "node %s: %s listens on %s, where %s of node %s listens already; set the address per node with nodes[%s].set, or write \":%d\"",
+			_, places := decode(s.tree(n.Name, false), &problems{})
+			newValidator(p, places).at(bindKey(b), "node %s: %s listens on %s, where %s of node %s listens already; set the address per node with nodes[%s].set, or write \":%d\"",
 				n.Name, speaker(b), b.Addr, h.what, h.node, n.Name, b.Addr.Port())
 		}
 	}

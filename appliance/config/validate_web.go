@@ -21,7 +21,7 @@ func (v *validator) web(w *Web) {
 	hosts, everything := map[string]string{}, ""
 	for i := range w.Sites {
 		s := &w.Sites[i]
-		key := itemKey("web.sites", i, "")
+		key := v.item("web.sites", i, "")
 		if len(s.Hosts) == 0 {
 			if everything != "" {
 				v.at(key, "%s has no hosts either; only one site can be for every host", everything)
@@ -29,7 +29,7 @@ func (v *validator) web(w *Web) {
 			everything = key
 		}
 		for j, h := range s.Hosts {
-			at := itemKey(join(key, "hosts"), j, "")
+			at := v.item(join(key, "hosts"), j, "")
 			v.host(at, h, true)
 			if first := hosts[h]; first != "" {
 				v.at(at, "%s stands in %s already", quote(h), first)
@@ -66,17 +66,19 @@ func (v *validator) webSite(key string, s *WebSite) {
 	v.tryFiles(join(key, "try_files"), s.TryFiles)
 	seen := map[string]int{}
 	for i := range s.Locations {
-		v.location(itemKey(join(key, "locations"), i, ""), &s.Locations[i], i, s.Root, seen)
+		if at := v.item(join(key, "locations"), i, ""); v.places[at] != nil { // that of php is not written
+			v.location(at, &s.Locations[i], i, s.Root, seen)
+		}
 	}
 	statuses := map[int]bool{}
 	for i, e := range s.ErrorPages {
-		at := itemKey(join(key, "error_pages"), i, "")
+		at := v.item(join(key, "error_pages"), i, "")
 		if len(e.Status) == 0 {
 			v.at(join(at, "status"), "the list is empty; name the statuses, such as [404]")
 		}
 		for j, st := range e.Status {
 			if statuses[st] {
-				v.at(itemKey(join(at, "status"), j, ""), "%d has a page already", st)
+				v.at(v.item(join(at, "status"), j, ""), "%d has a page already", st)
 			}
 			statuses[st] = true
 		}
@@ -99,9 +101,9 @@ func (v *validator) location(key string, l *Location, i int, root string, seen m
 		} else if _, err := regexp.Compile(k.value); err != nil {
 			v.at(join(key, k.key), "%s is not a regular expression: %s", quote(k.value), strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 		}
-		if first, twice := seen[k.key+k.value]; twice && l.FastCGI == nil || twice && v.written(key) {
+		if first, twice := seen[k.key+k.value]; twice {
 			v.at(join(key, k.key), "no request reaches this location: location %d has the same %s", first, k.key)
-		} else if !twice {
+		} else {
 			seen[k.key+k.value] = i
 		}
 	}
@@ -152,7 +154,7 @@ func (v *validator) handler(key string, l *Location) {
 		v.serverAddress(join(at, "address"), f.Address)
 		for i, p := range f.Params {
 			if p.Name == "" || strings.ContainsAny(p.Name, "= \t") {
-				v.at(join(itemKey(join(at, "params"), i, p.Name), "name"), "%s is not the name of a parameter", missing(p.Name))
+				v.at(join(v.item(join(at, "params"), i, p.Name), "name"), "%s is not the name of a parameter", missing(p.Name))
 			}
 		}
 	}
@@ -161,7 +163,7 @@ func (v *validator) handler(key string, l *Location) {
 func (v *validator) index(key string, list []string) {
 	for i, f := range list {
 		if f == "" || strings.Contains(f, "/") {
-			v.at(itemKey(key, i, ""), "%s is not the name of a file in the directory", missing(f))
+			v.at(v.item(key, i, ""), "%s is not the name of a file in the directory", missing(f))
 		}
 	}
 }
@@ -186,7 +188,7 @@ var statusWord = regexp.MustCompile(`^=[2-5][0-9][0-9]$`)
 // tryFiles: "$uri" with something before or behind it, a path, or a last "=404".
 func (v *validator) tryFiles(key string, list []string) {
 	for i, f := range list {
-		at := itemKey(key, i, "")
+		at := v.item(key, i, "")
 		bare := strings.ReplaceAll(strings.TrimSuffix(f, "?$args"), "$uri", "")
 		switch {
 		case statusWord.MatchString(f):
