@@ -1,0 +1,171 @@
+package vip
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Router is the VRRP state machine of one virtual router and address family (RFC 9568
+// section 6.4), without sockets or clocks: each method takes the time of the event
+// and returns what to do. The caller wakes it at Deadline.
+type Router struct {
+	id       routerConfig
+	state    state
+	reason   string
+	priority uint8 // as configured, or 0 while the balancer is not ready
+
+	masterInterval time.Duration // the interval of the master, learned from its adverts
+	deadline       time.Time     // of the advert timer (master) or the master-down timer (backup)
+}
+
+type routerConfig struct {
+	version  int
+	vrid     uint8
+	priority uint8
+	interval time.Duration
+	preempt  bool
+	address  netip.Addr // our own, which breaks ties between equal priorities
+}
+
+// state is Initialize, Backup or Master of RFC 9568 section 6.3.
+type state int
+
+const (
+	initialize state = iota
+	backup
+	master
+)
+
+func (s state) String() string { return [...]string{"fault", "backup", "master"}[s] }
+
+// act is what the caller has to do after an event.
+type act struct {
+	send    bool  // an advert with priority
+	with    uint8 // the priority of that advert
+	changed bool  // the state changed: become or cease to be the holder of the addresses
+	heal    bool  // another holder was seen and yields: announce the addresses again
+}
+
+func newRouter(id routerConfig) *Router {
+	return &Router{id: id, state: initialize, reason: "starting", masterInterval: id.interval}
+}
+
+// skew is the time by which a backup of lower priority waits longer: RFC 9568 section
+// 6.1, ((256 - priority) * interval) / 256.
+func (r *Router) skew() time.Duration {
+	return time.Duration(256-int(r.priority)) * r.masterInterval / 256
+}
+
+func (r *Router) masterDown() time.Duration { return 3*r.masterInterval + r.skew() }
+
+// Ready tells whether the balancer behind the addresses works.
+func (r *Router) Ready(now time.Time, ready bool, reason string) act {
+	if !ready {
+		if r.state == initialize {
+			r.reason = reason
+			return act{}
+		}
+		was := r.state
+		r.move(initialize, reason)
+		r.priority = 0
+		// Priority 0 tells the backups to take over after their skew time alone.
+		return act{changed: true, send: was == master, with: 0}
+	}
+	if r.state != initialize {
+		return act{}
+	}
+	r.priority = r.id.priority
+	r.masterInterval = r.id.interval
+	r.move(backup, reason)
+	r.deadline = now.Add(r.masterDown())
+	if r.id.priority == 255 {
+		return r.become(now, "owner of the addresses")
+	}
+	return act{changed: true}
+}
+
+// Deadline is when Expire must be called; zero in the fault state.
+func (r *Router) Deadline() time.Time {
+	if r.state == initialize {
+		return time.Time{}
+	}
+	return r.deadline
+}
+
+// Expire handles a deadline that has passed.
+func (r *Router) Expire(now time.Time) act {
+	if r.state == initialize || now.Before(r.deadline) {
+		return act{}
+	}
+	if r.state == backup {
+		return r.become(now, "no advert from a master")
+	}
+	// A holder that slept through a whole master-down interval may have been replaced:
+	// it listens before it speaks.
+	if now.Sub(r.deadline) > r.masterDown() {
+		r.move(backup, "slept longer than the master-down interval")
+		r.deadline = now.Add(r.masterDown())
+		return act{changed: true}
+	}
+	// Late deadlines are skipped, not replayed.
+	for !r.deadline.After(now) {
+		r.deadline = r.deadline.Add(r.id.interval)
+	}
+	return act{send: true, with: r.priority}
+}
+
+func (r *Router) become(now time.Time, reason string) act {
+	r.move(master, reason)
+	r.deadline = now.Add(r.id.interval)
+	return act{send: true, with: r.priority, changed: true}
+}
+
+func (r *Router) move(to state, reason string) { r.state, r.reason = to, reason }
+
+// Receive handles an advert of the same VRID from another router.
+func (r *Router) Receive(now time.Time, a *Advert, from netip.Addr) act {
+	switch r.state {
+	case backup:
+		return r.receiveBackup(now, a)
+	case master:
+		return r.receiveMaster(now, a, from)
+	}
+	return act{}
+}
+
+func (r *Router) receiveBackup(now time.Time, a *Advert) act {
+	switch {
+	case a.Priority == 0:
+		r.deadline = now.Add(r.skew())
+	case !r.id.preempt || a.Priority >= r.priority:
+		r.masterInterval = a.Interval
+		r.deadline = now.Add(r.masterDown())
+	}
+	// Else a master of lower priority: its adverts are not heeded, and the master-down
+	// timer ends its time.
+	return act{}
+}
+
+func (r *Router) receiveMaster(now time.Time, a *Advert, from netip.Addr) act {
+	switch {
+	case a.Priority == 0:
+		// Another holder leaves: make sure that all know who stays.
+		r.deadline = now.Add(r.id.interval)
+		return act{send: true, with: r.priority, heal: true}
+	case a.Priority > r.priority, a.Priority == r.priority && from.Compare(r.id.address) > 0:
+		r.masterInterval = a.Interval
+		r.move(backup, "a master of higher priority")
+		r.deadline = now.Add(r.masterDown())
+		return act{changed: true}
+	}
+	// Two masters, and we are the one that stays: RFC 9568 section 6.4.3 answers at
+	// once, so that the other yields, and switches learn again where the address is.
+	return act{send: true, with: r.priority, heal: true}
+}
+
+// Stop leaves: a master says so with priority 0.
+func (r *Router) Stop(reason string) act {
+	was := r.state
+	r.move(initialize, reason)
+	return act{changed: was != initialize, send: was == master, with: 0}
+}

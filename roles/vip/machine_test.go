@@ -1,0 +1,117 @@
+package vip
+
+import (
+	"testing"
+	"time"
+)
+
+const interval = 100 * time.Millisecond
+
+// clock is the test's time; each step moves it.
+type clock struct{ now time.Time }
+
+func (c *clock) after(d time.Duration) time.Time { c.now = c.now.Add(d); return c.now }
+
+func newTestRouter(priority uint8, preempt bool) (*Router, *clock) {
+	c := &clock{time.Unix(1_000_000, 0)}
+	r := newRouter(routerConfig{version: 3, vrid: 51, priority: priority, interval: interval, preempt: preempt, address: addr("10.0.0.11")})
+	return r, c
+}
+
+func TestBackupBecomesMasterAfterMasterDown(t *testing.T) {
+	r, c := newTestRouter(254, true)
+	if a := r.Ready(c.now, true, "ready"); !a.changed || r.state != backup {
+		t.Fatalf("ready: %+v in %v", a, r.state)
+	}
+	// 3 × 100 ms + 2/256 × 100 ms
+	want := 3*interval + 2*interval/256
+	if got := r.Deadline().Sub(c.now); got != want {
+		t.Fatalf("master-down is %v, want %v", got, want)
+	}
+	if a := r.Expire(c.after(want - time.Nanosecond)); a != (act{}) {
+		t.Fatalf("early: %+v", a)
+	}
+	if a := r.Expire(c.after(time.Nanosecond)); !a.changed || !a.send || a.with != 254 || r.state != master {
+		t.Fatalf("take-over: %+v in %v", a, r.state)
+	}
+	if a := r.Expire(c.after(interval)); !a.send || a.changed {
+		t.Fatalf("advert: %+v", a)
+	}
+	// Late by some intervals: one advert, and the next at its place in the grid.
+	grid := r.Deadline()
+	if a := r.Expire(c.after(2*interval + interval/2)); !a.send {
+		t.Fatalf("late: %+v", a)
+	}
+	if late := r.Deadline().Sub(grid); late%interval != 0 || !r.Deadline().After(c.now) {
+		t.Fatalf("next deadline is %v after the grid", late)
+	}
+}
+
+func TestPriorityZeroShortensTheWaitToTheSkew(t *testing.T) {
+	r, c := newTestRouter(253, true)
+	r.Ready(c.now, true, "ready")
+	r.Receive(c.now, &Advert{Priority: 254, Interval: interval}, addr("10.0.0.12"))
+	r.Receive(c.now, &Advert{Priority: 0, Interval: interval}, addr("10.0.0.12"))
+	if got, want := r.Deadline().Sub(c.now), 3*interval/256; got != want {
+		t.Fatalf("waits %v, want the skew %v", got, want)
+	}
+}
+
+func TestPreemption(t *testing.T) {
+	for _, c := range []struct {
+		preempt bool
+		theirs  uint8
+		heeded  bool
+	}{{true, 100, false}, {false, 100, true}, {true, 200, true}, {true, 254, true}, {false, 254, true}} {
+		r, clock := newTestRouter(200, c.preempt)
+		r.Ready(clock.now, true, "ready")
+		before := r.Deadline()
+		r.Receive(clock.after(interval), &Advert{Priority: c.theirs, Interval: interval}, addr("10.0.0.12"))
+		if heeded := r.Deadline() != before; heeded != c.heeded {
+			t.Errorf("preempt %v, their priority %d: heeded %v, want %v", c.preempt, c.theirs, heeded, c.heeded)
+		}
+	}
+}
+
+func TestTwoMasters(t *testing.T) {
+	for _, c := range []struct {
+		theirs uint8
+		from   string
+		yields bool
+	}{{253, "10.0.0.12", false}, {255, "10.0.0.12", true}, {254, "10.0.0.12", true}, {254, "10.0.0.10", false}} {
+		r, clock := newTestRouter(254, true)
+		r.Ready(clock.now, true, "ready")
+		r.Expire(clock.after(r.masterDown()))
+		a := r.Receive(clock.now, &Advert{Priority: c.theirs, Interval: interval}, addr(c.from))
+		if (r.state == backup) != c.yields {
+			t.Errorf("their priority %d from %s: now %v", c.theirs, c.from, r.state)
+		}
+		if !c.yields && (!a.send || !a.heal) {
+			t.Errorf("the one that stays must answer and announce: %+v", a)
+		}
+	}
+}
+
+func TestFaultReleasesWithPriorityZero(t *testing.T) {
+	r, c := newTestRouter(254, true)
+	r.Ready(c.now, true, "ready")
+	r.Expire(c.after(r.masterDown()))
+	if a := r.Ready(c.now, false, "balancer down"); !a.changed || !a.send || a.with != 0 || r.state != initialize {
+		t.Fatalf("%+v in %v", a, r.state)
+	}
+	if !r.Deadline().IsZero() {
+		t.Fatal("a router in the fault state has a deadline")
+	}
+	if a := r.Receive(c.now, &Advert{Priority: 0, Interval: interval}, addr("10.0.0.12")); a != (act{}) {
+		t.Fatalf("a router in the fault state acts: %+v", a)
+	}
+}
+
+func TestSleeperListensBeforeItSpeaks(t *testing.T) {
+	r, c := newTestRouter(254, true)
+	r.Ready(c.now, true, "ready")
+	r.Expire(c.after(r.masterDown()))
+	if a := r.Expire(c.after(10 * time.Second)); a.send || !a.changed || r.state != backup {
+		t.Fatalf("woke up with %+v in %v", a, r.state)
+	}
+}
