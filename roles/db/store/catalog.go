@@ -185,7 +185,7 @@ func LoadCatalog(r pebble.Reader) (*Catalog, error) {
 		return nil, err
 	}
 	c.Version = version
-	span := SpaceSpan(SpaceCatalog)
+	span := SpaceRange(SpaceCatalog)
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
 	if err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)

@@ -2,6 +2,8 @@ package store
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/types"
@@ -155,4 +157,33 @@ func (ct ColumnType) geometry() (sql.Type, error) {
 		return g.typ, nil
 	}
 	return nil, fmt.Errorf("column type %q in the catalog is unknown to this version", ct.Geometry)
+}
+
+// Equal reports whether the two types are the same.
+func (ct ColumnType) Equal(o ColumnType) bool {
+	if (ct.SRID == nil) != (o.SRID == nil) || ct.SRID != nil && *ct.SRID != *o.SRID {
+		return false
+	}
+	return ct.Base == o.Base && ct.Length == o.Length && ct.Precision == o.Precision && ct.Scale == o.Scale &&
+		ct.Collation == o.Collation && ct.Geometry == o.Geometry && slices.Equal(ct.Values, o.Values)
+}
+
+// Extends reports whether every value of type o has the same stored bytes and the
+// same key under ct, and none becomes invalid: the same type, a longer one, ENUM or
+// SET with members added at the end.
+func (ct ColumnType) Extends(o ColumnType) bool {
+	if len(ct.Values) < len(o.Values) || ct.Length < o.Length && !number(ct.Base) {
+		return false
+	}
+	if ct.Base == "BINARY" && ct.Length != o.Length || ct.Base == "BIT" && ct.Length != o.Length {
+		return false // padded to the length
+	}
+	same := ct
+	same.Values, same.Length = ct.Values[:len(o.Values)], o.Length
+	return same.Equal(o)
+}
+
+// number reports whether Length is a display width only.
+func number(base string) bool {
+	return strings.HasPrefix(base, "INT") || strings.HasPrefix(base, "UINT") || strings.HasPrefix(base, "FLOAT")
 }

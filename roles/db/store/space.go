@@ -87,8 +87,8 @@ func IndexSpan(space Space, index uint32) KeyRange {
 	return KeyRange{Start: start, End: PrefixEnd(start)}
 }
 
-// SpaceSpan is every key of a space.
-func SpaceSpan(space Space) KeyRange {
+// SpaceRange is every key of a space.
+func SpaceRange(space Space) KeyRange {
 	return KeyRange{Start: []byte{byte(space)}, End: []byte{byte(space) + 1}}
 }
 

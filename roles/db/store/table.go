@@ -116,6 +116,9 @@ func (t *Table) newIndex(desc *IndexDesc) (*Index, error) {
 		if err := cd.indexable(); err != nil {
 			return nil, fmt.Errorf("index %s, column %s: %w", desc.Name, t.Desc.Columns[at].Name, err)
 		}
+		if c.Desc && desc.Unique && cd.padSpace {
+			return nil, fmt.Errorf("index %s, column %s: a unique index cannot be descending over text of collation %s", desc.Name, t.Desc.Columns[at].Name, cd.collation.Name())
+		}
 		prefix := c.Prefix
 		if cd.kind != kindString && cd.kind != kindBytes {
 			prefix = 0

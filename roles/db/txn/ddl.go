@@ -1,0 +1,303 @@
+package txn
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"stack/roles/db/store"
+)
+
+// The DDL methods change the catalog within a transaction; the descriptors go in the
+// same batch as everything else that it writes. The caller commits before and after,
+// as MySQL does. They take the writer lock, so that no writer works on a table while
+// it changes; readers go on with the view that they have.
+
+func (t *Txn) beginDDL(ctx context.Context) (*store.Catalog, error) {
+	if t.ended {
+		return nil, ErrDone
+	}
+	if t.e.readOnly.Load() {
+		return nil, ErrReadOnly
+	}
+	if err := t.lock(ctx, store.SpaceRange(store.SpaceCatalog), Exclusive); err != nil {
+		return nil, err
+	}
+	if t.staged != nil {
+		return t.staged, nil
+	}
+	return t.e.Catalog(), nil
+}
+
+// stage makes catalog the transaction's own after writing key; desc nil deletes it.
+func (t *Txn) stage(catalog *store.Catalog, key []byte, desc any) error {
+	var err error
+	if desc == nil {
+		err = t.set.delete(key)
+	} else {
+		var value []byte
+		if value, err = store.EncodeDesc(desc); err == nil {
+			err = t.set.set(key, value)
+		}
+	}
+	if err == nil {
+		t.staged = catalog
+	}
+	return err
+}
+
+// PutDatabase creates a database or changes the one of this name.
+func (t *Txn) PutDatabase(ctx context.Context, desc store.DatabaseDesc) error {
+	catalog, err := t.beginDDL(ctx)
+	if err != nil {
+		return err
+	}
+	return t.stage(catalog.WithDatabase(&desc), store.DatabaseKey(desc.Name), &desc)
+}
+
+// DropDatabase removes a database with its tables and objects.
+func (t *Txn) DropDatabase(ctx context.Context, name string) error {
+	catalog, err := t.beginDDL(ctx)
+	if err != nil {
+		return err
+	}
+	if catalog.Database(name) == nil {
+		return fmt.Errorf("database %s does not exist", name)
+	}
+	for _, table := range catalog.Tables(name) {
+		if err := t.DropTable(ctx, table); err != nil {
+			return err
+		}
+	}
+	for _, o := range catalog.ObjectsOf(name) {
+		if err := t.DeleteObject(ctx, o.Kind, o.Database, o.Name); err != nil {
+			return err
+		}
+	}
+	t.frees = true
+	return t.stage(t.catalogNow().WithoutDatabase(name), store.DatabaseKey(name), nil)
+}
+
+func (t *Txn) catalogNow() *store.Catalog {
+	if t.staged != nil {
+		return t.staged
+	}
+	return t.e.Catalog()
+}
+
+// PutObject creates or replaces a named object.
+func (t *Txn) PutObject(ctx context.Context, o store.Object) error {
+	catalog, err := t.beginDDL(ctx)
+	if err != nil {
+		return err
+	}
+	return t.stage(catalog.WithObject(&o), store.ObjectKey(o.Kind, o.Database, o.Name), &o)
+}
+
+// DeleteObject removes a named object; one that does not exist is no error.
+func (t *Txn) DeleteObject(ctx context.Context, kind, database, name string) error {
+	catalog, err := t.beginDDL(ctx)
+	if err != nil {
+		return err
+	}
+	return t.stage(catalog.WithoutObject(kind, database, name), store.ObjectKey(kind, database, name), nil)
+}
+
+// CreateTable adds a table. Its ids, the column ids that are 0 and the first layout
+// are given here; index columns name columns by id, so a caller who leaves column
+// ids 0 counts from 1 in order. It fails where the name is taken.
+func (t *Txn) CreateTable(ctx context.Context, desc *store.TableDesc) (*store.Table, error) {
+	catalog, err := t.beginDDL(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if catalog.Database(desc.Database) == nil {
+		return nil, fmt.Errorf("database %s does not exist", desc.Database)
+	}
+	if catalog.Table(desc.Database, desc.Name) != nil {
+		return nil, fmt.Errorf("table %s.%s already exists", desc.Database, desc.Name)
+	}
+	desc = desc.Clone()
+	desc.ID, desc.Version, desc.Layouts = t.newID(), 1, nil
+	giveColumnIDs(desc)
+	t.giveIndexIDs(desc)
+	giveLayout(desc)
+	return t.putTable(catalog, desc)
+}
+
+func (t *Txn) newID() uint32 { return t.e.nextID.Add(1) - 1 }
+
+func giveColumnIDs(desc *store.TableDesc) {
+	for i := range desc.Columns {
+		desc.NextColumnID = max(desc.NextColumnID, desc.Columns[i].ID)
+	}
+	for i := range desc.Columns {
+		if desc.Columns[i].ID == 0 {
+			desc.NextColumnID++
+			desc.Columns[i].ID = desc.NextColumnID
+		}
+	}
+}
+
+// giveIndexIDs gives new ids to the primary key and every index.
+func (t *Txn) giveIndexIDs(desc *store.TableDesc) {
+	desc.Primary.ID = t.newID()
+	for i := range desc.Indexes {
+		desc.Indexes[i].ID = t.newID()
+	}
+}
+
+// giveLayout adds a layout of the present columns where the last one is another.
+func giveLayout(desc *store.TableDesc) {
+	l := store.Layout{Version: 1}
+	for _, c := range desc.Columns {
+		if !c.Virtual {
+			l.Columns = append(l.Columns, store.LayoutColumn{ID: c.ID, Type: c.Type})
+		}
+	}
+	if n := len(desc.Layouts); n > 0 {
+		last := desc.Layouts[n-1]
+		if slices.EqualFunc(last.Columns, l.Columns, func(a, b store.LayoutColumn) bool {
+			return a.ID == b.ID && a.Type.Equal(b.Type)
+		}) {
+			return
+		}
+		l.Version = last.Version + 1
+	}
+	desc.Layouts = append(desc.Layouts, l)
+}
+
+// putTable compiles a descriptor and stages it.
+func (t *Txn) putTable(catalog *store.Catalog, desc *store.TableDesc) (*store.Table, error) {
+	table, err := store.NewTable(desc)
+	if err != nil {
+		return nil, err
+	}
+	return table, t.stage(catalog.WithTable(table), store.TableKey(desc.ID), desc)
+}
+
+// current returns the table of this id as it is now, refusing one that the caller
+// knows in an older version.
+func (t *Txn) currentTable(catalog *store.Catalog, table *store.Table) error {
+	if now := catalog.TableByID(table.Desc.ID); now == nil || now.Desc.Version != table.Desc.Version {
+		return fmt.Errorf("%s.%s: %w", table.Desc.Database, table.Desc.Name, ErrTableChanged)
+	}
+	return nil
+}
+
+// RenameTable moves a table to another name or database.
+func (t *Txn) RenameTable(ctx context.Context, table *store.Table, database, name string) (*store.Table, error) {
+	catalog, err := t.beginDDL(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.currentTable(catalog, table); err != nil {
+		return nil, err
+	}
+	if catalog.Database(database) == nil {
+		return nil, fmt.Errorf("database %s does not exist", database)
+	}
+	if catalog.Table(database, name) != nil {
+		return nil, fmt.Errorf("table %s.%s already exists", database, name)
+	}
+	desc := table.Desc.Clone()
+	desc.Database, desc.Name = database, name
+	desc.Version++
+	return t.putTable(catalog, desc)
+}
+
+// DropTable removes a table; its keys go when no view needs them.
+func (t *Txn) DropTable(ctx context.Context, table *store.Table) error {
+	catalog, err := t.beginDDL(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.currentTable(catalog, table); err != nil {
+		return err
+	}
+	t.dropIndexes(table)
+	t.frees = true
+	return t.stage(catalog.WithoutTable(table.Desc.ID), store.TableKey(table.Desc.ID), nil)
+}
+
+func (t *Txn) dropIndexes(table *store.Table) {
+	t.drops = append(t.drops, table.Primary.Desc.ID)
+	for _, ix := range table.Indexes {
+		t.drops = append(t.drops, ix.Desc.ID)
+	}
+}
+
+// TruncateTable empties a table by giving it new index ids; AUTO_INCREMENT begins
+// again at 1.
+func (t *Txn) TruncateTable(ctx context.Context, table *store.Table) (*store.Table, error) {
+	catalog, err := t.beginDDL(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.currentTable(catalog, table); err != nil {
+		return nil, err
+	}
+	t.dropIndexes(table)
+	t.frees = true
+	desc := table.Desc.Clone()
+	desc.Version++
+	desc.Layouts = nil
+	t.giveIndexIDs(desc)
+	giveLayout(desc)
+	return t.putTable(catalog, desc)
+}
+
+// AlterTable changes a table without touching its rows: names, defaults, comments,
+// constraints, the order of columns, new columns (ids 0, Missing holds what old rows
+// have), dropped columns and indexes, types that store the same bytes (a longer
+// VARCHAR, more ENUM members), NOT NULL to NULL. Anything else is refused: use
+// Rebuild. desc is a changed Clone of table.Desc.
+func (t *Txn) AlterTable(ctx context.Context, table *store.Table, desc *store.TableDesc) (*store.Table, error) {
+	catalog, err := t.beginDDL(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.currentTable(catalog, table); err != nil {
+		return nil, err
+	}
+	desc = desc.Clone()
+	if err := instant(table.Desc, desc); err != nil {
+		return nil, fmt.Errorf("table %s.%s: %w", desc.Database, desc.Name, err)
+	}
+	for _, ix := range table.Desc.Indexes {
+		if !slices.ContainsFunc(desc.Indexes, func(x store.IndexDesc) bool { return x.ID == ix.ID }) {
+			t.drops = append(t.drops, ix.ID)
+		}
+	}
+	giveColumnIDs(desc)
+	giveLayout(desc)
+	desc.Version = table.Desc.Version + 1
+	return t.putTable(catalog, desc)
+}
+
+// instant says why a change of a table needs its rows or indexes to be written anew;
+// nil if it does not.
+func instant(old, desc *store.TableDesc) error {
+	if desc.ID != old.ID || desc.Primary.ID != old.Primary.ID || !slices.Equal(desc.Primary.Columns, old.Primary.Columns) {
+		return fmt.Errorf("another primary key needs a rebuild")
+	}
+	for _, ix := range desc.Indexes {
+		at := slices.IndexFunc(old.Indexes, func(o store.IndexDesc) bool { return o.ID == ix.ID })
+		if at < 0 || !slices.Equal(old.Indexes[at].Columns, ix.Columns) || old.Indexes[at].Unique != ix.Unique {
+			return fmt.Errorf("a new index %s needs a rebuild", ix.Name)
+		}
+	}
+	for _, c := range desc.Columns {
+		o, _ := old.Column(c.ID)
+		if c.ID == 0 || o == nil {
+			if c.AutoIncrement {
+				return fmt.Errorf("a new AUTO_INCREMENT column %s needs a rebuild", c.Name)
+			}
+			continue
+		}
+		if c.Virtual != o.Virtual || o.Nullable && !c.Nullable || !c.Type.Extends(o.Type) {
+			return fmt.Errorf("the change of column %s needs a rebuild", c.Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package txn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"stack/roles/db/store"
+)
+
+// Durability says when a commit is answered.
+type Durability int32
+
+const (
+	// SyncCommit answers when the commit is on disk (innodb_flush_log_at_trx_commit=1).
+	SyncCommit Durability = iota
+	// SyncSecond answers when the commit is in the log and makes the log durable once
+	// a second: a crash of the machine may take back the last second.
+	SyncSecond
+)
+
+// Options of Open; the zero value is usable.
+type Options struct {
+	LockWaitTimeout time.Duration // default 50 s
+	WriteSetLimit   int64         // bytes one transaction may hold, default 128 MiB
+	Durability      Durability
+	Locks           Locks // default: writers run one at a time
+	Log             *slog.Logger
+	// Observe is called after each group with the number of transactions and the time
+	// from its start to the end of its sync. It must not block.
+	Observe func(transactions int, took time.Duration)
+}
+
+const (
+	defaultLockWait      = 50 * time.Second
+	defaultWriteSetLimit = 128 << 20
+)
+
+// Engine runs transactions on a store. All methods are safe for concurrent use.
+type Engine struct {
+	store *store.Store
+	log   *slog.Logger
+	opts  Options
+	locks Locks
+
+	lockWait   atomic.Int64
+	durability atomic.Int32
+	readOnly   atomic.Bool
+
+	current atomic.Pointer[view]
+	viewsMu sync.Mutex
+	views   map[*view]struct{}
+
+	counters counters
+	nextID   atomic.Uint32 // of tables and indexes
+	queue    *commitQueue
+	sweeper  *sweeper
+	active   atomic.Int64 // transactions begun and not ended
+}
+
+// Open starts transactions on st, which it does not own. It finishes what a crash
+// left: ranges of dropped tables and of unfinished rebuilds are deleted.
+func Open(st *store.Store, opts Options) (*Engine, error) {
+	if opts.LockWaitTimeout == 0 {
+		opts.LockWaitTimeout = defaultLockWait
+	}
+	if opts.WriteSetLimit == 0 {
+		opts.WriteSetLimit = defaultWriteSetLimit
+	}
+	if opts.Locks == nil {
+		opts.Locks = NewSerialLocks()
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{store: st, log: opts.Log, opts: opts, locks: opts.Locks, views: map[*view]struct{}{}}
+	e.lockWait.Store(int64(opts.LockWaitTimeout))
+	e.durability.Store(int32(opts.Durability))
+	e.counters.init(st.DB)
+	if err := e.recover(); err != nil {
+		return nil, err
+	}
+	catalog, err := store.LoadCatalog(st.DB)
+	if err != nil {
+		return nil, err
+	}
+	pos, err := readExecuted(st)
+	if err != nil {
+		return nil, err
+	}
+	e.sweeper = newSweeper(e)
+	e.publish(e.newView(catalog, pos))
+	e.queue = newCommitQueue(e, pos.Seq)
+	return e, nil
+}
+
+// Close waits for the commits in the queue and stops. Transactions that have not
+// ended get ErrClosed at commit. The store stays open.
+func (e *Engine) Close() error {
+	e.queue.close()
+	e.sweeper.close()
+	e.releaseView(e.current.Load())
+	if n := e.active.Load(); n > 0 {
+		return fmt.Errorf("%d transactions have not ended", n)
+	}
+	return nil
+}
+
+// Catalog is the newest published catalog.
+func (e *Engine) Catalog() *store.Catalog { return e.current.Load().catalog }
+
+// Executed is the published position.
+func (e *Engine) Executed() Position { return e.current.Load().pos }
+
+// SetLockWaitTimeout is the default of transactions begun from now on.
+func (e *Engine) SetLockWaitTimeout(d time.Duration) { e.lockWait.Store(int64(d)) }
+
+// SetDurability takes effect with the next group.
+func (e *Engine) SetDurability(d Durability) { e.durability.Store(int32(d)) }
+
+// SetReadOnly refuses commits that write, with ErrReadOnly, until it is taken back.
+func (e *Engine) SetReadOnly(on bool) { e.readOnly.Store(on) }
+
+// ReadOnly reports whether commits that write are refused.
+func (e *Engine) ReadOnly() bool { return e.readOnly.Load() }
+
+// Stats are the engine's counters and gauges at one moment.
+type Stats struct {
+	Active        int64  // transactions begun and not ended
+	Commits       uint64 // transactions that wrote and were committed
+	Groups        uint64 // batches they went in
+	LockWaits     uint64 // lock requests that had to wait, in total
+	LockWaiting   uint64 // lock requests waiting now
+	Views         int    // open views, the published one included
+	OldestViewAge time.Duration
+	PendingDrops  int // dropped indexes whose keys wait for old views
+}
+
+// Stats reads the counters.
+func (e *Engine) Stats() Stats {
+	s := Stats{Active: e.active.Load(), Commits: e.queue.commits.Load(), Groups: e.queue.groups.Load()}
+	s.LockWaits, s.LockWaiting = e.locks.Waits()
+	e.viewsMu.Lock()
+	s.Views = len(e.views)
+	e.viewsMu.Unlock()
+	_, taken := e.oldestView()
+	s.OldestViewAge = time.Since(taken)
+	s.PendingDrops = e.sweeper.pending()
+	return s
+}
+
+// String is the position as a GTID set; empty where nothing was executed.
+func (p Position) String() string {
+	if p.Seq == 0 {
+		return ""
+	}
+	if p.Seq == 1 {
+		return p.Server + ":1"
+	}
+	return p.Server + ":1-" + strconv.FormatUint(p.Seq, 10)
+}
+
+// readExecuted reads the executed set, which this version keeps for its own server only.
+func readExecuted(st *store.Store) (Position, error) {
+	b, err := store.Get(st.DB, store.MetaExecutedKey())
+	if err != nil || b == nil {
+		return Position{Server: st.Server}, err
+	}
+	pos, err := parsePosition(string(b))
+	if err != nil || pos.Server != st.Server {
+		return Position{}, fmt.Errorf("executed set %q in %s is none that this version can continue for server %s: %w", b, st.Dir(), st.Server, store.ErrCorrupt)
+	}
+	return pos, nil
+}
+
+func parsePosition(text string) (Position, error) {
+	server, interval, ok := strings.Cut(text, ":")
+	first, last, isRange := strings.Cut(interval, "-")
+	if !isRange {
+		last = first
+	}
+	seq, err := strconv.ParseUint(last, 10, 64)
+	if !ok || err != nil || first != "1" || seq == 0 {
+		return Position{}, errors.New("not a GTID set of one server")
+	}
+	return Position{Server: server, Seq: seq}, nil
+}
+
+// WaitIdle returns when no transaction is open, or ctx ends.
+func (e *Engine) WaitIdle(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for e.active.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+func (e *Engine) writeOptions() *pebble.WriteOptions {
+	if Durability(e.durability.Load()) == SyncSecond {
+		return pebble.NoSync
+	}
+	return pebble.Sync
+}

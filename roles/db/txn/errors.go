@@ -1,0 +1,50 @@
+package txn
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dolthub/go-mysql-server/sql"
+
+	"stack/roles/db/store"
+)
+
+var (
+	// ErrLockWaitTimeout: another transaction held a lock for longer than the lock
+	// wait timeout (MySQL 1205).
+	ErrLockWaitTimeout = errors.New("lock wait timeout exceeded; try restarting transaction")
+	// ErrDiskFull: the commit was refused before the store met a full disk (1021).
+	ErrDiskFull = store.ErrDiskFull
+	// ErrReadOnly: the server does not accept writes (1290).
+	ErrReadOnly = errors.New("the server is running in read-only mode")
+	// ErrWriteSetFull: the transaction changed more than the write set limit (1197).
+	ErrWriteSetFull = errors.New("the transaction changes more than the server keeps in memory for one; split it into smaller ones")
+	// ErrTableChanged: the table's definition is not the one that the statement was
+	// planned for, or changed after the transaction's view was taken (1412).
+	ErrTableChanged = errors.New("table definition has changed, please retry transaction")
+	// ErrAutoIncrementExhausted: the counter has reached its end (1467).
+	ErrAutoIncrementExhausted = errors.New("the AUTO_INCREMENT counter of the table is exhausted")
+	// ErrRowNotFound: the row to change is not there; the caller's old row is stale.
+	ErrRowNotFound = errors.New("the row to change does not exist")
+	// ErrClosed: the engine is shutting down (1053).
+	ErrClosed = errors.New("the server is shutting down")
+	// ErrDone: the transaction has already been committed or rolled back.
+	ErrDone = errors.New("the transaction has ended")
+)
+
+// DuplicateKeyError says that a row would give a unique index two equal entries
+// (MySQL 1062).
+type DuplicateKeyError struct {
+	Table    *store.Table
+	Index    *store.Index
+	Existing sql.Row // the row that is there, all columns
+}
+
+// Error names the index and the table.
+func (e *DuplicateKeyError) Error() string {
+	name := e.Index.Desc.Name
+	if e.Index.IsPrimary() {
+		name = "PRIMARY"
+	}
+	return fmt.Sprintf("duplicate entry for key '%s.%s'", e.Table.Desc.Name, name)
+}

@@ -1,0 +1,152 @@
+package txn
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"stack/roles/db/store"
+)
+
+// iter merges a state of the store with a transaction's writes: on equal keys the
+// write set wins, and its tombstones hide. key and value are valid until the next
+// call.
+type iter struct {
+	base    *pebble.Iterator
+	set     *setIter // nil: the transaction has written nothing
+	reverse bool
+	started bool
+	fromSet bool
+	key     []byte
+	value   []byte
+	err     error
+}
+
+// newIter opens an iterator over r; reader is a snapshot or the store itself. It
+// sees the writes that the transaction has made so far and none that follow.
+func (t *Txn) newIter(reader pebble.Reader, r store.KeyRange, reverse bool) (*iter, error) {
+	if bytes.Compare(r.Start, r.End) >= 0 {
+		r.End = r.Start
+	}
+	base, err := reader.NewIter(&pebble.IterOptions{LowerBound: r.Start, UpperBound: r.End})
+	if err != nil {
+		return nil, fmt.Errorf("open an iterator: %w", err)
+	}
+	it := &iter{base: base, reverse: reverse}
+	if !t.set.empty() {
+		it.set = t.set.iter(r.Start, r.End, reverse, t.set.seq)
+	}
+	return it, nil
+}
+
+// next moves to the next entry; false at the end or on error.
+func (it *iter) next() bool {
+	if it.err != nil {
+		return false
+	}
+	switch {
+	case !it.started && it.reverse:
+		it.base.Last()
+	case !it.started:
+		it.base.First()
+	case it.fromSet:
+		it.set.next()
+	case it.reverse:
+		it.base.Prev()
+	default:
+		it.base.Next()
+	}
+	it.started = true
+	return it.settle()
+}
+
+// seek moves a forward iterator to the first entry with a key ≥ key.
+func (it *iter) seek(key []byte) bool {
+	if it.err != nil {
+		return false
+	}
+	it.started = true
+	it.base.SeekGE(key)
+	if it.set != nil {
+		it.set.seek(key)
+	}
+	return it.settle()
+}
+
+// settle picks the entry that comes first from the two sides, skipping what the
+// write set hides.
+func (it *iter) settle() bool {
+	for {
+		baseOK := it.base.Valid()
+		if it.set == nil || it.set.n == nil {
+			it.fromSet = false
+			return baseOK && it.take() || it.finish(baseOK)
+		}
+		order := -1
+		if baseOK {
+			order = bytes.Compare(it.set.n.key, it.base.Key())
+			if it.reverse {
+				order = -order
+			}
+		}
+		if order > 0 {
+			it.fromSet = false
+			return it.take()
+		}
+		if order == 0 {
+			if it.reverse {
+				it.base.Prev()
+			} else {
+				it.base.Next()
+			}
+		}
+		if it.set.version.deleted {
+			it.set.next()
+			continue
+		}
+		it.fromSet = true
+		it.key, it.value = it.set.n.key, it.set.version.value
+		return true
+	}
+}
+
+func (it *iter) take() bool {
+	it.key = it.base.Key()
+	if it.value, it.err = it.base.ValueAndErr(); it.err != nil {
+		return false
+	}
+	return true
+}
+
+func (it *iter) finish(baseOK bool) bool {
+	if !baseOK && it.err == nil {
+		it.err = it.base.Error()
+	}
+	return false
+}
+
+func (it *iter) close() error {
+	if it.set != nil {
+		it.set.close()
+	}
+	err := it.base.Close()
+	if it.err == nil && err != nil {
+		it.err = fmt.Errorf("close an iterator: %w", err)
+	}
+	return it.err
+}
+
+// get reads one key from reader with the transaction's writes over it; nil if it is
+// not there. The value is not to be changed.
+func (t *Txn) get(reader pebble.Reader, key []byte) ([]byte, error) {
+	if !t.set.empty() {
+		if value, deleted, found := t.set.get(key, t.set.seq); found {
+			if deleted {
+				return nil, nil
+			}
+			return value, nil
+		}
+	}
+	return store.Get(reader, key)
+}

@@ -1,0 +1,90 @@
+package txn
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/dolthub/go-mysql-server/sql"
+
+	"stack/roles/db/store"
+)
+
+// rowIDs remembers where the rows of tables without primary key stand that the
+// statement has read or written, by a hash of the stored row: the SQL layer hands
+// rows back by value. What is not remembered is looked for by a scan; rows that are
+// equal in every column are as good as each other.
+type rowIDs struct {
+	keys map[rowHash][][]byte
+	n    int
+}
+
+type rowHash struct {
+	primary uint32
+	hash    uint64
+}
+
+const rowIDLimit = 200_000 // rows remembered by a statement, about 20 MB
+
+func (r *rowIDs) note(table *store.Table, key, data []byte) {
+	if r.n >= rowIDLimit {
+		return
+	}
+	if r.keys == nil {
+		r.keys = map[rowHash][][]byte{}
+	}
+	h := rowHash{table.Primary.Desc.ID, xxhash.Sum64(data)}
+	if slices.ContainsFunc(r.keys[h], func(k []byte) bool { return bytes.Equal(k, key) }) {
+		return
+	}
+	r.keys[h] = append(r.keys[h], append([]byte(nil), key...))
+	r.n++
+}
+
+func (r *rowIDs) clear() { *r = rowIDs{} }
+
+// locateByValue finds a row of a table without primary key that is equal to row.
+func (t *Txn) locateByValue(ctx context.Context, table *store.Table, row sql.Row) (key, data []byte, err error) {
+	want, _, err := table.EncodeRow(ctx, row)
+	if err != nil {
+		return nil, nil, err
+	}
+	hash := rowHash{table.Primary.Desc.ID, xxhash.Sum64(want)}
+	for known := t.rowIDs.keys[hash]; len(known) > 0; known = t.rowIDs.keys[hash] {
+		key = known[len(known)-1]
+		if data, err = t.get(t.e.store.DB, key); err != nil {
+			return nil, nil, err
+		}
+		if bytes.Equal(data, want) {
+			return key, data, nil
+		}
+		t.rowIDs.keys[hash] = known[:len(known)-1] // deleted or changed since
+		t.rowIDs.n--
+	}
+	return t.scanForRow(ctx, table, want)
+}
+
+// scanForRow reads the table until it finds the row. Rows of older layouts are
+// encoded anew to be compared.
+func (t *Txn) scanForRow(ctx context.Context, table *store.Table, want []byte) (key, data []byte, err error) {
+	rows, err := t.Scan(ctx, table, Scan{Mode: LockExclusive})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		have, _, err := table.EncodeRow(ctx, rows.Row())
+		if err != nil {
+			return nil, nil, err
+		}
+		if bytes.Equal(have, want) {
+			return append([]byte(nil), rows.Key()...), append([]byte(nil), rows.data...), nil
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, nil, err
+	}
+	return nil, nil, fmt.Errorf("table %s.%s: %w", table.Desc.Database, table.Desc.Name, ErrRowNotFound)
+}

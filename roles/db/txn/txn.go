@@ -1,0 +1,181 @@
+package txn
+
+import (
+	"context"
+	"time"
+
+	"stack/roles/db/store"
+)
+
+// Isolation is a transaction's isolation level. READ UNCOMMITTED is ReadCommitted.
+type Isolation int
+
+const (
+	RepeatableRead Isolation = iota // one view, taken at the first consistent read
+	ReadCommitted                   // a view per statement
+	Serializable                    // as RepeatableRead; the caller reads with LockShared
+)
+
+// Txn is a transaction. One goroutine at a time uses it; it must be ended by Commit
+// or Rollback, which release everything that it holds.
+type Txn struct {
+	e         *Engine
+	isolation Isolation
+	owner     Owner
+	lockWait  time.Duration
+	set       *writeSet
+	lastMark  uint64
+
+	view    *view // of the transaction (REPEATABLE READ) or statement; nil = none yet
+	pinned  bool  // a consistent read has used the view
+	staged  *store.Catalog
+	drops   []uint32
+	built   []uint32
+	events  []byte
+	frees   bool
+	counted bool // took AUTO_INCREMENT values that a rollback must log
+	rows    map[*Rows]struct{}
+	rowIDs  rowIDs
+	ended   bool
+	pos     Position
+}
+
+// Begin starts a transaction. It costs nothing until it reads or writes.
+func (e *Engine) Begin(isolation Isolation) *Txn {
+	e.active.Add(1)
+	return &Txn{
+		e: e, isolation: isolation, lockWait: time.Duration(e.lockWait.Load()),
+		set: newWriteSet(e.opts.WriteSetLimit), rows: map[*Rows]struct{}{},
+	}
+}
+
+// SetLockWaitTimeout bounds each wait for a lock from now on.
+func (t *Txn) SetLockWaitTimeout(d time.Duration) { t.lockWait = d }
+
+// NewStatement ends the reading of the statement before: under READ COMMITTED, and
+// where nothing was read from the view yet, the next read sees the newest commits.
+func (t *Txn) NewStatement() {
+	t.rowIDs.clear()
+	if t.view != nil && (!t.pinned || t.isolation == ReadCommitted) {
+		t.e.releaseView(t.view)
+		t.view, t.pinned = nil, false
+	}
+}
+
+// Catalog is what the transaction's statements are planned with: its own changes if
+// it made some; the newest once it holds locks; else its view's.
+func (t *Txn) Catalog() *store.Catalog {
+	switch {
+	case t.staged != nil:
+		return t.staged
+	case t.owner.holds:
+		return t.e.Catalog()
+	}
+	return t.takeView().catalog
+}
+
+func (t *Txn) takeView() *view {
+	if t.view == nil {
+		t.view = t.e.currentView()
+	}
+	return t.view
+}
+
+// StartSnapshot takes the view now (START TRANSACTION WITH CONSISTENT SNAPSHOT).
+func (t *Txn) StartSnapshot() {
+	t.takeView()
+	t.pinned = true
+}
+
+// Lock makes the transaction a writer. The first write and every locking read do it
+// by themselves. Errors: ErrLockWaitTimeout, ctx's.
+func (t *Txn) Lock(ctx context.Context) error {
+	return t.lock(ctx, store.KeyRange{}, Exclusive)
+}
+
+func (t *Txn) lock(ctx context.Context, r store.KeyRange, mode LockMode) error {
+	if t.ended {
+		return ErrDone
+	}
+	return t.e.locks.Lock(ctx, &t.owner, r, mode, t.lockWait)
+}
+
+// HasWrites reports whether a commit would write anything.
+func (t *Txn) HasWrites() bool { return !t.set.empty() || t.staged != nil }
+
+// LogEvents appends binlog events to those that are committed with the transaction.
+func (t *Txn) LogEvents(events []byte) { t.events = append(t.events, events...) }
+
+// Commit makes the transaction durable and visible, and ends it, also on error:
+// ErrReadOnly, ErrDiskFull and ErrClosed mean that nothing was written. ctx bounds
+// nothing once the commit is queued: its outcome is never left open.
+func (t *Txn) Commit(ctx context.Context) error {
+	if t.ended {
+		return ErrDone
+	}
+	if err := ctx.Err(); err != nil {
+		t.Rollback()
+		return err
+	}
+	t.letGo()
+	var err error
+	if t.HasWrites() || t.counted {
+		r := &commitRequest{set: t.set, events: t.events, catalog: t.staged, drops: t.drops, built: t.built, frees: t.frees, owner: &t.owner}
+		if !t.HasWrites() {
+			r = &commitRequest{}
+		}
+		if err = t.e.queue.commit(r); err == nil {
+			t.pos, t.built = r.pos, nil
+		}
+	}
+	t.end()
+	return err
+}
+
+// Position is that of the commit; zero where nothing was written.
+func (t *Txn) Position() Position { return t.pos }
+
+// Rollback ends the transaction and takes back what it wrote. It is free of effect
+// on one that has ended.
+func (t *Txn) Rollback() {
+	if t.ended {
+		return
+	}
+	t.letGo()
+	if t.counted {
+		// Values that a client may have seen must not come again after a crash.
+		if err := t.e.queue.commit(&commitRequest{}); err != nil && err != ErrClosed {
+			t.e.log.Error("log AUTO_INCREMENT counters: " + err.Error())
+		}
+	}
+	t.end()
+}
+
+// abandon gives up the indexes built after the first n: nothing names them.
+func (t *Txn) abandon(n int) {
+	if len(t.built) > n {
+		t.e.sweeper.add(0, t.built[n:])
+		t.e.sweeper.wake()
+		t.built = t.built[:n:n]
+	}
+}
+
+// letGo closes what reads.
+func (t *Txn) letGo() {
+	for r := range t.rows {
+		r.Close()
+	}
+	if t.view != nil {
+		t.e.releaseView(t.view)
+		t.view = nil
+	}
+}
+
+func (t *Txn) end() {
+	t.ended = true
+	t.abandon(0)
+	t.e.locks.ReleaseAll(&t.owner)
+	t.set, t.staged, t.events = newWriteSet(0), nil, nil
+	t.rowIDs.clear()
+	t.e.active.Add(-1)
+}

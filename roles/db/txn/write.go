@@ -1,0 +1,331 @@
+package txn
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/dolthub/go-mysql-server/sql"
+
+	"stack/roles/db/store"
+)
+
+// entry is one index entry of a row.
+type entry struct {
+	index    *store.Index
+	key      []byte
+	value    []byte
+	enforced bool // no other row may have it
+}
+
+// entriesOf are the entries of a row in the secondary indexes.
+func entriesOf(table *store.Table, row sql.Row, primary []byte) ([]entry, error) {
+	entries := make([]entry, len(table.Indexes))
+	for i, ix := range table.Indexes {
+		key, value, enforced, err := ix.Entry(row, primary)
+		if err != nil {
+			return nil, err
+		}
+		entries[i] = entry{ix, key, value, enforced}
+	}
+	return entries, nil
+}
+
+// beginWrite checks and locks what every change of a row needs.
+func (t *Txn) beginWrite(ctx context.Context, table *store.Table) error {
+	if t.ended {
+		return ErrDone
+	}
+	if t.e.readOnly.Load() {
+		return ErrReadOnly
+	}
+	if err := t.lock(ctx, store.KeyRange{}, Exclusive); err != nil {
+		return err
+	}
+	return t.checkTable(table, t.e.Catalog())
+}
+
+// InsertRow adds a row (a value per column of the table, those of virtual columns
+// included) and its index entries, and raises the AUTO_INCREMENT counter over its
+// value. *DuplicateKeyError: a unique index has these values already; nothing was
+// changed.
+func (t *Txn) InsertRow(ctx context.Context, table *store.Table, row sql.Row) error {
+	if err := t.beginWrite(ctx, table); err != nil {
+		return err
+	}
+	key, err := t.newKey(table, row)
+	if err != nil {
+		return err
+	}
+	entries, err := entriesOf(table, row, key)
+	if err != nil {
+		return err
+	}
+	if table.HasPrimaryKey() {
+		if err := t.unique(ctx, table, table.Primary, row, key, nil); err != nil {
+			return err
+		}
+	}
+	for i := range entries {
+		if entries[i].enforced {
+			if err := t.unique(ctx, table, entries[i].index, row, entries[i].key, nil); err != nil {
+				return err
+			}
+		}
+	}
+	if at := table.AutoIncrementColumn(); at >= 0 {
+		if err := t.noteAutoIncrement(table, row[at]); err != nil {
+			return err
+		}
+	}
+	return t.atomically(func() error {
+		if err := t.putRow(ctx, table, key, row, nil); err != nil {
+			return err
+		}
+		for i := range entries {
+			if err := t.putEntry(ctx, &entries[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// newKey is the primary key of a new row; a table without one gives a new row id.
+func (t *Txn) newKey(table *store.Table, row sql.Row) ([]byte, error) {
+	if table.HasPrimaryKey() {
+		return table.PrimaryKey(row)
+	}
+	id, err := t.e.counters.take(store.MetaRowIDKey(table.Primary.Desc.ID))
+	if err != nil {
+		return nil, err
+	}
+	return table.RowIDKey(id), nil
+}
+
+// atomically runs writes of one row; a failure in between takes them all back.
+func (t *Txn) atomically(write func() error) error {
+	m := t.Mark()
+	defer t.Release(m)
+	if err := write(); err != nil {
+		t.RollbackTo(m)
+		return err
+	}
+	return nil
+}
+
+// UpdateRow changes a row; old is the whole row as it is now. Index entries and
+// large values that stay the same are not touched. *DuplicateKeyError as InsertRow;
+// ErrRowNotFound where old is not there.
+func (t *Txn) UpdateRow(ctx context.Context, table *store.Table, old, row sql.Row) error {
+	if err := t.beginWrite(ctx, table); err != nil {
+		return err
+	}
+	oldKey, oldData, err := t.locate(ctx, table, old)
+	if err != nil {
+		return err
+	}
+	key := oldKey
+	if table.HasPrimaryKey() {
+		if key, err = table.PrimaryKey(row); err != nil {
+			return err
+		}
+	}
+	oldEntries, err := entriesOf(table, old, oldKey)
+	if err != nil {
+		return err
+	}
+	entries, err := entriesOf(table, row, key)
+	if err != nil {
+		return err
+	}
+	moved := !bytes.Equal(key, oldKey)
+	if table.HasPrimaryKey() {
+		if err := t.unique(ctx, table, table.Primary, row, key, oldKey); err != nil {
+			return err
+		}
+	}
+	for i := range entries {
+		if e := &entries[i]; e.enforced && !bytes.Equal(e.key, oldEntries[i].key) {
+			if err := t.unique(ctx, table, e.index, row, e.key, oldKey); err != nil {
+				return err
+			}
+		}
+	}
+	if at := table.AutoIncrementColumn(); at >= 0 && old[at] != row[at] {
+		if err := t.noteAutoIncrement(table, row[at]); err != nil {
+			return err
+		}
+	}
+	return t.atomically(func() error {
+		if moved {
+			if err := t.removeRow(ctx, table, oldKey, oldData); err != nil {
+				return err
+			}
+			oldData = nil
+		}
+		if err := t.putRow(ctx, table, key, row, oldData); err != nil {
+			return err
+		}
+		return t.replaceEntries(ctx, oldEntries, entries)
+	})
+}
+
+func (t *Txn) replaceEntries(ctx context.Context, old, entries []entry) error {
+	for i := range entries {
+		o, e := &old[i], &entries[i]
+		if bytes.Equal(o.key, e.key) && bytes.Equal(o.value, e.value) {
+			continue
+		}
+		if !bytes.Equal(o.key, e.key) {
+			if err := t.removeEntry(ctx, o); err != nil {
+				return err
+			}
+		}
+		if err := t.putEntry(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteRow removes a row; old is the whole row as it is now. ErrRowNotFound where
+// it is not there.
+func (t *Txn) DeleteRow(ctx context.Context, table *store.Table, old sql.Row) error {
+	if err := t.beginWrite(ctx, table); err != nil {
+		return err
+	}
+	key, data, err := t.locate(ctx, table, old)
+	if err != nil {
+		return err
+	}
+	entries, err := entriesOf(table, old, key)
+	if err != nil {
+		return err
+	}
+	return t.atomically(func() error {
+		if err := t.removeRow(ctx, table, key, data); err != nil {
+			return err
+		}
+		for i := range entries {
+			if err := t.removeEntry(ctx, &entries[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// locate finds the stored form of a row that the caller has read.
+func (t *Txn) locate(ctx context.Context, table *store.Table, row sql.Row) (key, data []byte, err error) {
+	if !table.HasPrimaryKey() {
+		return t.locateByValue(ctx, table, row)
+	}
+	if key, err = table.PrimaryKey(row); err != nil {
+		return nil, nil, err
+	}
+	if err = t.lock(ctx, pointRange(key), Exclusive); err != nil {
+		return nil, nil, err
+	}
+	if data, err = t.get(t.e.store.DB, key); err != nil {
+		return nil, nil, err
+	}
+	if data == nil {
+		return nil, nil, fmt.Errorf("table %s.%s, key % x: %w", table.Desc.Database, table.Desc.Name, key, ErrRowNotFound)
+	}
+	return key, data, nil
+}
+
+func (t *Txn) putEntry(ctx context.Context, e *entry) error {
+	if err := t.lock(ctx, pointRange(e.key), Exclusive); err != nil {
+		return err
+	}
+	return t.set.set(e.key, e.value)
+}
+
+func (t *Txn) removeEntry(ctx context.Context, e *entry) error {
+	if err := t.lock(ctx, pointRange(e.key), Exclusive); err != nil {
+		return err
+	}
+	return t.set.delete(e.key)
+}
+
+// putRow writes a row and its large values. old is the stored row that it replaces
+// under the same key, nil if none: large values that are in both are left alone.
+func (t *Txn) putRow(ctx context.Context, table *store.Table, key []byte, row sql.Row, old []byte) error {
+	data, large, err := table.EncodeRow(ctx, row)
+	if err != nil {
+		return fmt.Errorf("table %s.%s: %w", table.Desc.Database, table.Desc.Name, err)
+	}
+	var had []store.LargeRef
+	if old != nil {
+		if had, err = table.LargeRefs(old); err != nil {
+			return err
+		}
+	}
+	for _, ref := range had {
+		if !keeps(large, ref) {
+			if err := t.removeLarge(key, ref); err != nil {
+				return err
+			}
+		}
+	}
+	for _, v := range large {
+		if holds(had, v.LargeRef) {
+			continue
+		}
+		for chunk := range store.LargeChunks(v.Length) {
+			from := uint64(chunk) * store.LargeChunkSize
+			part := v.Bytes[from:min(from+store.LargeChunkSize, v.Length)]
+			if err := t.set.set(store.LargeKey(key, v.Column, chunk), append([]byte(nil), part...)); err != nil {
+				return err
+			}
+		}
+	}
+	if !table.HasPrimaryKey() {
+		t.rowIDs.note(table, key, data)
+	}
+	return t.set.set(key, data)
+}
+
+// keeps reports whether the chunks of ref stay in use as they are or get overwritten
+// by at least as many.
+func keeps(large []store.LargeValue, ref store.LargeRef) bool {
+	for i := range large {
+		if large[i].Column == ref.Column && store.LargeChunks(large[i].Length) >= store.LargeChunks(ref.Length) {
+			return true
+		}
+	}
+	return false
+}
+
+func holds(refs []store.LargeRef, ref store.LargeRef) bool {
+	for _, r := range refs {
+		if r == ref {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *Txn) removeRow(ctx context.Context, table *store.Table, key, data []byte) error {
+	refs, err := table.LargeRefs(data)
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		if err := t.removeLarge(key, ref); err != nil {
+			return err
+		}
+	}
+	return t.set.delete(key)
+}
+
+func (t *Txn) removeLarge(key []byte, ref store.LargeRef) error {
+	for chunk := range store.LargeChunks(ref.Length) {
+		if err := t.set.delete(store.LargeKey(key, ref.Column, chunk)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
