@@ -124,6 +124,10 @@ func (d *decoder) list(n *node, at path, v reflect.Value, f *field) {
 		d.p.at(n, at.shown, "%s where a list is wanted%s", describe(n), listCure(n))
 		return
 	}
+	if most := maxItems(v.Type()); len(n.items) > most {
+		d.p.at(n, at.shown, "%d items, at most %d are possible", len(n.items), most)
+		return
+	}
 	elem := v.Type().Elem()
 	out := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
 	names := map[string]*node{}
@@ -147,6 +151,15 @@ func (d *decoder) list(n *node, at path, v reflect.Value, f *field) {
 		d.value(item, here, out.Index(i), f)
 	}
 	v.Set(out)
+}
+
+// maxItems bounds the lists: checking nodes and routes against each other takes
+// time that grows with the square of their number.
+func maxItems(t reflect.Type) int {
+	if t.Elem() == nodeDeclType {
+		return 256
+	}
+	return 4096
 }
 
 func listCure(n *node) string {

@@ -46,6 +46,7 @@ type sources struct {
 	file    *node    // file and conf.d merged
 	overlay *node    // environment and flags
 	plan    plan
+	names   []string // Node.Hosts, the same for all members
 	members []member // every node of the site as the others see it
 	dev     bool     // all nodes run here: environment and flags are for each of them
 }

@@ -236,20 +236,25 @@ func (s *sources) memberList(self member) []Member {
 
 // hosts lists the site's name and every host name of its web sites, each once.
 func (s *sources) hosts(own *Config) []string {
-	out := []string{}
-	add := func(h string) {
-		if h != "" && !slices.Contains(out, h) {
-			out = append(out, h)
-		}
-	}
-	add(own.Site)
 	configs := []*Config{own}
 	if len(s.members) > 0 {
+		if s.names != nil {
+			return s.names
+		}
 		configs = nil
 		for _, m := range s.members {
 			configs = append(configs, m.cfg)
 		}
 	}
+	seen := map[string]bool{"": true}
+	out := []string{}
+	add := func(h string) {
+		if !seen[h] {
+			seen[h] = true
+			out = append(out, h)
+		}
+	}
+	add(own.Site)
 	for _, c := range configs {
 		if c.Web == nil {
 			continue
@@ -259,6 +264,9 @@ func (s *sources) hosts(own *Config) []string {
 				add(h)
 			}
 		}
+	}
+	if len(s.members) > 0 {
+		s.names = out
 	}
 	return out
 }

@@ -40,8 +40,8 @@ type Route struct {
 
 // Match has only ANDed conditions; the empty Match takes everything.
 type Match struct {
-	Host       string   `yaml:"host" doc:"The host name, or \"*.example.com\" for every name below it."`
-	PathPrefix string   `yaml:"path_prefix" doc:"How the path begins."`
+	Host       string   `yaml:"host" doc:"The host name, or \"*.example.com\" for every name below it, at any depth, but not it."`
+	PathPrefix string   `yaml:"path_prefix" doc:"The first segments of the path: /api takes /api and /api/x, not /apix. A slash at the end makes no difference."`
 	Path       string   `yaml:"path" doc:"The whole path."`
 	Methods    []string `yaml:"methods" doc:"The request methods."`
 }

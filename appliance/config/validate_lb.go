@@ -155,7 +155,12 @@ func coversPath(a, b Match) bool {
 	case a.Path != "":
 		return a.Path == b.Path
 	case a.PathPrefix != "":
-		return strings.HasPrefix(b.Path+b.PathPrefix, a.PathPrefix)
+		// By whole segments; a slash at the end of a prefix makes no difference.
+		prefix, target := strings.TrimSuffix(a.PathPrefix, "/"), b.Path
+		if b.Path == "" {
+			target = strings.TrimSuffix(b.PathPrefix, "/")
+		}
+		return target == prefix || strings.HasPrefix(target, prefix+"/")
 	}
 	return true
 }

@@ -36,15 +36,43 @@ func bindKey(b Bind) string {
 
 // collisions refuses two listeners of one node on the same address and port.
 func (v *validator) collisions(n *Node) {
-	for i, b := range n.Binds {
-		for _, a := range n.Binds[:i] {
-			if overlap(a.Addr, b.Addr) {
-				v.at(bindKey(b), "node %s: %s listens on %s, where %s listens on %s already%s",
-					n.Name, speaker(b), b.Addr, speaker(a), a.Addr, v.derivedCure(a, b))
-				break
-			}
+	var taken listeners
+	for _, b := range n.Binds {
+		if a, ok := taken.add(b); ok {
+			v.at(bindKey(b), "node %s: %s listens on %s, where %s listens on %s already%s",
+				n.Name, speaker(b), b.Addr, speaker(a), a.Addr, v.derivedCure(a, b))
 		}
 	}
+}
+
+// listeners are those of one host. "Any address" takes every address of its family.
+type listeners struct {
+	exact map[netip.AddrPort]Bind
+	any   map[netip.AddrPort]Bind // by unspecified address: the first on that port and family
+}
+
+// add returns the listener that stands where b would.
+func (l *listeners) add(b Bind) (Bind, bool) {
+	if l.exact == nil {
+		l.exact, l.any = map[netip.AddrPort]Bind{}, map[netip.AddrPort]Bind{}
+	}
+	whole := netip.AddrPortFrom(netip.IPv6Unspecified(), b.Addr.Port())
+	if b.Addr.Addr().Is4() {
+		whole = netip.AddrPortFrom(netip.IPv4Unspecified(), b.Addr.Port())
+	}
+	for _, a := range []netip.AddrPort{b.Addr, whole} {
+		if first, ok := l.exact[a]; ok {
+			return first, true
+		}
+	}
+	if first, ok := l.any[whole]; ok && b.Addr.Addr().IsUnspecified() {
+		return first, true
+	}
+	l.exact[b.Addr] = b
+	if _, ok := l.any[whole]; !ok {
+		l.any[whole] = b
+	}
+	return Bind{}, false
 }
 
 func (v *validator) derivedCure(binds ...Bind) string {
@@ -61,15 +89,6 @@ func speaker(b Bind) string {
 		return "frontend " + b.Owner
 	}
 	return map[string]string{"web": "the web server", "db": "the database", "admin": "the admin interface"}[b.Role]
-}
-
-// overlap says whether one host cannot listen on both: "any address" takes every
-// address of its family.
-func overlap(a, b netip.AddrPort) bool {
-	if a.Port() != b.Port() || a.Addr().Is4() != b.Addr().Is4() {
-		return false
-	}
-	return a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified()
 }
 
 // acrossNodes refuses an address that is written for all nodes of a role while
