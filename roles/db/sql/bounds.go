@@ -1,0 +1,192 @@
+package sql
+
+import (
+	gms "github.com/dolthub/go-mysql-server/sql"
+
+	"stack/roles/db/store"
+)
+
+// span is one range of an index in the store's terms, and what is left to check on
+// each row because a key range cannot say it.
+type span struct {
+	lo, hi store.Bound
+	empty  bool
+	rest   []columnCheck
+}
+
+// columnCheck is a condition on one column of the table.
+type columnCheck struct {
+	column int // position in the table
+	expr   gms.MySQLRangeColumnExpr
+}
+
+// spanOf translates a planner's range over ix. columns are the positions in the table
+// of ix's columns, in key order.
+//
+// A key range is a run of equal columns and one column with bounds; every further
+// condition, and a bound that the column's type cannot hold exactly (5.5 for an INT),
+// becomes a check on the row.
+func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, r gms.MySQLRange) (span, error) {
+	s := span{lo: store.Bound{Inclusive: true}, hi: store.Bound{Inclusive: true}}
+	open := false // a column with bounds has been seen: the rest are checks
+	for i, c := range r {
+		if i >= len(types) {
+			break
+		}
+		if open {
+			if !isAll(c) {
+				s.rest = append(s.rest, columnCheck{columns[i], c})
+			}
+			continue
+		}
+		prefix := ix.Desc.Columns[i].Prefix > 0
+		if v, ok, err := pointOf(ctx, types[i], c); err != nil {
+			return span{}, err
+		} else if ok {
+			s.lo.Values = append(s.lo.Values, v)
+			s.hi.Values = append(s.hi.Values, v)
+			continue
+		}
+		open = true
+		lo, exactLo, err := cutOf(ctx, types[i], c.LowerBound, c.Typ)
+		if err != nil {
+			return span{}, err
+		}
+		hi, exactHi, err := cutOf(ctx, types[i], c.UpperBound, c.Typ)
+		if err != nil {
+			return span{}, err
+		}
+		if !exactLo || !exactHi {
+			s.rest = append(s.rest, columnCheck{columns[i], c})
+		}
+		s.empty = s.empty || lo.place == pastAll || hi.place == beforeNull
+		s.lo = s.lower(lo, prefix)
+		s.hi = s.upper(hi, prefix)
+	}
+	return s, nil
+}
+
+// Where a bound of a column lies.
+type place int
+
+const (
+	beforeNull place = iota // before everything
+	pastNull                // after NULL, before every value
+	atValue
+	pastAll
+)
+
+type cut struct {
+	place place
+	value any
+	above bool // just after value, else just before it
+}
+
+func (s *span) lower(c cut, prefix bool) store.Bound {
+	values := append([]any(nil), s.lo.Values...)
+	switch c.place {
+	case pastNull:
+		return store.Bound{Values: append(values, nil), Inclusive: false}
+	case atValue:
+		// Values longer than an index's prefix share a key with the bound.
+		return store.Bound{Values: append(values, c.value), Inclusive: !c.above || prefix}
+	}
+	return store.Bound{Values: values, Inclusive: true}
+}
+
+func (s *span) upper(c cut, prefix bool) store.Bound {
+	values := append([]any(nil), s.hi.Values...)
+	switch c.place {
+	case pastNull:
+		return store.Bound{Values: append(values, nil), Inclusive: true}
+	case atValue:
+		return store.Bound{Values: append(values, c.value), Inclusive: c.above || prefix}
+	}
+	return store.Bound{Values: values, Inclusive: true}
+}
+
+func isAll(c gms.MySQLRangeColumnExpr) bool {
+	_, low := c.LowerBound.(gms.BelowNull)
+	_, high := c.UpperBound.(gms.AboveAll)
+	return low && high
+}
+
+// pointOf returns the single value that c allows, if there is one and the column's
+// type holds it exactly.
+func pointOf(ctx *gms.Context, t gms.Type, c gms.MySQLRangeColumnExpr) (any, bool, error) {
+	if _, ok := c.LowerBound.(gms.BelowNull); ok {
+		_, ok := c.UpperBound.(gms.AboveNull)
+		return nil, ok, nil
+	}
+	low, ok := c.LowerBound.(gms.Below)
+	if !ok {
+		return nil, false, nil
+	}
+	high, ok := c.UpperBound.(gms.Above)
+	if !ok {
+		return nil, false, nil
+	}
+	if n, err := c.Typ.Compare(ctx, low.Key, high.Key); err != nil || n != 0 {
+		return nil, false, err
+	}
+	return exact(ctx, t, low.Key, c.Typ)
+}
+
+// cutOf places a bound. exact is false when the type cannot hold its value: the cut
+// then takes in everything on that side.
+func cutOf(ctx *gms.Context, t gms.Type, b gms.MySQLRangeCut, typ gms.Type) (cut, bool, error) {
+	var key any
+	above := false
+	switch b := b.(type) {
+	case gms.BelowNull:
+		return cut{place: beforeNull}, true, nil
+	case gms.AboveNull:
+		return cut{place: pastNull}, true, nil
+	case gms.AboveAll:
+		return cut{place: pastAll}, true, nil
+	case gms.Below:
+		key = b.Key
+	case gms.Above:
+		key, above = b.Key, true
+	}
+	v, ok, err := exact(ctx, t, key, typ)
+	if err != nil {
+		return cut{}, false, err
+	}
+	if !ok {
+		return cut{place: anywhere}, false, nil
+	}
+	return cut{place: atValue, value: v, above: above}, true, nil
+}
+
+// anywhere is the place of a bound that a key cannot express: no bound on that side.
+const anywhere place = -1
+
+// exact converts key to t and says whether it is still the same value.
+func exact(ctx *gms.Context, t gms.Type, key any, typ gms.Type) (any, bool, error) {
+	v, inRange, err := t.Convert(ctx, key)
+	if err != nil || inRange != gms.InRange || v == nil {
+		return nil, false, nil // not a value of the column: the row check decides
+	}
+	n, err := typ.Compare(ctx, v, key)
+	if err != nil {
+		return nil, false, err
+	}
+	return v, n == 0, nil
+}
+
+// holds says whether v meets the condition.
+func (c columnCheck) holds(ctx *gms.Context, v any) (bool, error) {
+	if v == nil {
+		_, low := c.expr.LowerBound.(gms.BelowNull)
+		_, none := c.expr.UpperBound.(gms.BelowNull)
+		return low && !none, nil
+	}
+	at := gms.Below{Key: v, Typ: c.expr.Typ}
+	n, err := c.expr.LowerBound.Compare(ctx, at, c.expr.Typ)
+	if err != nil || n > 0 {
+		return false, err
+	}
+	n, err = c.expr.UpperBound.Compare(ctx, at, c.expr.Typ)
+	return err == nil && n > 0, err
+}

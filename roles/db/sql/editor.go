@@ -1,0 +1,241 @@
+package sql
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+
+	"stack/roles/db/txn"
+)
+
+// editor writes rows of one table into the session's transaction. Several editors of a
+// statement (triggers, cascades) write into the same write set, in order.
+type editor struct {
+	*Table
+	session *Session
+	mark    txn.Mark
+	marked  bool
+}
+
+var (
+	_ gms.TableEditor         = (*editor)(nil)
+	_ gms.ForeignKeyEditor    = (*editor)(nil)
+	_ gms.AutoIncrementSetter = (*editor)(nil)
+)
+
+func (t *Table) editor(ctx *gms.Context) *editor {
+	s, err := sessionOf(ctx)
+	if err != nil {
+		// Only a context that this package has not made lacks its session.
+		panic(err)
+	}
+	return &editor{Table: t, session: s}
+}
+
+func (t *Table) Inserter(ctx *gms.Context) gms.RowInserter                    { return t.editor(ctx) }
+func (t *Table) Updater(ctx *gms.Context) gms.RowUpdater                      { return t.editor(ctx) }
+func (t *Table) Replacer(ctx *gms.Context) gms.RowReplacer                    { return t.editor(ctx) }
+func (t *Table) Deleter(ctx *gms.Context) gms.RowDeleter                      { return t.editor(ctx) }
+func (t *Table) AutoIncrementSetter(ctx *gms.Context) gms.AutoIncrementSetter { return t.editor(ctx) }
+func (t *Table) GetForeignKeyEditor(ctx *gms.Context) gms.ForeignKeyEditor    { return t.editor(ctx) }
+
+// StatementBegin marks where a failing statement, or row, goes back to.
+func (e *editor) StatementBegin(ctx *gms.Context) {
+	e.StatementComplete(ctx)
+	e.mark, e.marked = e.session.tx.Mark(), true
+}
+
+// DiscardChanges undoes what was written since StatementBegin.
+func (e *editor) DiscardChanges(ctx *gms.Context, _ error) error {
+	if e.marked {
+		// False where an editor of the same statement went back further: nothing is left.
+		e.session.tx.RollbackTo(e.mark)
+	}
+	return e.StatementComplete(ctx)
+}
+
+// StatementComplete keeps what was written.
+func (e *editor) StatementComplete(*gms.Context) error {
+	if e.marked {
+		e.session.tx.Release(e.mark)
+		e.marked = false
+	}
+	return nil
+}
+
+// Close has nothing to release: rows are in the write set already.
+func (e *editor) Close(*gms.Context) error { return nil }
+
+// Insert adds a row.
+func (e *editor) Insert(ctx *gms.Context, row gms.Row) error {
+	if err := e.check(ctx, row); err != nil {
+		return err
+	}
+	return e.duplicate(e.session.tx.InsertRow(ctx, e.stored, row), row)
+}
+
+// Update replaces a row.
+func (e *editor) Update(ctx *gms.Context, old, new gms.Row) error {
+	if err := e.check(ctx, new); err != nil {
+		return err
+	}
+	return e.duplicate(e.session.tx.UpdateRow(ctx, e.stored, old, new), new)
+}
+
+// Delete removes a row.
+func (e *editor) Delete(ctx *gms.Context, row gms.Row) error {
+	return e.session.tx.DeleteRow(ctx, e.stored, row)
+}
+
+// check brings the values to the columns' types: the store takes nothing else.
+func (e *editor) check(ctx *gms.Context, row gms.Row) error {
+	if len(row) != len(e.full) {
+		return gms.ErrUnexpectedRowLength.New(len(e.full), len(row))
+	}
+	for i, c := range e.full {
+		if row[i] == nil {
+			if !c.Nullable && !c.Virtual {
+				return gms.ErrInsertIntoNonNullableProvidedNull.New(c.Name)
+			}
+			continue
+		}
+		v, inRange, err := c.Type.Convert(ctx, row[i])
+		if err != nil {
+			return err
+		}
+		if inRange != gms.InRange {
+			return gms.ErrValueOutOfRange.New(row[i], c.Type)
+		}
+		row[i] = v
+	}
+	return nil
+}
+
+// duplicate turns the store's error into the planner's, which REPLACE and ON
+// DUPLICATE KEY UPDATE look for; its text is MySQL's. row is what was to be written.
+func (e *editor) duplicate(err error, row gms.Row) error {
+	var dup *txn.DuplicateKeyError
+	if !errors.As(err, &dup) {
+		return err
+	}
+	name := dup.Index.Desc.Name
+	if dup.Index.IsPrimary() {
+		name = "PRIMARY"
+	}
+	if row == nil {
+		row = dup.Existing
+	}
+	var values []string
+	for _, at := range dup.Index.ColumnPositions() {
+		if at < len(row) {
+			values = append(values, valueText(dup.Table.Types[at], row[at]))
+		}
+	}
+	text := fmt.Sprintf("Duplicate entry '%s' for key '%s.%s'", strings.Join(values, "-"), e.name, name)
+	return gms.NewUniqueKeyErr(text, dup.Index.IsPrimary(), dup.Existing)
+}
+
+// valueText is a value as MySQL's message shows it.
+func valueText(t gms.Type, v any) string {
+	if v == nil {
+		return "NULL"
+	}
+	if sv, err := t.SQL(gms.NewEmptyContext(), nil, v); err == nil {
+		return sv.ToString()
+	}
+	return fmt.Sprint(v)
+}
+
+// SetAutoIncrementValue sets the next value: ALTER TABLE … AUTO_INCREMENT = n.
+func (e *editor) SetAutoIncrementValue(ctx *gms.Context, n uint64) error {
+	return e.session.tx.SetAutoIncrement(e.stored, n)
+}
+
+// AcquireAutoIncrementLock locks nothing: writers run one at a time.
+func (e *editor) AcquireAutoIncrementLock(*gms.Context) (func(), error) {
+	return func() {}, nil
+}
+
+// PeekNextAutoIncrementValue is the value that the next insert would get.
+func (t *Table) PeekNextAutoIncrementValue(ctx *gms.Context) (uint64, error) {
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return s.engine.db.PeekAutoIncrement(t.stored)
+}
+
+// GetNextAutoIncrementValue takes the next value when given is NULL or 0; else it says
+// what was given, of which InsertRow takes note.
+func (t *Table) GetNextAutoIncrementValue(ctx *gms.Context, given any) (uint64, error) {
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if given == nil {
+		return s.tx.NextAutoIncrement(t.stored)
+	}
+	return toUint64(given), nil
+}
+
+func toUint64(v any) uint64 {
+	switch v := v.(type) {
+	case int8:
+		return uint64(max(v, 0))
+	case int16:
+		return uint64(max(v, 0))
+	case int32:
+		return uint64(max(v, 0))
+	case int64:
+		return uint64(max(v, 0))
+	case int:
+		return uint64(max(v, 0))
+	case uint8:
+		return uint64(v)
+	case uint16:
+		return uint64(v)
+	case uint32:
+		return uint64(v)
+	case uint64:
+		return v
+	case float32:
+		return uint64(max(v, 0))
+	case float64:
+		return uint64(max(v, 0))
+	}
+	return 0
+}
+
+// Truncate removes every row: TRUNCATE TABLE under new ids; a DELETE without WHERE row
+// by row, since it can be rolled back and keeps the AUTO_INCREMENT counter.
+func (t *Table) Truncate(ctx *gms.Context) (int, error) {
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if s.kind == kindTruncate {
+		if _, err := s.tx.TruncateTable(ctx, t.stored); err != nil {
+			return 0, err
+		}
+		return 0, t.refresh(ctx)
+	}
+	parts, err := t.Partitions(ctx)
+	if err != nil {
+		return 0, err
+	}
+	rows := gms.NewTableRowIter(ctx, t, parts)
+	defer rows.Close(ctx)
+	n := 0
+	for {
+		row, err := rows.Next(ctx)
+		if err != nil {
+			return n, eofIsNil(err)
+		}
+		if err := s.tx.DeleteRow(ctx, t.stored, row); err != nil {
+			return n, err
+		}
+		n++
+	}
+}

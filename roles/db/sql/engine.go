@@ -1,0 +1,181 @@
+package sql
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	sqle "github.com/dolthub/go-mysql-server"
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/analyzer"
+
+	"stack/roles/db/store"
+	"stack/roles/db/txn"
+	"stack/roles/db/wire"
+)
+
+// Version is what @@version and the handshake say.
+const Version = "8.0.40-stack"
+
+// defaultCollation is that of databases made without one: MySQL and MariaDB both have
+// it, and it ignores case.
+const defaultCollation = gms.Collation_utf8mb4_unicode_520_ci
+
+// Options of New.
+type Options struct {
+	Log     *slog.Logger // default: discards
+	DataDir string       // what @@datadir says
+	Server  string       // server UUID
+	// KillConnection closes a client's connection: KILL. nil: KILL ends the
+	// running statement only.
+	KillConnection func(id uint32) error
+}
+
+// Engine runs SQL on one store. Its methods may be called from many goroutines.
+type Engine struct {
+	db   *txn.Engine
+	gms  *sqle.Engine
+	log  *slog.Logger
+	opts Options
+
+	accounts   *accounts
+	references references
+	locks      tableLocks
+	sizes      sizes
+	stats      stats
+	pid        atomic.Uint64
+	open       atomic.Int64 // transactions of sessions
+
+	mu          sync.Mutex
+	sessions    map[uint32]*Session
+	temporaries uint64 // number of the last temporary table
+}
+
+var _ wire.Engine = (*Engine)(nil)
+
+// New makes an engine on st and its transactions, neither of which it owns. Grants are read from the catalog;
+// tables of sessions that a crash ended are dropped.
+func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := setVariables(opts); err != nil {
+		return nil, err
+	}
+	e := &Engine{db: db, log: opts.Log, opts: opts, sizes: sizes{store: st}, sessions: map[uint32]*Session{}}
+	p := &provider{engine: e}
+	a := analyzer.NewBuilder(p).Build()
+	a.Catalog.StatsProvider = rowCounts{}
+	e.gms = sqle.New(a, nil)
+	a.Runner = &runner{e}
+	a.ExecBuilder.Runner = a.Runner
+	e.accounts = newAccounts(e)
+	ctx := context.Background()
+	if err := e.accounts.load(e.db.Catalog()); err != nil {
+		return nil, err
+	}
+	if err := e.dropLeftTemporary(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Close stops what runs in the background. Sessions must have been closed.
+func (e *Engine) Close() error {
+	return e.gms.Close()
+}
+
+// Open starts the session of an authenticated client.
+func (e *Engine) Open(ctx context.Context, c wire.Client) (wire.Session, error) {
+	return e.newSession(c)
+}
+
+func (e *Engine) newSession(c wire.Client) (*Session, error) {
+	// The account's host stands for the client's in grants and CURRENT_USER().
+	client := gms.Client{User: c.Account.User, Address: c.Account.Host, Capabilities: c.Capabilities}
+	s := &Session{
+		BaseSession: gms.NewBaseSessionWithClientServer("", client, c.ID),
+		engine:      e,
+		client:      c,
+		temporary:   map[string]*temporaryTable{},
+	}
+	s.SetConnectionId(c.ID)
+	gctx := s.context(context.Background(), "")
+	if c.Collation != 0 {
+		name := c.Collation.CharacterSet().Name()
+		for _, v := range []string{"character_set_client", "character_set_connection", "character_set_results"} {
+			if err := s.SetSessionVariable(gctx, v, name); err != nil {
+				return nil, clientError(err, "")
+			}
+		}
+		if err := s.SetSessionVariable(gctx, "collation_connection", c.Collation.Name()); err != nil {
+			return nil, clientError(err, "")
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.sessions[c.ID] != nil {
+		return nil, fmt.Errorf("connection %d has a session already", c.ID)
+	}
+	e.sessions[c.ID] = s
+	e.gms.ProcessList.AddConnection(c.ID, c.Addr.String())
+	e.gms.ProcessList.ConnectionReady(processSession{s})
+	return s, nil
+}
+
+func (e *Engine) closed(s *Session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.sessions, s.ID())
+}
+
+// Transactions is the number of transactions that sessions have open.
+func (e *Engine) Transactions() int64 { return e.open.Load() }
+
+// Catalog is the newest published catalog.
+func (e *Engine) Catalog() *store.Catalog { return e.db.Catalog() }
+
+// context makes the planner's context of one statement.
+func (s *Session) context(ctx context.Context, query string) *gms.Context {
+	e := s.engine
+	return gms.NewContext(ctx,
+		gms.WithSession(s),
+		gms.WithPid(e.pid.Add(1)),
+		gms.WithQuery(query),
+		gms.WithMemoryManager(e.gms.MemoryManager),
+		gms.WithProcessList(e.gms.ProcessList),
+		gms.WithServices(gms.Services{KillConnection: e.opts.KillConnection}),
+	)
+}
+
+// rowCounts is what the planner asks for statistics: there are estimates of the number
+// of rows, none of values.
+type rowCounts struct{}
+
+var _ gms.StatsProvider = rowCounts{}
+
+func (rowCounts) GetTableStats(*gms.Context, string, string, gms.Table) ([]gms.Statistic, error) {
+	return nil, nil
+}
+func (rowCounts) AnalyzeTable(*gms.Context, gms.Table, string) error { return nil }
+func (rowCounts) SetStats(*gms.Context, gms.Statistic) error         { return nil }
+func (rowCounts) GetStats(*gms.Context, gms.StatQualifier, []string) (gms.Statistic, bool) {
+	return nil, false
+}
+func (rowCounts) DropStats(*gms.Context, gms.StatQualifier, []string) error { return nil }
+func (rowCounts) DropDbStats(*gms.Context, string, string, bool) error      { return nil }
+func (rowCounts) RowCount(ctx *gms.Context, _, _ string, t gms.Table) (uint64, error) {
+	if st, ok := gms.GetUnderlyingTable(t).(gms.StatisticsTable); ok {
+		n, _, err := st.RowCount(ctx)
+		return n, err
+	}
+	return 0, nil
+}
+func (rowCounts) DataLength(ctx *gms.Context, _, _ string, t gms.Table) (uint64, error) {
+	if st, ok := gms.GetUnderlyingTable(t).(gms.StatisticsTable); ok {
+		return st.DataLength(ctx)
+	}
+	return 0, nil
+}

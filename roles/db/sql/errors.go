@@ -1,0 +1,206 @@
+package sql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/dolthub/vitess/go/mysql"
+	goerrors "gopkg.in/src-d/go-errors.v1"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+
+	"stack/roles/db/txn"
+	"stack/roles/db/wire"
+)
+
+// mysqlError makes an error with its MySQL number; the front adds the SQLSTATE.
+func mysqlError(code uint16, format string, args ...any) error {
+	return wire.Errorf(code, format, args...)
+}
+
+// notAvailable refuses by name what this version does not do.
+func notAvailable(what string) error {
+	return mysqlError(1235, "This version of stack doesn't yet support '%s'", what)
+}
+
+func eofIsNil(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// clientError turns what planner, executor and store return into what a client is
+// told: MySQL's number, SQLSTATE and text. database is the session's current one.
+func clientError(err error, database string) error {
+	if err == nil {
+		return nil
+	}
+	var own *wire.Error
+	if errors.As(err, &own) || errors.Is(err, wire.ErrDrop) {
+		return err
+	}
+	if e := storeError(err); e != nil {
+		return e
+	}
+	if e := duplicateError(err); e != nil {
+		return e
+	}
+	for _, k := range kinds {
+		if k.kind.Is(gms.UnwrapError(err)) {
+			return mysqlError(k.code, "%s", k.text(gms.UnwrapError(err).Error(), database))
+		}
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return mysqlError(1317, "Query execution was interrupted")
+	}
+	cast := gms.CastSQLError(gms.UnwrapError(err))
+	if cast.Num == mysql.ERUnknownError && strings.Contains(cast.Message, "syntax error") {
+		return mysqlError(1064, "You have an error in your SQL syntax: %s", cast.Message)
+	}
+	return cast
+}
+
+func storeError(err error) error {
+	switch {
+	case errors.Is(err, txn.ErrLockWaitTimeout):
+		return mysqlError(1205, "Lock wait timeout exceeded; try restarting transaction")
+	case errors.Is(err, txn.ErrDiskFull):
+		return mysqlError(1021, "Disk full: writes are refused until there is space on the data directory's file system (delete files, DROP or TRUNCATE tables)")
+	case errors.Is(err, txn.ErrWriteSetFull):
+		return mysqlError(1197, "The transaction's changes exceed what one transaction may hold; commit in smaller parts")
+	case errors.Is(err, txn.ErrTableChanged):
+		return mysqlError(1412, "Table definition has changed, please retry transaction")
+	case errors.Is(err, txn.ErrReadOnly):
+		return errReadOnly
+	}
+	return nil
+}
+
+var errReadOnly = mysqlError(1290, "The MySQL server is running with the --read-only option so it cannot execute this statement")
+
+// duplicateError finds the text that an editor made of a duplicate key.
+func duplicateError(err error) error {
+	inner := gms.UnwrapError(err)
+	if !gms.ErrPrimaryKeyViolation.Is(inner) && !gms.ErrUniqueKeyViolation.Is(inner) {
+		return nil
+	}
+	kind, ok := inner.(*goerrors.Error)
+	if !ok {
+		return nil
+	}
+	var unique gms.UniqueKeyError
+	if !errors.As(kind.Cause(), &unique) {
+		return nil
+	}
+	return mysqlError(1062, "%s", unique.Error())
+}
+
+// kinds are errors of the planner whose number or text is not MySQL's.
+var kinds = []struct {
+	kind *goerrors.Kind
+	code uint16
+	text func(message, database string) string
+}{
+	{gms.ErrReadOnlyTransaction, 1792, fixed("Cannot execute statement in a READ ONLY transaction.")},
+	{gms.ErrTableNotFound, 1146, tableNotFound},
+	{gms.ErrDatabaseNotFound, 1049, quoted("database not found: ", "Unknown database '%s'")},
+	{gms.ErrDatabaseExists, 1007, databaseExists},
+	{gms.ErrTableAlreadyExists, 1050, tableExists},
+	{gms.ErrExistingView, 1050, same},
+	{gms.ErrViewDoesNotExist, 1051, same},
+	{gms.ErrColumnNotFound, 1054, columnNotFound},
+	{gms.ErrTableColumnNotFound, 1054, columnNotFound},
+	{gms.ErrUnknownColumn, 1054, same},
+	{gms.ErrAmbiguousColumnName, 1052, same},
+	{gms.ErrUnsupportedSyntax, 1235, same},
+	{gms.ErrUnsupportedFeature, 1235, same},
+	{gms.ErrDuplicateKey, 1061, same},
+	{gms.ErrIndexNotFound, 1091, same},
+	{gms.ErrTriggerDoesNotExist, 1360, fixed("Trigger does not exist")},
+	{gms.ErrInsertIntoNonNullableDefaultNullColumn, 1364, same},
+	{gms.ErrInsertIntoNonNullableProvidedNull, 1048, cannotBeNull},
+	{gms.ErrInsertIntoMismatchValueCount, 1136, fixed("Column count doesn't match value count at row 1")},
+	{gms.ErrUnknownSystemVariable, 1193, same},
+	{gms.ErrSystemVariableReadOnly, 1238, same},
+	{gms.ErrInvalidSystemVariableValue, 1231, same},
+	{gms.ErrFunctionNotFound, 1305, same},
+	{gms.ErrNoDatabaseSelected, 1046, fixed("No database selected")},
+	{gms.ErrValueOutOfRange, 1264, same},
+	{gms.ErrSavepointDoesNotExist, 1305, same},
+	{gms.ErrCheckConstraintViolated, 3819, checkViolated},
+	{gms.ErrUserCreationFailure, 1396, same},
+	{gms.ErrUserDeletionFailure, 1396, same},
+	{gms.ErrUserAlterFailure, 1396, same},
+	{gms.ErrPrivilegeCheckFailed, 1142, same},
+	{gms.ErrDatabaseAccessDeniedForUser, 1044, same},
+	{gms.ErrTableAccessDeniedForUser, 1142, same},
+}
+
+func same(message, _ string) string { return message }
+
+func quoted(prefix, format string) func(string, string) string {
+	return func(message, _ string) string {
+		return fmt.Sprintf(format, strings.TrimPrefix(message, prefix))
+	}
+}
+
+// tableNotFound keeps of the planner's text only the name: what follows is a guess at
+// what was meant.
+func tableNotFound(message, database string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(message, "table not found: "), ",")
+	if !strings.Contains(name, ".") && database != "" {
+		name = database + "." + name
+	}
+	return fmt.Sprintf("Table '%s' doesn't exist", name)
+}
+
+func databaseExists(message, _ string) string {
+	name := strings.TrimSuffix(strings.TrimPrefix(message, "can't create database "), "; database exists")
+	return fmt.Sprintf("Can't create database '%s'; database exists", name)
+}
+
+func tableExists(message, _ string) string {
+	name := strings.TrimSuffix(strings.TrimPrefix(message, "table with name "), " already exists")
+	return fmt.Sprintf("Table '%s' already exists", name)
+}
+
+func columnNotFound(message, _ string) string {
+	parts := strings.Split(message, `"`)
+	if len(parts) < 3 {
+		return message
+	}
+	name := parts[1]
+	if len(parts) >= 5 { // table "t" does not have column "c"
+		name = parts[3]
+	}
+	return fmt.Sprintf("Unknown column '%s' in 'field list'", name)
+}
+
+func cannotBeNull(message, _ string) string {
+	parts := strings.Split(message, "'")
+	if len(parts) < 3 {
+		return message
+	}
+	return fmt.Sprintf("Column '%s' cannot be null", parts[1])
+}
+
+func checkViolated(message, _ string) string {
+	parts := strings.Split(message, `"`)
+	if len(parts) < 3 {
+		return message
+	}
+	return fmt.Sprintf("Check constraint '%s' is violated.", parts[1])
+}
+
+func fixed(text string) func(string, string) string {
+	return func(string, string) string { return text }
+}
+
+// internal is the error for a panic of planner or executor: a defect, not the client's.
+func internal(p any) error {
+	return mysqlError(1105, "%s", fmt.Sprintf("internal error: %v", p))
+}

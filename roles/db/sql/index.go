@@ -1,0 +1,140 @@
+package sql
+
+import (
+	"strings"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/expression"
+
+	"stack/roles/db/store"
+)
+
+// Index is an index of a stored table as the planner sees it.
+type Index struct {
+	table   *Table
+	index   *store.Index
+	name    string
+	primary bool
+	columns []int // positions in the table, in key order
+}
+
+var (
+	_ gms.Index         = (*Index)(nil)
+	_ gms.FilteredIndex = (*Index)(nil)
+	_ gms.OrderedIndex  = (*Index)(nil)
+)
+
+func newIndex(t *Table, ix *store.Index, name string, primary bool) *Index {
+	x := &Index{table: t, index: ix, name: name, primary: primary}
+	for _, c := range ix.Desc.Columns {
+		_, at := t.stored.Desc.Column(c.Column)
+		x.columns = append(x.columns, at)
+	}
+	return x
+}
+
+// ID is the index's name.
+func (x *Index) ID() string { return x.name }
+
+// Database is the name of the table's database.
+func (x *Index) Database() string { return x.table.db.name }
+
+// Table is the name of the table.
+func (x *Index) Table() string { return x.table.name }
+
+// Expressions are the indexed columns as table.column.
+func (x *Index) Expressions() []string {
+	names := make([]string, len(x.columns))
+	for i, at := range x.columns {
+		names[i] = x.table.name + "." + x.table.full[at].Name
+	}
+	return names
+}
+
+// ColumnExpressions are the indexed columns as fields of the table's row.
+func (x *Index) ColumnExpressions(*gms.Context) []gms.Expression {
+	fields := make([]gms.Expression, len(x.columns))
+	for i, at := range x.columns {
+		c := x.table.full[at]
+		fields[i] = expression.NewGetFieldWithTable(at, 0, c.Type, x.table.db.name, x.table.name, c.Name, c.Nullable)
+	}
+	return fields
+}
+
+// ColumnExpressionTypes are the types of the indexed columns.
+func (x *Index) ColumnExpressionTypes(*gms.Context) []gms.ColumnExpressionType {
+	cets := make([]gms.ColumnExpressionType, len(x.columns))
+	for i, at := range x.columns {
+		c := x.table.full[at]
+		cets[i] = gms.ColumnExpressionType{Expression: x.table.name + "." + c.Name, Type: c.Type}
+	}
+	return cets
+}
+
+func (x *Index) types() []gms.Type {
+	types := make([]gms.Type, len(x.columns))
+	for i, at := range x.columns {
+		types[i] = x.table.full[at].Type
+	}
+	return types
+}
+
+func (x *Index) IsUnique() bool    { return x.primary || x.index.Desc.Unique }
+func (x *Index) IsSpatial() bool   { return false }
+func (x *Index) IsFullText() bool  { return false }
+func (x *Index) IsVector() bool    { return false }
+func (x *Index) IsGenerated() bool { return false }
+func (x *Index) IndexType() string { return "BTREE" }
+func (x *Index) Comment() string   { return x.index.Desc.Comment }
+
+// CanSupport says that every range can be looked up.
+func (x *Index) CanSupport(*gms.Context, ...gms.Range) bool { return true }
+
+// CanSupportOrderBy is about distance functions, which no index here has.
+func (x *Index) CanSupportOrderBy(gms.Expression) bool { return false }
+
+// CoversColumns is false: a key of a string column is made of collation weights, from
+// which the string cannot be had back.
+func (x *Index) CoversColumns([]string) bool { return false }
+
+// PrefixLengths are the indexed characters of each column, nil if all are whole.
+func (x *Index) PrefixLengths() []uint16 {
+	var lengths []uint16
+	for i, c := range x.index.Desc.Columns {
+		if c.Prefix == 0 {
+			continue
+		}
+		if lengths == nil {
+			lengths = make([]uint16, len(x.columns))
+		}
+		lengths[i] = uint16(min(c.Prefix, 1<<16-1))
+	}
+	return lengths
+}
+
+// HandledFilters are those that a lookup answers fully.
+func (x *Index) HandledFilters(ctx *gms.Context, filters []gms.Expression) []gms.Expression {
+	if x.PrefixLengths() != nil {
+		return nil
+	}
+	var handled []gms.Expression
+	for _, f := range filters {
+		if expression.PreciseComparison(ctx, f) {
+			handled = append(handled, f)
+		}
+	}
+	return handled
+}
+
+// Order is ascending unless a prefix ties values that differ.
+func (x *Index) Order(*gms.Context) gms.IndexOrder {
+	if x.PrefixLengths() != nil {
+		return gms.IndexOrderNone
+	}
+	return gms.IndexOrderAsc
+}
+
+// Reversible says that the index can be read backwards.
+func (x *Index) Reversible(*gms.Context) bool { return x.PrefixLengths() == nil }
+
+func isPrimaryName(name string) bool { return strings.EqualFold(name, "PRIMARY") }

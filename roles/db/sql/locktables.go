@@ -1,0 +1,278 @@
+package sql
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
+
+// tableLocks are the locks of LOCK TABLES. A statement that names a table which another
+// session has locked waits; so does every statement that could reach one it does
+// not name: through a view, a trigger or a foreign key.
+type tableLocks struct {
+	held atomic.Int32 // sessions that hold locks; 0 makes everything free
+
+	mu      sync.Mutex
+	owners  map[*Session]map[tableName]bool // true: for writing
+	changed chan struct{}                   // closed when locks are given back
+}
+
+// lockedTable is one that the session has locked.
+type lockedTable struct {
+	table tableName
+	alias string
+	write bool
+}
+
+// admit waits until no other session's lock is in the way, and refuses a session that
+// has locked tables any other table, as MySQL does.
+func (l *tableLocks) admit(ctx *gms.Context, s *Session, k kind, st sqlparser.Statement) error {
+	if len(s.tables) > 0 {
+		return s.admitLocked(ctx, k, st)
+	}
+	if l.held.Load() == 0 || k == kindControl || k == kindTables {
+		return nil
+	}
+	tables := s.tablesOf(st)
+	if len(tables) == 0 {
+		return nil
+	}
+	everything := s.reachesFurther(tables)
+	return l.wait(ctx, s, func(owned map[tableName]bool) bool {
+		for t, write := range owned {
+			if !write && !k.locks() {
+				continue
+			}
+			if everything {
+				return true
+			}
+			for _, name := range tables {
+				if name == t {
+					return true
+				}
+			}
+		}
+		return false
+	})
+}
+
+// reachesFurther says whether a statement over these tables may touch others.
+func (s *Session) reachesFurther(tables []tableName) bool {
+	cat := s.engine.db.Catalog()
+	for _, t := range tables {
+		st := findTable(cat, t.database, t.name)
+		if st == nil || len(st.Desc.ForeignKeys) > 0 || len(s.engine.references.of(cat, t.database, t.name)) > 0 {
+			return true
+		}
+		if len(cat.Objects(objectTrigger, st.Desc.Database)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// wait waits until blocked is false for every other session's locks.
+func (l *tableLocks) wait(ctx context.Context, s *Session, blocked func(map[tableName]bool) bool) error {
+	limit := s.seconds("lock_wait_timeout")
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		l.mu.Lock()
+		free := true
+		for owner, owned := range l.owners {
+			if owner != s && blocked(owned) {
+				free = false
+			}
+		}
+		changed := l.changed
+		l.mu.Unlock()
+		if free {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			return mysqlError(1205, "Lock wait timeout exceeded; try restarting transaction")
+		}
+	}
+}
+
+// admitLocked checks a statement of a session that has locked tables.
+func (s *Session) admitLocked(_ *gms.Context, k kind, st sqlparser.Statement) error {
+	if k == kindControl || k == kindTables {
+		return nil
+	}
+	for _, t := range s.tablesOf(st) {
+		if t.database == "information_schema" || t.database == "mysql" || s.temporary[temporaryKey(t.database, t.name)] != nil {
+			continue
+		}
+		found, write := false, false
+		for _, l := range s.tables {
+			if l.table == t || l.alias != "" && l.alias == t.name {
+				found, write = true, write || l.write
+			}
+		}
+		if !found && findTable(s.engine.db.Catalog(), t.database, t.name) != nil {
+			return mysqlError(1100, "Table '%s' was not locked with LOCK TABLES", t.name)
+		}
+		if found && !write && k.writes() {
+			return mysqlError(1099, "Table '%s' was locked with a READ lock and can't be updated", t.name)
+		}
+	}
+	return nil
+}
+
+// lockOrUnlockTables runs LOCK TABLES and UNLOCK TABLES.
+func (s *Session) lockOrUnlockTables(ctx *gms.Context, st sqlparser.Statement, out sink) error {
+	lock, ok := st.(*sqlparser.LockTables)
+	if !ok {
+		if len(s.tables) > 0 {
+			if err := s.commitOpen(ctx); err != nil {
+				return err
+			}
+		}
+		s.unlockTables()
+		out.OK(0, 0, "")
+		return nil
+	}
+	if err := s.commitOpen(ctx); err != nil {
+		return err
+	}
+	s.unlockTables()
+	tables, err := s.wanted(lock)
+	if err != nil {
+		return err
+	}
+	if err := s.engine.locks.take(ctx, s, tables); err != nil {
+		return err
+	}
+	out.OK(0, 0, "")
+	return nil
+}
+
+func (s *Session) commitOpen(ctx *gms.Context) error {
+	if s.tx == nil {
+		return nil
+	}
+	err := s.CommitTransaction(ctx, nil)
+	s.leaveTransaction()
+	return err
+}
+
+// wanted lists the tables that a LOCK TABLES names.
+func (s *Session) wanted(lock *sqlparser.LockTables) ([]lockedTable, error) {
+	var tables []lockedTable
+	cat := s.engine.db.Catalog()
+	for _, t := range lock.Tables {
+		expr, ok := t.Table.(*sqlparser.AliasedTableExpr)
+		if !ok {
+			return nil, mysqlError(1064, "LOCK TABLES takes names of tables")
+		}
+		names := s.tablesOf(expr)
+		if len(names) == 0 {
+			return nil, mysqlError(1064, "LOCK TABLES takes names of tables")
+		}
+		name := names[0]
+		if findTable(cat, name.database, name.name) == nil && findObject(cat, objectView, name.database, name.name) == nil {
+			return nil, mysqlError(1146, "Table '%s.%s' doesn't exist", name.database, name.name)
+		}
+		write := t.Lock == sqlparser.LockWrite || t.Lock == sqlparser.LockLowPriorityWrite
+		tables = append(tables, lockedTable{name, strings.ToLower(expr.As.String()), write})
+	}
+	return tables, nil
+}
+
+// take waits for running transactions to let go and locks the tables.
+func (l *tableLocks) take(ctx *gms.Context, s *Session, tables []lockedTable) error {
+	for {
+		if err := l.wait(ctx, s, func(owned map[tableName]bool) bool { return conflicts(owned, tables) }); err != nil {
+			return err
+		}
+		// A writer may be in the middle of its transaction: take its place once.
+		tx := s.engine.db.Begin(s.isolation(ctx))
+		err := tx.Lock(ctx)
+		if err != nil {
+			tx.Rollback()
+			return err
+		}
+		taken := l.tryTake(s, tables)
+		tx.Rollback()
+		if taken {
+			return nil
+		}
+	}
+}
+
+func conflicts(owned map[tableName]bool, tables []lockedTable) bool {
+	for _, t := range tables {
+		if write, ok := owned[t.table]; ok && (write || t.write) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *tableLocks) tryTake(s *Session, tables []lockedTable) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for owner, owned := range l.owners {
+		if owner != s && conflicts(owned, tables) {
+			return false
+		}
+	}
+	if l.owners == nil {
+		l.owners, l.changed = map[*Session]map[tableName]bool{}, make(chan struct{})
+	}
+	own := map[tableName]bool{}
+	for _, t := range tables {
+		own[t.table] = own[t.table] || t.write
+	}
+	l.owners[s] = own
+	l.held.Store(int32(len(l.owners)))
+	s.tables = tables
+	return true
+}
+
+// unlockTables gives back the session's table locks.
+func (s *Session) unlockTables() {
+	if len(s.tables) == 0 {
+		return
+	}
+	l := &s.engine.locks
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.owners, s)
+	l.held.Store(int32(len(l.owners)))
+	close(l.changed)
+	l.changed = make(chan struct{})
+	s.tables = nil
+}
+
+// admitKill lets a client end its own account's connections, an administrator all.
+func (s *Session) admitKill(ctx *gms.Context, kill *sqlparser.Kill) error {
+	v, ok := kill.ConnID.(*sqlparser.SQLVal)
+	if !ok || v.Type != sqlparser.IntVal {
+		return mysqlError(1064, "KILL takes the number of a connection")
+	}
+	var id uint64
+	for _, c := range v.Val {
+		id = id*10 + uint64(c-'0')
+	}
+	s.engine.mu.Lock()
+	target := s.engine.sessions[uint32(id)]
+	s.engine.mu.Unlock()
+	if id >= 1<<32 || target == nil || target.client.User == systemUser {
+		return mysqlError(1094, "Unknown thread id: %d", id)
+	}
+	if target.client.Account.User != s.client.Account.User && !s.administrator(ctx) {
+		return mysqlError(1095, "You are not owner of thread %d", id)
+	}
+	return nil
+}

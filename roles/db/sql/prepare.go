@@ -1,0 +1,153 @@
+package sql
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/plan"
+	"github.com/dolthub/go-mysql-server/sql/planbuilder"
+	"github.com/dolthub/go-mysql-server/sql/types"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+
+	"stack/roles/db/wire"
+)
+
+// statement is a prepared statement of the binary protocol. It is planned anew at each
+// execution: the planner keeps no plans.
+type statement struct {
+	session *Session
+	text    string
+	parsed  sqlparser.Statement
+	names   []string // of the placeholders, in order
+	columns gms.Schema
+	context *gms.Context // that columns were found with
+}
+
+var _ wire.Statement = (*statement)(nil)
+
+// Prepare parses a statement and finds out what it will return.
+func (s *Session) Prepare(ctx context.Context, query string) (wire.Statement, error) {
+	st, err := s.prepare(ctx, query)
+	if err != nil {
+		return nil, s.count(err)
+	}
+	return st, nil
+}
+
+func (s *Session) prepare(ctx context.Context, query string) (*statement, error) {
+	gctx := s.context(ctx, query)
+	parsed, text, _, err := s.engine.gms.Parser.Parse(gctx, query, false)
+	if err != nil {
+		return nil, refuseUnparsed(query, clientError(err, s.GetCurrentDatabase()))
+	}
+	if _, err := s.classify(parsed); err != nil {
+		return nil, err
+	}
+	st := &statement{session: s, text: text, parsed: parsed}
+	if err := st.placeholders(); err != nil {
+		return nil, err
+	}
+	gctx, err = gctx.ProcessList.BeginOperation(gctx)
+	if err != nil {
+		return nil, err
+	}
+	defer gctx.ProcessList.EndOperation(gctx)
+	if err := st.describe(gctx); err != nil {
+		return nil, s.tell(err)
+	}
+	return st, nil
+}
+
+// placeholders lists the parameters; the parser numbers them v1, v2 ….
+func (p *statement) placeholders() error {
+	n := 0
+	err := sqlparser.Walk(func(node sqlparser.SQLNode) (bool, error) {
+		if v, ok := node.(*sqlparser.SQLVal); ok && v.Type == sqlparser.ValArg {
+			i, err := strconv.Atoi(string(v.Val[2:])) // ":v" and the number
+			if err != nil {
+				return false, mysqlError(1064, "placeholder %s is not a question mark", v.Val)
+			}
+			n = max(n, i)
+		}
+		return true, nil
+	}, p.parsed)
+	for i := 1; i <= n; i++ {
+		p.names = append(p.names, "v"+strconv.Itoa(i))
+	}
+	return err
+}
+
+// describe binds the statement without running it. It reads only the catalog, in a
+// transaction of its own where the session has none.
+func (p *statement) describe(ctx *gms.Context) (err error) {
+	s := p.session
+	if s.tx == nil {
+		tx, err := s.StartTransaction(ctx, gms.ReadWrite)
+		if err != nil {
+			return err
+		}
+		s.BaseSession.SetTransaction(tx)
+		defer func() {
+			s.rollback()
+			s.BaseSession.SetTransaction(nil)
+		}()
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = &panicError{value: r}
+		}
+	}()
+	binder := planbuilder.New(ctx, s.engine.gms.Analyzer.Catalog, nil)
+	node, _, err := binder.BindOnly(p.parsed, p.text, nil)
+	if err != nil {
+		return err
+	}
+	switch n := node.(type) {
+	case *plan.InsertInto:
+		if n.Returning == nil {
+			return nil
+		}
+	case *plan.Update, *plan.UpdateJoin:
+		return nil
+	case *plan.DeleteFrom:
+		if len(n.Returning) == 0 {
+			return nil
+		}
+	}
+	if schema := node.Schema(ctx); !types.IsOkResultSchema(schema) && len(schema) > 0 {
+		p.columns, p.context = schema, ctx
+	}
+	return nil
+}
+
+// Params is the number of placeholders.
+func (p *statement) Params() int { return len(p.names) }
+
+// Columns is the shape of the result set, nil without one.
+func (p *statement) Columns() (*gms.Context, gms.Schema) { return p.context, p.columns }
+
+// Close forgets the statement.
+func (p *statement) Close() { p.parsed = nil }
+
+// Execute runs the statement with values for its placeholders.
+func (p *statement) Execute(ctx context.Context, params []wire.Param, out *wire.Results) error {
+	return p.execute(ctx, params, out)
+}
+
+func (p *statement) execute(ctx context.Context, params []wire.Param, out sink) error {
+	s := p.session
+	if len(params) != len(p.names) {
+		return s.count(mysqlError(1210, "Incorrect arguments to EXECUTE: %d values for %d placeholders", len(params), len(p.names)))
+	}
+	bindings := make(map[string]sqlparser.Expr, len(params))
+	for i, v := range params {
+		expr, err := sqlparser.ExprFromValue(v.SQL())
+		if err != nil {
+			return s.count(mysqlError(1210, "Incorrect arguments to EXECUTE: parameter %d: %s", i+1, fmt.Sprint(err)))
+		}
+		bindings[p.names[i]] = expr
+	}
+	return s.count(s.execute(ctx, p.text, p.parsed, bindings, out))
+}

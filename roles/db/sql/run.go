@@ -1,0 +1,355 @@
+package sql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/types"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+
+	"stack/roles/db/txn"
+	"stack/roles/db/wire"
+)
+
+// sink takes a statement's answer; wire.Results is one.
+type sink interface {
+	Columns(ctx *gms.Context, schema gms.Schema) error
+	Row(row gms.Row) error
+	OK(affected, insertID uint64, info string)
+}
+
+// maxTableChanges is how often a statement of its own transaction is tried again when
+// a table changes between its view and its plan.
+const maxTableChanges = 3
+
+// Query runs the first statement of query.
+func (s *Session) Query(ctx context.Context, query string, multi bool, out *wire.Results) (string, error) {
+	return s.query(ctx, query, multi, out)
+}
+
+func (s *Session) query(ctx context.Context, query string, multi bool, out sink) (string, error) {
+	gctx := s.context(ctx, query)
+	st, text, rest, err := s.engine.gms.Parser.Parse(gctx, query, multi)
+	if err != nil {
+		if errors.Is(err, sqlparser.ErrEmpty) {
+			return "", s.count(mysqlError(1065, "Query was empty"))
+		}
+		return "", s.count(refuseUnparsed(query, clientError(err, s.GetCurrentDatabase())))
+	}
+	return rest, s.count(s.execute(ctx, text, st, nil, out))
+}
+
+// count counts an error that the client will see.
+func (s *Session) count(err error) error {
+	var e *wire.Error
+	if errors.As(err, &e) {
+		s.engine.stats.failed(e.Code)
+	} else if err != nil {
+		s.engine.stats.failed(1105)
+	}
+	return err
+}
+
+// execute runs one statement and ends its transaction where it is its own.
+func (s *Session) execute(ctx context.Context, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) error {
+	k, err := s.classify(st)
+	if err != nil {
+		return err
+	}
+	s.engine.stats.statements[k].Add(1)
+	counted := &countingSink{sink: out}
+	for try := 1; ; try++ {
+		err = s.once(ctx, k, text, st, bindings, counted)
+		again := errors.Is(err, txn.ErrTableChanged) && !s.explicit() && !counted.begun && try < maxTableChanges
+		if !again {
+			return s.tell(err)
+		}
+	}
+}
+
+// tell makes err the client's; defects are logged with where they happened.
+func (s *Session) tell(err error) error {
+	var p *panicError
+	if errors.As(err, &p) {
+		s.engine.log.Error("a statement met an internal error", "connection", s.ID(), "error", fmt.Sprint(p.value), "stack", string(p.stack))
+	}
+	return clientError(err, s.GetCurrentDatabase())
+}
+
+// countingSink notes whether anything was answered.
+type countingSink struct {
+	sink
+	begun bool
+}
+
+func (c *countingSink) Columns(ctx *gms.Context, schema gms.Schema) error {
+	c.begun = true
+	return c.sink.Columns(ctx, schema)
+}
+
+// once runs a statement in the session's transaction, or in one of its own.
+func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) (err error) {
+	gctx, err := s.engine.gms.ProcessList.BeginQuery(s.context(ctx, text), text)
+	if err != nil {
+		return err
+	}
+	defer s.engine.gms.ProcessList.EndQuery(gctx)
+
+	if err := s.admit(gctx, k, st); err != nil {
+		return err
+	}
+	if k == kindTables {
+		return s.lockOrUnlockTables(gctx, st, out)
+	}
+	wasAutocommit := s.autocommit()
+	mark, err := s.begin(gctx, k)
+	if err != nil {
+		s.abandon(gctx, k, txn.Mark{})
+		return err
+	}
+	s.prepared, s.preparedText = nil, text
+	if bindings != nil {
+		s.prepared = st
+	}
+	err = s.stream(gctx, text, st, bindings, out)
+	s.prepared, s.preparedText = nil, ""
+	if err != nil {
+		s.abandon(gctx, k, mark)
+		return err
+	}
+	return s.finish(gctx, k, mark, wasAutocommit)
+}
+
+// admit refuses writes where the server or the transaction takes none, does the
+// account's checks and waits for tables that another session has locked.
+func (s *Session) admit(ctx *gms.Context, k kind, st sqlparser.Statement) error {
+	if k.writes() {
+		everybody, others := readOnly()
+		if everybody || others && !s.administrator(ctx) {
+			return errReadOnly
+		}
+		if tx, ok := s.GetTransaction().(*transaction); ok && tx.readOnly && !k.commits() {
+			return gms.ErrReadOnlyTransaction.New()
+		}
+	}
+	switch k {
+	case kindAccount:
+		if err := s.prepareAccounts(st); err != nil {
+			return err
+		}
+	case kindOther:
+		if kill, ok := st.(*sqlparser.Kill); ok {
+			if err := s.admitKill(ctx, kill); err != nil {
+				return err
+			}
+		}
+	}
+	return s.engine.locks.admit(ctx, s, k, st)
+}
+
+// begin readies the transaction for a statement and returns the mark to go back to.
+func (s *Session) begin(ctx *gms.Context, k kind) (txn.Mark, error) {
+	if k.commits() && s.tx != nil {
+		if err := s.CommitTransaction(ctx, nil); err != nil {
+			return txn.Mark{}, err
+		}
+		s.leaveTransaction()
+	}
+	if s.tx == nil {
+		s.BaseSession.SetTransaction(nil)
+	}
+	if k == kindControl {
+		s.kind, s.newest, s.hold = k, false, false
+		return txn.Mark{}, nil
+	}
+	if s.tx == nil {
+		tx, err := s.StartTransaction(ctx, s.characteristic(ctx))
+		if err != nil {
+			return txn.Mark{}, err
+		}
+		s.BaseSession.SetTransaction(tx)
+	}
+	explicit := s.explicit()
+	s.kind = k
+	s.hold = k == kindTemporary && explicit
+	s.newest = k.locks()
+	s.tx.NewStatement()
+	serial := k == kindRead && explicit && s.isolation(ctx) == txn.Serializable
+	if k.locks() || serial {
+		// Before planning: what is planned is what is there until the end.
+		if err := s.tx.Lock(ctx); err != nil {
+			return txn.Mark{}, err
+		}
+		s.newest = true
+	}
+	return s.tx.Mark(), nil
+}
+
+func (s *Session) characteristic(ctx *gms.Context) gms.TransactionCharacteristic {
+	if v, err := s.GetSessionVariable(ctx, "transaction_read_only"); err == nil && isOn(v) {
+		return gms.ReadOnly
+	}
+	return gms.ReadWrite
+}
+
+// panicError is a panic of planner or executor.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprintf("internal error: %v", p.value) }
+
+// stream plans and runs the statement and hands its answer to out.
+func (s *Session) stream(ctx *gms.Context, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{p, debug.Stack()}
+		}
+	}()
+	schema, rows, _, err := s.engine.gms.QueryWithBindings(ctx, text, st, bindings, &gms.QueryFlags{})
+	if err != nil {
+		return err
+	}
+	closed := false
+	defer func() {
+		if !closed {
+			// The planner's iterators commit when closed: a failed statement must not.
+			s.hold = true
+			_ = rows.Close(ctx)
+			s.hold = false
+		}
+	}()
+	ok, err := pump(ctx, schema, rows, out)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	closed = true
+	if err := rows.Close(ctx); err != nil {
+		return err
+	}
+	if ok != nil {
+		info := ""
+		if ok.Info != nil {
+			info = ok.Info.String()
+		}
+		out.OK(ok.RowsAffected, ok.InsertID, info)
+	}
+	return nil
+}
+
+// pump moves rows from the executor to the client as they come. It returns what a
+// statement without a result set answers.
+func pump(ctx *gms.Context, schema gms.Schema, rows gms.RowIter, out sink) (*types.OkResult, error) {
+	plain := len(schema) == 0 || types.IsOkResultSchema(schema)
+	if !plain {
+		if err := out.Columns(ctx, schema); err != nil {
+			return nil, err
+		}
+	}
+	ok := &types.OkResult{}
+	for {
+		row, err := rows.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			if plain {
+				return ok, nil
+			}
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if types.IsOkResult(row) {
+			*ok = row[0].(types.OkResult)
+			continue
+		}
+		if plain {
+			continue
+		}
+		if err := out.Row(row); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// finish ends a statement that went well: the transaction too where it is its own.
+func (s *Session) finish(ctx *gms.Context, k kind, mark txn.Mark, wasAutocommit bool) error {
+	s.stopRewriter()
+	s.hold = false
+	if s.tx == nil {
+		return nil
+	}
+	s.tx.Release(mark)
+	// SET autocommit = 1 ends what was open.
+	switched := !wasAutocommit && s.autocommit() && !s.GetIgnoreAutoCommit()
+	if s.explicit() && !k.commits() && !switched {
+		return nil
+	}
+	err := s.CommitTransaction(ctx, nil)
+	s.leaveTransactionIf(k)
+	if err != nil && k == kindAccount {
+		s.engine.accounts.reload(s.engine.db.Catalog())
+	}
+	return err
+}
+
+func (s *Session) leaveTransactionIf(kind) { s.BaseSession.SetTransaction(nil) }
+
+// abandon ends a statement that failed: what it wrote is undone.
+func (s *Session) abandon(ctx *gms.Context, k kind, mark txn.Mark) {
+	s.stopRewriter()
+	s.hold = false
+	if s.tx == nil {
+		s.BaseSession.SetTransaction(nil)
+	} else if s.explicit() && !k.commits() {
+		s.tx.RollbackTo(mark)
+		s.tx.Release(mark)
+	} else {
+		s.rollback()
+		s.leaveTransaction()
+	}
+	if k == kindAccount {
+		s.engine.accounts.reload(s.engine.db.Catalog())
+	}
+}
+
+func (s *Session) stopRewriter() {
+	if s.rewriter != nil {
+		s.rewriter.stop()
+	}
+}
+
+// runner runs the statements inside others, such as a trigger's body.
+type runner struct{ engine *Engine }
+
+// QueryWithBindings runs st within the running statement: under its locks, reading
+// what it reads.
+func (r *runner) QueryWithBindings(ctx *gms.Context, query string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, flags *gms.QueryFlags) (gms.Schema, gms.RowIter, *gms.QueryFlags, error) {
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if st == nil {
+		if st, _, _, err = r.engine.gms.Parser.Parse(ctx, query, false); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	k, err := s.classify(st)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if k.locks() && !s.kind.locks() {
+		return nil, nil, nil, notAvailable("a routine that writes, in a statement that reads")
+	}
+	if k.commits() || k == kindControl {
+		return nil, nil, nil, mysqlError(1422, "Explicit or implicit commit is not allowed in stored function or trigger.")
+	}
+	return r.engine.gms.QueryWithBindings(ctx, query, st, bindings, flags)
+}

@@ -1,0 +1,112 @@
+package sql
+
+import (
+	"io"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+
+	"stack/roles/db/txn"
+)
+
+// scan reads a partition's spans one after the other.
+type scan struct {
+	session *Session
+	table   *Table
+	part    *partition
+	next    int // span to open
+	rows    *txn.Rows
+	rest    []columnCheck // what the open span leaves to check
+}
+
+func newScan(s *Session, t *Table, p *partition) *scan {
+	return &scan{session: s, table: t, part: p}
+}
+
+// open starts the next span.
+func (r *scan) open(ctx *gms.Context) error {
+	s := &r.part.spans[r.next]
+	r.next++
+	r.rest = s.rest
+	columns := r.table.columns
+	if r.table.projected != nil {
+		if columns == nil {
+			columns = []int{}
+		}
+		for _, c := range s.rest {
+			columns = append(columns[:len(columns):len(columns)], c.column)
+		}
+	}
+	rng, err := r.part.index.Range(s.lo, s.hi)
+	if err != nil {
+		return err
+	}
+	tx, mode, err := r.session.reader()
+	if err != nil {
+		return err
+	}
+	r.rows, err = tx.Scan(ctx, r.table.stored, txn.Scan{
+		Index: r.part.index, Range: rng, Reverse: r.part.reverse, Mode: mode, Columns: columns,
+	})
+	return err
+}
+
+// Next returns the next row; io.EOF after the last.
+func (r *scan) Next(ctx *gms.Context) (gms.Row, error) {
+	for {
+		if r.rows == nil {
+			if r.next == len(r.part.spans) {
+				return nil, io.EOF
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			if err := r.open(ctx); err != nil {
+				return nil, err
+			}
+		}
+		if !r.rows.Next() {
+			err := r.rows.Err()
+			r.rows.Close()
+			r.rows = nil
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		row := r.rows.Row()
+		ok, err := r.holds(ctx, row)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		if r.table.projected == nil {
+			return row, nil
+		}
+		asked := make(gms.Row, len(r.table.columns))
+		for i, c := range r.table.columns {
+			asked[i] = row[c]
+		}
+		return asked, nil
+	}
+}
+
+func (r *scan) holds(ctx *gms.Context, row gms.Row) (bool, error) {
+	for _, c := range r.rest {
+		if ok, err := c.holds(ctx, row[c.column]); err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// Close releases the store's iterator.
+func (r *scan) Close(*gms.Context) error {
+	if r.rows != nil {
+		r.rows.Close()
+		r.rows = nil
+	}
+	r.next = len(r.part.spans)
+	return nil
+}

@@ -1,0 +1,312 @@
+package sql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+
+	"stack/roles/db/store"
+	"stack/roles/db/txn"
+	"stack/roles/db/wire"
+)
+
+// Session is one client's state: variables (in the planner's session), transaction and
+// what the running statement may see. Its methods are called by one goroutine at a
+// time.
+type Session struct {
+	*gms.BaseSession
+	engine *Engine
+	client wire.Client
+
+	tx        *txn.Txn // nil between transactions
+	kind      kind     // of the running statement
+	newest    bool     // the running statement reads the newest rows, not the view
+	hold      bool     // the running statement must not end the transaction
+	rewriter  *rewriter
+	temporary map[string]*temporaryTable
+	tables    []lockedTable // by LOCK TABLES
+
+	// prepared is the statement being executed by the binary protocol, under its text.
+	prepared     sqlparser.Statement
+	preparedText string
+	named        int // statements of PREPARE
+
+	closing sync.Once
+}
+
+var (
+	_ gms.TransactionSession = (*Session)(nil)
+	_ wire.Session           = (*Session)(nil)
+)
+
+var errNoSession = errors.New("the statement's context has no session of this engine")
+
+func sessionOf(ctx *gms.Context) (*Session, error) {
+	s, ok := ctx.Session.(*Session)
+	if !ok {
+		return nil, errNoSession
+	}
+	return s, nil
+}
+
+// transaction is the planner's token for the session's open transaction.
+type transaction struct{ readOnly bool }
+
+func (t *transaction) String() string   { return "transaction" }
+func (t *transaction) IsReadOnly() bool { return t.readOnly }
+
+// catalog is what the session's transaction sees of databases and tables, its own
+// changes included.
+func (s *Session) catalog() *store.Catalog {
+	if s.tx == nil {
+		return s.engine.db.Catalog()
+	}
+	return s.tx.Catalog()
+}
+
+// reader is the transaction to read from, and what its running statement sees.
+func (s *Session) reader() (*txn.Txn, txn.ReadMode, error) {
+	switch {
+	case s.tx == nil:
+		return nil, 0, errNoSession
+	case s.newest:
+		return s.tx, txn.LockExclusive, nil
+	}
+	return s.tx, txn.Consistent, nil
+}
+
+func (s *Session) isolation(ctx *gms.Context) txn.Isolation {
+	v, err := s.GetSessionVariable(ctx, "transaction_isolation")
+	if err != nil {
+		return txn.RepeatableRead
+	}
+	switch text, _ := v.(string); strings.ToUpper(text) {
+	case "READ-UNCOMMITTED", "READ-COMMITTED":
+		return txn.ReadCommitted
+	case "SERIALIZABLE":
+		return txn.Serializable
+	}
+	return txn.RepeatableRead
+}
+
+// StartTransaction begins a transaction; the session has none.
+func (s *Session) StartTransaction(ctx *gms.Context, c gms.TransactionCharacteristic) (gms.Transaction, error) {
+	if s.tx != nil {
+		s.rollback()
+	}
+	s.tx = s.engine.db.Begin(s.isolation(ctx))
+	if wait := s.seconds("innodb_lock_wait_timeout"); wait > 0 {
+		s.tx.SetLockWaitTimeout(wait)
+	}
+	s.engine.open.Add(1)
+	return &transaction{readOnly: c == gms.ReadOnly}, nil
+}
+
+// CommitTransaction commits. An error means that nothing of the transaction is stored
+// and that it has ended, or, wrapping wire.ErrDrop, that nobody knows.
+func (s *Session) CommitTransaction(ctx *gms.Context, _ gms.Transaction) error {
+	if s.hold {
+		return nil
+	}
+	tx := s.tx
+	if tx == nil {
+		return nil
+	}
+	start := time.Now()
+	wrote := tx.HasWrites()
+	err := tx.Commit(context.WithoutCancel(ctx))
+	s.end()
+	if err != nil {
+		s.leaveTransaction()
+		return err
+	}
+	if wrote {
+		s.engine.stats.committed(time.Since(start))
+	}
+	return nil
+}
+
+// Rollback ends the transaction without a trace.
+func (s *Session) Rollback(*gms.Context, gms.Transaction) error {
+	s.rollback()
+	return nil
+}
+
+func (s *Session) rollback() {
+	if s.tx != nil {
+		s.tx.Rollback()
+		s.end()
+	}
+}
+
+func (s *Session) end() {
+	s.tx = nil
+	s.engine.open.Add(-1)
+}
+
+// leaveTransaction makes the planner forget the transaction.
+func (s *Session) leaveTransaction() {
+	s.BaseSession.SetIgnoreAutoCommit(false)
+	s.BaseSession.SetTransaction(nil)
+}
+
+// SetTransaction is called with nil by the planner after a commit; a statement that
+// must not end the transaction keeps it.
+func (s *Session) SetTransaction(tx gms.Transaction) {
+	if tx == nil && s.hold {
+		return
+	}
+	s.BaseSession.SetTransaction(tx)
+}
+
+// CreateSavepoint sets a savepoint.
+func (s *Session) CreateSavepoint(_ *gms.Context, _ gms.Transaction, name string) error {
+	s.tx.Savepoint(name)
+	return nil
+}
+
+// RollbackToSavepoint takes back what came after a savepoint.
+func (s *Session) RollbackToSavepoint(_ *gms.Context, _ gms.Transaction, name string) error {
+	if !s.tx.RollbackToSavepoint(name) {
+		return gms.ErrSavepointDoesNotExist.New(name)
+	}
+	return nil
+}
+
+// ReleaseSavepoint forgets a savepoint.
+func (s *Session) ReleaseSavepoint(_ *gms.Context, _ gms.Transaction, name string) error {
+	if !s.tx.ReleaseSavepoint(name) {
+		return gms.ErrSavepointDoesNotExist.New(name)
+	}
+	return nil
+}
+
+// GetPreparedQuery gives the planner the statement that the binary protocol executes,
+// and those that PREPARE has named.
+func (s *Session) GetPreparedQuery(name string) (sqlparser.Statement, bool) {
+	if s.prepared != nil && name == s.preparedText {
+		return s.prepared, true
+	}
+	if s.prepared == nil && name == s.preparedText {
+		return nil, false // the text of a query that happens to be the name of a statement
+	}
+	return s.BaseSession.GetPreparedQuery(name)
+}
+
+// Warn keeps a warning in MySQL's words.
+func (s *Session) Warn(w *gms.Warning) {
+	for _, prefix := range []string{"duplicate primary key given: ", "duplicate unique key given: "} {
+		w.Message = strings.TrimPrefix(w.Message, prefix)
+	}
+	s.BaseSession.Warn(w)
+}
+
+// autocommit says whether each statement is a transaction of its own.
+func (s *Session) autocommit() bool {
+	v, err := s.GetSessionVariable(nil, "autocommit")
+	if err != nil {
+		return true
+	}
+	return isOn(v)
+}
+
+func isOn(v any) bool {
+	switch v := v.(type) {
+	case int8:
+		return v != 0
+	case int64:
+		return v != 0
+	case bool:
+		return v
+	}
+	return false
+}
+
+// explicit says whether a transaction is open that only the client ends.
+func (s *Session) explicit() bool {
+	return s.tx != nil && (s.GetIgnoreAutoCommit() || !s.autocommit())
+}
+
+// State is what the front wants to know after each command.
+func (s *Session) State() wire.State {
+	st := wire.State{
+		InTransaction: s.explicit(),
+		Autocommit:    s.autocommit(),
+		Database:      s.GetCurrentDatabase(),
+		Warnings:      s.WarningCount(),
+		ClientCharset: gms.CharacterSet_Unspecified,
+	}
+	if v, err := s.GetSessionVariable(nil, "sql_mode"); err == nil {
+		text, _ := v.(string)
+		st.NoBackslash = strings.Contains(text, gms.NoBackslashEscapes)
+	}
+	timeout := "wait_timeout"
+	if s.client.Capabilities&clientInteractive != 0 {
+		timeout = "interactive_timeout"
+	}
+	st.WaitTimeout = s.seconds(timeout)
+	st.NetWriteTimeout = s.seconds("net_write_timeout")
+	if v, err := s.GetSessionVariable(nil, "character_set_client"); err == nil {
+		if name, ok := v.(string); ok {
+			if cs, err := gms.ParseCharacterSet(name); err == nil {
+				st.ClientCharset = cs
+			}
+		}
+	}
+	return st
+}
+
+// clientInteractive is CLIENT_INTERACTIVE of the protocol.
+const clientInteractive = 1 << 10
+
+func (s *Session) seconds(variable string) time.Duration {
+	v, err := s.GetSessionVariable(nil, variable)
+	if err != nil {
+		return 0
+	}
+	n, _ := v.(int64)
+	return time.Duration(n) * time.Second
+}
+
+// Use changes the current database.
+func (s *Session) Use(ctx context.Context, name string) error {
+	gctx := s.context(ctx, "")
+	db, err := s.engine.gms.Analyzer.Catalog.Database(gctx, name)
+	if err != nil {
+		return clientError(err, name)
+	}
+	s.SetCurrentDatabase(unwrap(db).Name())
+	s.engine.gms.ProcessList.ConnectionReady(processSession{s})
+	return nil
+}
+
+// Close ends the session: its transaction is undone and its locks are free.
+func (s *Session) Close() {
+	s.closing.Do(func() {
+		s.rollback()
+		s.unlockTables()
+		ctx := s.context(context.Background(), "")
+		if _, err := s.engine.gms.LS.ReleaseAll(ctx); err != nil {
+			s.engine.log.Warn("user locks of a closed connection were not all released", "connection", s.ID(), "error", err)
+		}
+		s.dropTemporary()
+		s.engine.gms.ProcessList.RemoveConnection(s.ID())
+		s.engine.closed(s)
+	})
+}
+
+// processSession shows the client's own address in the process list: Client() is the
+// account, so that grants are found.
+type processSession struct{ *Session }
+
+func (p processSession) Client() gms.Client {
+	return gms.Client{User: p.client.User, Address: p.client.Host, Capabilities: p.client.Capabilities}
+}
+
+func (s *Session) String() string { return fmt.Sprintf("session %d", s.ID()) }

@@ -1,0 +1,312 @@
+package sql
+
+import (
+	"strings"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
+
+// kind says how a statement goes with transactions and locks.
+type kind int
+
+const (
+	kindOther       kind = iota // SET, SHOW, USE, KILL …: reads the view, writes nothing
+	kindRead                    // SELECT
+	kindLockingRead             // SELECT … FOR UPDATE or FOR SHARE
+	kindWrite                   // INSERT, UPDATE, DELETE, REPLACE
+	kindDDL                     // commits before and after itself
+	kindTruncate                // DDL too
+	kindTemporary               // CREATE and DROP TEMPORARY TABLE: writes, ends no transaction
+	kindAccount                 // users, roles, grants: commits before and after itself
+	kindControl                 // BEGIN, COMMIT, ROLLBACK, savepoints
+	kindTables                  // LOCK TABLES, UNLOCK TABLES
+	kinds_
+)
+
+// kindNames name the kinds in metrics.
+var kindNames = [kinds_]string{"other", "select", "select_locking", "write", "ddl", "truncate", "temporary", "account", "control", "lock_tables"}
+
+func (k kind) writes() bool {
+	switch k {
+	case kindWrite, kindDDL, kindTruncate, kindTemporary, kindAccount:
+		return true
+	}
+	return false
+}
+
+func (k kind) locks() bool { return k.writes() || k == kindLockingRead }
+
+// commits says whether the statement ends the open transaction before itself.
+func (k kind) commits() bool {
+	switch k {
+	case kindDDL, kindTruncate, kindAccount, kindTables:
+		return true
+	}
+	return false
+}
+
+// classify says what kind a statement is, or refuses it by name.
+func (s *Session) classify(st sqlparser.Statement) (kind, error) {
+	switch st := st.(type) {
+	case *sqlparser.Select, *sqlparser.SetOp, *sqlparser.ParenSelect:
+		return classifySelect(st)
+	case *sqlparser.Insert:
+		if len(st.Partitions) > 0 {
+			return 0, notAvailable("PARTITION")
+		}
+		return kindWrite, refuseFiles(st)
+	case *sqlparser.Update:
+		return kindWrite, refuseFiles(st)
+	case *sqlparser.Delete:
+		if len(st.Partitions) > 0 {
+			return 0, notAvailable("PARTITION")
+		}
+		return kindWrite, refuseFiles(st)
+	case *sqlparser.Load:
+		return 0, mysqlError(1148, "The used command is not allowed with this MySQL version: LOAD DATA")
+	case *sqlparser.DDL:
+		return classifyDDL(st)
+	case *sqlparser.AlterTable:
+		return classifyAlter(st)
+	case *sqlparser.DBDDL:
+		return kindDDL, nil
+	case *sqlparser.Begin, *sqlparser.Commit, *sqlparser.Rollback, *sqlparser.Savepoint,
+		*sqlparser.RollbackSavepoint, *sqlparser.ReleaseSavepoint:
+		return kindControl, nil
+	case *sqlparser.CreateUser, *sqlparser.RenameUser, *sqlparser.DropUser, *sqlparser.CreateRole,
+		*sqlparser.DropRole, *sqlparser.GrantPrivilege, *sqlparser.GrantRole, *sqlparser.GrantProxy,
+		*sqlparser.RevokePrivilege, *sqlparser.RevokeRole, *sqlparser.RevokeProxy:
+		return kindAccount, nil
+	case *sqlparser.Flush:
+		return classifyFlush(st)
+	case *sqlparser.LockTables, *sqlparser.UnlockTables:
+		return kindTables, nil
+	case *sqlparser.Explain:
+		return classifyExplain(st)
+	case *sqlparser.Execute:
+		inner, ok := s.BaseSession.GetPreparedQuery(st.Name)
+		if !ok {
+			return kindOther, nil // the planner says that there is none
+		}
+		return s.classify(inner)
+	}
+	return classifyRest(st)
+}
+
+// classifyRest refuses the statements of features that this version lacks.
+func classifyRest(st sqlparser.Statement) (kind, error) {
+	switch st.(type) {
+	case *sqlparser.Call:
+		return 0, notAvailable("CALL")
+	case *sqlparser.Binlog:
+		return 0, notAvailable("BINLOG")
+	case *sqlparser.PurgeBinaryLogs:
+		return 0, notAvailable("PURGE BINARY LOGS")
+	case *sqlparser.ChangeReplicationSource, *sqlparser.ChangeReplicationFilter,
+		*sqlparser.StartReplica, *sqlparser.StopReplica, *sqlparser.ResetReplica:
+		return 0, notAvailable("replication")
+	case *sqlparser.CreateSpatialRefSys:
+		return 0, notAvailable("CREATE SPATIAL REFERENCE SYSTEM")
+	}
+	return kindOther, nil
+}
+
+func classifySelect(st sqlparser.Statement) (kind, error) {
+	k := kindRead
+	err := sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		var lock *sqlparser.Lock
+		var into *sqlparser.Into
+		switch n := n.(type) {
+		case *sqlparser.Select:
+			lock, into = n.Lock, n.Into
+		case *sqlparser.SetOp:
+			lock, into = n.Lock, n.Into
+		}
+		if into != nil && (into.Outfile != "" || into.Dumpfile != "") {
+			return false, mysqlError(1290, "SELECT … INTO a file of the server is not available")
+		}
+		if lock != nil && lock.Type != "" {
+			k = kindLockingRead
+			if strings.Contains(strings.ToLower(lock.Type), "nowait") {
+				return false, notAvailable("NOWAIT")
+			}
+			if strings.Contains(strings.ToLower(lock.Type), "skip locked") {
+				return false, notAvailable("SKIP LOCKED")
+			}
+		}
+		return true, nil
+	}, st)
+	return k, err
+}
+
+// refuseFiles refuses INTO OUTFILE and locking clauses that do not exist yet inside a
+// writing statement.
+func refuseFiles(st sqlparser.Statement) error {
+	_, err := classifySelect(st)
+	return err
+}
+
+func classifyDDL(st *sqlparser.DDL) (kind, error) {
+	switch {
+	case st.ProcedureSpec != nil:
+		return 0, notAvailable("CREATE PROCEDURE")
+	case st.EventSpec != nil:
+		return 0, notAvailable("CREATE EVENT")
+	case st.PartitionSpec != nil, st.TableSpec != nil && st.TableSpec.PartitionOpt != nil:
+		return 0, notAvailable("PARTITION")
+	case st.User.Name != "":
+		return kindAccount, nil // ALTER USER
+	}
+	for i := range st.FromTables {
+		if i >= len(st.ToTables) {
+			break
+		}
+		from, to := st.FromTables[i].DbQualifier.String(), st.ToTables[i].DbQualifier.String()
+		if to != "" && !strings.EqualFold(from, to) {
+			return 0, notAvailable("RENAME TABLE into another database")
+		}
+	}
+	if st.TableSpec != nil {
+		if err := prepareTableSpec(st.TableSpec); err != nil {
+			return 0, err
+		}
+	}
+	switch {
+	case st.Temporary:
+		return kindTemporary, nil
+	case st.Action == sqlparser.TruncateStr:
+		return kindTruncate, nil
+	}
+	return kindDDL, nil
+}
+
+func classifyAlter(st *sqlparser.AlterTable) (kind, error) {
+	if len(st.PartitionSpecs) > 0 {
+		return 0, notAvailable("PARTITION")
+	}
+	for _, d := range st.Statements {
+		if _, err := classifyDDL(d); err != nil {
+			return 0, err
+		}
+	}
+	return kindDDL, nil
+}
+
+// prepareTableSpec gives tables that name a character set and no collation the one of
+// this server where they belong together, and refuses other engines' promises.
+func prepareTableSpec(spec *sqlparser.TableSpec) error {
+	var charset, collation *sqlparser.TableOption
+	for _, o := range spec.TableOpts {
+		switch strings.ToLower(o.Name) {
+		case "charset", "character set":
+			charset = o
+		case "collate":
+			collation = o
+		}
+	}
+	if charset != nil && collation == nil && strings.EqualFold(strings.Trim(charset.Value, "'\""), "utf8mb4") {
+		spec.TableOpts = append(spec.TableOpts, &sqlparser.TableOption{Name: "collate", Value: defaultCollation.Name()})
+	}
+	for _, x := range spec.Indexes {
+		if x.Info == nil {
+			continue
+		}
+		switch {
+		case x.Info.Fulltext:
+			return notAvailable("FULLTEXT index")
+		case x.Info.Spatial:
+			return notAvailable("SPATIAL index")
+		case x.Info.Vector:
+			return notAvailable("VECTOR index")
+		}
+	}
+	return nil
+}
+
+func classifyFlush(st *sqlparser.Flush) (kind, error) {
+	name := strings.ToLower(st.Option.Name)
+	if name == "privileges" {
+		return kindOther, nil // grants are always current
+	}
+	if strings.HasPrefix(name, "table") {
+		return 0, notAvailable("FLUSH TABLES")
+	}
+	return kindOther, nil
+}
+
+func classifyExplain(st *sqlparser.Explain) (kind, error) {
+	switch st.Statement.(type) {
+	case *sqlparser.Select, *sqlparser.SetOp, *sqlparser.ParenSelect, nil:
+		return kindRead, nil
+	}
+	if st.Analyze {
+		return 0, notAvailable("EXPLAIN ANALYZE of a statement that writes")
+	}
+	return kindRead, nil
+}
+
+// refusedPrefix names statements that the parser does not know.
+var refusedPrefixes = []string{
+	"XA", "HANDLER", "CHECK TABLE", "OPTIMIZE", "REPAIR", "CHECKSUM", "CACHE INDEX", "INSTALL", "UNINSTALL",
+	"CREATE FUNCTION", "CREATE AGGREGATE", "CREATE SERVER", "CREATE TABLESPACE", "CREATE RESOURCE",
+	"SHOW ENGINE", "LOCK INSTANCE", "CLONE", "HELP",
+}
+
+// refuseUnparsed gives a statement that did not parse a better error where its first
+// words name a feature.
+func refuseUnparsed(query string, err error) error {
+	words := strings.Join(strings.Fields(strings.ToUpper(query)), " ") + " "
+	for _, p := range refusedPrefixes {
+		if strings.HasPrefix(words, p+" ") {
+			return notAvailable(p)
+		}
+	}
+	return err
+}
+
+// tableName is a table that a statement names.
+type tableName struct{ database, name string }
+
+// tablesOf lists the tables that a statement names, with the current database where it
+// names none.
+func (s *Session) tablesOf(st sqlparser.SQLNode) []tableName {
+	var list []tableName
+	add := func(t sqlparser.TableName) {
+		if t.IsEmpty() {
+			return
+		}
+		db := t.DbQualifier.String()
+		if db == "" {
+			db = s.GetCurrentDatabase()
+		}
+		list = append(list, tableName{strings.ToLower(db), strings.ToLower(t.Name.String())})
+	}
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		switch n := n.(type) {
+		case sqlparser.TableName:
+			add(n)
+		case *sqlparser.AliasedTableExpr:
+			if t, ok := n.Expr.(sqlparser.TableName); ok {
+				add(t)
+			}
+		case *sqlparser.Insert:
+			add(n.Table)
+		case *sqlparser.DDL:
+			add(n.Table)
+			for _, t := range append(n.FromTables[:len(n.FromTables):len(n.FromTables)], n.ToTables...) {
+				add(t)
+			}
+		case *sqlparser.AlterTable:
+			add(n.Table)
+		}
+		return true, nil
+	}, st)
+	return list
+}
+
+// administrator says whether the session's account may do what SUPER may.
+func (s *Session) administrator(ctx *gms.Context) bool {
+	set := s.engine.gms.Analyzer.Catalog.MySQLDb.UserActivePrivilegeSet(ctx)
+	return set.Has(gms.PrivilegeType_Super)
+}

@@ -1,0 +1,59 @@
+package sql
+
+import (
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/types"
+)
+
+// defaultMode is MySQL 8.0's sql_mode.
+const defaultMode = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+
+// setVariables gives the planner's system variables, which are the process's, the
+// values of this server. Variables whose definition there is wrong are defined anew.
+func setVariables(opts Options) error {
+	global := gms.GetMysqlScope(gms.SystemVariableScope_Global)
+	both := gms.GetMysqlScope(gms.SystemVariableScope_Both)
+	text := func(name, value string) gms.SystemVariable {
+		return &gms.MysqlSystemVariable{Name: name, Scope: global, Type: types.NewSystemStringType(name), Default: value}
+	}
+	gms.SystemVariables.AddSystemVariables([]gms.SystemVariable{
+		text("version", Version),
+		text("version_comment", "stack"),
+		text("version_compile_os", "Linux"),
+		text("datadir", opts.DataDir),
+		text("socket", ""),
+		text("server_uuid", opts.Server),
+		&gms.MysqlSystemVariable{Name: "log_bin", Scope: global, Type: types.NewSystemBoolType("log_bin"), Default: int8(0)},
+		&gms.MysqlSystemVariable{
+			Name: "innodb_lock_wait_timeout", Scope: both, Dynamic: true,
+			Type: types.NewSystemIntType("innodb_lock_wait_timeout", 1, 1073741824, false), Default: int64(50),
+		},
+		&gms.MysqlSystemVariable{
+			Name: "lock_wait_timeout", Scope: both, Dynamic: true,
+			Type: types.NewSystemIntType("lock_wait_timeout", 1, 31536000, false), Default: int64(31536000),
+		},
+		&gms.MysqlSystemVariable{
+			Name: "max_allowed_packet", Scope: global,
+			Type: types.NewSystemUintType("max_allowed_packet", 1024, 1<<30), Default: uint64(64 << 20),
+		},
+	})
+	return gms.SystemVariables.AssignValues(map[string]any{
+		"sql_mode":             defaultMode,
+		"collation_server":     defaultCollation.Name(),
+		"collation_database":   defaultCollation.Name(),
+		"collation_connection": defaultCollation.Name(),
+		// Files of the server are out of reach of SQL: no LOAD DATA INFILE, no INTO OUTFILE.
+		"secure_file_priv": "/nonexistent",
+		"local_infile":     int8(0),
+	})
+}
+
+// readOnly says whether the server refuses writes, of everybody or of all but
+// administrators.
+func readOnly() (everybody, others bool) {
+	if _, v, ok := gms.SystemVariables.GetGlobal("super_read_only"); ok && isOn(v) {
+		return true, true
+	}
+	_, v, ok := gms.SystemVariables.GetGlobal("read_only")
+	return false, ok && isOn(v)
+}
