@@ -306,7 +306,7 @@ func (s *supervisor) commitAll(changes []change, m mode) {
 	var wg sync.WaitGroup
 	for _, c := range changes {
 		wg.Go(func() {
-			if err := c.child.commit(context.Background(), c.node); err != nil {
+			if err := c.child.commit(context.Background(), c.node, c.slot.spec.process(c.node).Drain); err != nil {
 				s.log.Error("role is restarted: it did not take the config", "node", c.node.Name, "role", c.slot.spec.Name, "error", err)
 				c.child.proc.Kill()
 			}
@@ -400,7 +400,7 @@ func (s *slot) replace(ctx context.Context, old *child, node *config.Node) error
 	<-old.exited
 	c, err := s.fresh(ctx, node)
 	if err == nil {
-		if err = c.commit(ctx, node); err != nil {
+		if err = c.commit(ctx, node, s.spec.process(node).Drain); err != nil {
 			c.kill()
 		}
 	}

@@ -29,8 +29,9 @@ type child struct {
 	node, role string
 	gen, pid   int
 	started    time.Time
-	procs      int  // MaxProcs it was started with
-	fromHere   bool // started by this binary, not carried over an exec
+	procs      int           // MaxProcs it was started with
+	fromHere   bool          // started by this binary, not carried over an exec
+	limit      time.Duration // Process.Drain of its config
 
 	proc   *os.Process
 	ch     *channel
@@ -71,7 +72,7 @@ type launch struct {
 func start(l launch) (*child, error) {
 	p := l.spec.process(l.node)
 	c := &child{
-		node: l.node.Name, role: l.spec.Name, gen: l.gen, started: time.Now(), procs: p.MaxProcs, fromHere: true,
+		node: l.node.Name, role: l.spec.Name, gen: l.gen, started: time.Now(), procs: p.MaxProcs, fromHere: true, limit: p.Drain,
 		held: map[netip.AddrPort]bool{}, log: l.log,
 	}
 	var opened []int
@@ -272,7 +273,7 @@ func (c *child) explain(err error) error {
 	}
 }
 
-func (c *child) commit(ctx context.Context, node *config.Node) error {
+func (c *child) commit(ctx context.Context, node *config.Node, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*sendTimeout)
 	defer cancel()
 	if _, err := c.ch.call(ctx, kindCommit, nil); err != nil {
@@ -282,6 +283,7 @@ func (c *child) commit(ctx context.Context, node *config.Node) error {
 	for _, a := range roleAddrs(node, c.role) {
 		c.held[a] = true
 	}
+	c.limit = limit
 	return nil
 }
 

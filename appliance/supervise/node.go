@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -67,6 +68,9 @@ type RoleStatus struct {
 
 // Name returns the node's name.
 func (n *Node) Name() string { return n.name }
+
+// Log returns the supervisor's log with the node's name on every line.
+func (n *Node) Log() *slog.Logger { return n.sup.log.With("node", n.name) }
 
 // Config returns the config in use; it must not be changed.
 func (n *Node) Config() *config.Node {

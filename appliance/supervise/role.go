@@ -127,7 +127,7 @@ func (s *Spec) needed(node *config.Node) bool {
 
 func (s *Spec) process(node *config.Node) Process {
 	var p Process
-	if s.Process != nil {
+	if s.Process != nil && s.needed(node) {
 		p = s.Process(node)
 	}
 	if p.Drain <= 0 {

@@ -106,7 +106,7 @@ func (s *slot) promote(c *child) {
 
 // retire lets a child drain beside its successor, which may be nil.
 func (s *slot) retire(c, next *child) {
-	limit := s.spec.process(s.node.Config()).Drain
+	limit := c.limit
 	var passage *sockets.Passage
 	if next != nil {
 		if a, b, err := sockets.NewPassage(); err == nil {
@@ -268,7 +268,7 @@ func (s *slot) again() bool {
 	node := s.node.Config()
 	c, err := s.fresh(ctx, node)
 	if err == nil {
-		if err = c.commit(ctx, node); err != nil {
+		if err = c.commit(ctx, node, s.spec.process(node).Drain); err != nil {
 			c.kill()
 		}
 	}

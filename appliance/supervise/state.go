@@ -54,6 +54,7 @@ type childState struct {
 	Generation int              `json:"generation"`
 	Started    time.Time        `json:"started"`
 	Procs      int              `json:"procs"`
+	Limit      time.Duration    `json:"limit"`
 	Retired    bool             `json:"retired"`
 	Retire     time.Time        `json:"retire"`
 	Held       []netip.AddrPort `json:"held"`
@@ -93,7 +94,7 @@ func (s *slot) state() slotState {
 		all = append(all, s.current)
 	}
 	for _, c := range all {
-		cs := childState{PID: c.pid, Generation: c.gen, Started: c.started, Procs: c.procs, Retired: c != s.current,
+		cs := childState{PID: c.pid, Generation: c.gen, Started: c.started, Procs: c.procs, Limit: c.limit, Retired: c != s.current,
 			Retire: c.retire, Control: c.ch.fd, Life: c.lifeFD, Stderr: c.stderrFD, Metrics: encodeFamilies(c.reported())}
 		if c.gone() {
 			cs.Control, cs.Life, cs.Stderr = -1, -1, -1
@@ -204,14 +205,16 @@ func stateError(have int) error {
 }
 
 // restore builds nodes, slots and children from the state.
-func (s *supervisor) restore(st *state) error {
+func (s *supervisor) restore(st *state) {
 	s.reg = sockets.Restore(st.Sockets)
 	for _, ns := range st.Nodes {
 		n := &Node{sup: s, name: ns.Config.Name, cfg: ns.Config, reloaded: ns.Reloaded}
 		for _, ss := range ns.Slots {
 			i := slices.IndexFunc(s.opt.Specs, func(sp Spec) bool { return sp.Name == ss.Role })
 			if i < 0 {
-				return fmt.Errorf("role %q runs but is not in this binary; restart the service instead", ss.Role)
+				s.log.Error("a role runs that this binary does not have; it is ended", "node", n.name, "role", ss.Role)
+				ss.drop()
+				continue
 			}
 			sl := newSlot(n, &s.opt.Specs[i])
 			sl.restore(ss)
@@ -223,7 +226,17 @@ func (s *supervisor) restore(st *state) error {
 		}
 		s.nodes = append(s.nodes, n)
 	}
-	return nil
+}
+
+// drop ends the children of a slot: they die with their descriptors.
+func (st *slotState) drop() {
+	for _, c := range st.Children {
+		for _, fd := range []int{c.Control, c.Life, c.Stderr} {
+			if fd >= 0 {
+				unix.Close(fd)
+			}
+		}
+	}
 }
 
 func (s *slot) restore(st slotState) {
@@ -241,7 +254,7 @@ func (s *slot) restore(st slotState) {
 			s.base.add(families, false)
 			continue
 		}
-		c := &child{node: s.node.name, role: st.Role, gen: cs.Generation, pid: cs.PID, started: cs.Started, procs: cs.Procs,
+		c := &child{node: s.node.name, role: st.Role, gen: cs.Generation, pid: cs.PID, started: cs.Started, procs: cs.Procs, limit: cs.Limit,
 			proc: proc, log: s.sup.log, retire: cs.Retire, held: map[netip.AddrPort]bool{}, families: families}
 		for _, a := range cs.Held {
 			c.held[a] = true
@@ -257,3 +270,7 @@ func (s *slot) restore(st slotState) {
 		go s.watch(c)
 	}
 }
+
+// Resumed says that this process continues a supervisor that was upgraded in place:
+// what is announced once to a person has been announced.
+func Resumed(environ []string) bool { return getenv(environ, stateVariable) != "" }

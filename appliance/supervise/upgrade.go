@@ -212,9 +212,7 @@ func (s *supervisor) runInherited(ctx context.Context, st *state) error {
 	if err := s.openLog(carried); err != nil {
 		return err
 	}
-	if err := s.restore(st); err != nil {
-		return err
-	}
+	s.restore(st)
 	defer s.reg.Close()
 	started := make(chan error, 1)
 	go func() {
