@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"stack/roles/internal/http1"
+	"stack/roles/internal/loop"
 )
 
 // Exchange is one request and its response. The object is reused for later
@@ -16,63 +17,98 @@ type Exchange struct {
 	// Data is free for the handler.
 	Data any
 
-	w *Worker
+	w     *Worker
+	c     *conn
+	front *Frontend
+	gen   uint32 // grows with each use of the object
+	head  *buffer
+	local netip.AddrPort
+
+	requestBody
+	response
+	fwd forward
+	tun tunnel
+
+	// ev hears of Drained and Gone, body of Body.
+	ev, body Events
+
+	start       int64 // mono of the first byte
+	startTime   time.Time
+	requestTime int64
+	bytesIn     int64
+	hasHead     bool
+}
+
+// begin starts a request whose first byte came at start.
+func (x *Exchange) begin(c *conn, f *Frontend, start int64) {
+	x.c, x.front, x.start = c, f, start
+	x.startTime = x.w.l.Now().Add(time.Duration(start - x.w.l.Mono()))
+	x.requestTime = -1
+	x.fwd.reset()
+	c.point.count(x.w).requests.Add(1)
+}
+
+// clear forgets everything but what the next use of the object keeps.
+func (x *Exchange) clear() {
+	x.Data, x.c, x.front, x.head, x.ev, x.body = nil, nil, nil, nil, nil, nil
+	x.local = netip.AddrPort{}
+	x.requestBody = requestBody{}
+	x.response = response{}
+	x.fwd.reset()
+	x.bytesIn, x.hasHead = 0, false
+}
+
+// own copies the head out of what the connection reads into.
+func (x *Exchange) own() {
+	if x.head != nil || !x.hasHead {
+		return
+	}
+	x.head = x.w.bufs.add(nil, x.Req.Bytes())
+	x.Req.Rebase(x.head.b)
 }
 
 // Worker returns the loop's worker.
 func (x *Exchange) Worker() *Worker { return x.w }
 
 // Frontend returns the frontend that the request began with.
-func (x *Exchange) Frontend() *Frontend { return nil }
+func (x *Exchange) Frontend() *Frontend { return x.front }
 
 // Client returns the peer's address (zero for a unix socket).
-func (x *Exchange) Client() netip.AddrPort { return netip.AddrPort{} }
+func (x *Exchange) Client() netip.AddrPort { return x.c.peer }
 
 // Local returns the address that the client connected to (a system call at its
-// first use on each connection).
-func (x *Exchange) Local() netip.AddrPort { return netip.AddrPort{} }
-
-// TLSVersion returns the protocol version, 0 for a plain connection.
-func (x *Exchange) TLSVersion() uint16 { return 0 }
-
-// ServerName returns the SNI of the connection, empty for none.
-func (x *Exchange) ServerName() string { return "" }
-
-// HasHead says whether a complete head was read (false only in ErrorPage and Log).
-func (x *Exchange) HasHead() bool { return false }
-
-// Tried returns the last server that was tried and failed; nil if none.
-func (x *Exchange) Tried() *Server { return nil }
-
-// Header adds fields to a head that is being built.
-type Header struct{ http1.Writer }
-
-// Start begins an answer with status 200..599 and returns the head to add fields
-// to; valid until End, EndFile or Stream. Date, Server (Frontend.Server), Content-Length or
-// Transfer-Encoding and Connection are added by themselves and must not be.
-func (x *Exchange) Start(status int) *Header { return nil }
-
-// End finishes an answer with a body from memory, which is used only until End
-// returns. Content-Length is its length. For HEAD, 204 and 304 the body is left
-// out (204 and 304 also have no Content-Length; give EndLength instead for 304 if wanted).
-func (x *Exchange) End(body []byte) {}
-
-// EndLength finishes an answer to HEAD (or a 304) that names the length of a body
-// that is not sent.
-func (x *Exchange) EndLength(n int64) {}
-
-// File is an open file that is released once when it is no longer needed, on the
-// loop that used it.
-type File interface {
-	Fd() int
-	Release()
+// first use in each request).
+func (x *Exchange) Local() netip.AddrPort {
+	if !x.local.IsValid() {
+		x.local = loop.LocalAddr(x.c.fd)
+	}
+	return x.local
 }
 
-// EndFile finishes an answer with n bytes of a regular file from off, by sendfile
-// (through memory over TLS). Content-Length is n. Pages that are not in memory are
-// read by a worker first. A file that turns out shorter cuts the connection. f is
-// released when the last byte is sent or the exchange ends. For HEAD nothing is sent.
-func (x *Exchange) EndFile(f File, off, n int64) {}
+// TLSVersion returns the protocol version, 0 for a plain connection.
+func (x *Exchange) TLSVersion() uint16 {
+	if x.c.tls == nil {
+		return 0
+	}
+	return x.c.tls.version
+}
+
+// ServerName returns the SNI of the connection, empty for none.
+func (x *Exchange) ServerName() string {
+	if x.c.tls == nil {
+		return ""
+	}
+	return x.c.tls.serverName
+}
+
+// HasHead says whether a complete head was read (false only in ErrorPage and Log).
+func (x *Exchange) HasHead() bool { return x.hasHead }
+
+// Tried returns the last server that was tried and failed; nil if none.
+func (x *Exchange) Tried() *Server { return x.fwd.last }
+
+// Now returns the loop's cached clock.
+func (x *Exchange) Now() time.Time { return x.w.l.Now() }
 
 // Events are the callbacks of streaming, on the loop.
 type Events interface {
@@ -87,73 +123,120 @@ type Events interface {
 	Gone(x *Exchange, c Cause)
 }
 
-// Stream begins a body of n bytes (n ≥ 0), or of unknown length (-1: chunked, or up
-// to the close for HTTP/1.0). ev gets Drained and Gone.
-func (x *Exchange) Stream(n int64, ev Events) {}
-
-// Write sends a piece of a streamed body; p is used only until it returns. false
-// says: stop until Drained. Bytes beyond the announced length cut the connection.
-// Writes to a HEAD answer are dropped.
-func (x *Exchange) Write(p []byte) bool { return false }
-
-// WriteFile sends a piece of a file within a streamed body. Nothing may be written
-// until Drained is called.
-func (x *Exchange) WriteFile(f File, off, n int64) {}
-
-// Flush sends what Write has collected. Called by itself at the end of each callback.
-func (x *Exchange) Flush() {}
-
-// Finish ends a streamed body.
-func (x *Exchange) Finish() {}
-
-// Abort cuts the connection: the answer cannot be completed.
-func (x *Exchange) Abort(c Cause) {}
-
-// Error answers with status and the frontend's error page, or cuts the connection if
-// an answer has begun.
-func (x *Exchange) Error(status int, c Cause) {}
-
-// ReadBody starts to give the request body to ev (100 Continue is sent if the client
-// waits for it). Body is called from now on, first from within ReadBody if bytes are
-// there; without a body it is called once with last.
-func (x *Exchange) ReadBody(ev Events) {}
-
-// PauseBody stops, ResumeBody continues, the calls of Body.
-func (x *Exchange) PauseBody() {}
-
-// ResumeBody continues after PauseBody. Body may be called from within.
-func (x *Exchange) ResumeBody() {}
-
 // Ticket names an exchange for use from elsewhere.
 type Ticket struct {
 	x   *Exchange
+	w   *Worker
 	gen uint32
 }
 
 // Ticket returns a name for the exchange that outlives it.
-func (x *Exchange) Ticket() Ticket { return Ticket{} }
+func (x *Exchange) Ticket() Ticket { return Ticket{x, x.w, x.gen} }
 
 // Valid says whether the exchange still goes on. On its loop only.
-func (t Ticket) Valid() bool { return false }
+func (t Ticket) Valid() bool { return t.x != nil && t.x.gen == t.gen }
 
 // Resume calls f on the loop; x is nil if the exchange has ended meanwhile. Any
 // goroutine. It reports false if the loop has ended (f is then not called).
-func (t Ticket) Resume(f func(x *Exchange)) bool { return false }
+func (t Ticket) Resume(f func(x *Exchange)) bool {
+	return t.w.l.Post(func() {
+		if t.Valid() {
+			f(t.x)
+		} else {
+			f(nil)
+		}
+	})
+}
 
 // Suspend says that the answer comes later, by Ticket. ev gets Gone if the client
-// leaves meanwhile. It is the same as returning from Serve without an answer.
-func (x *Exchange) Suspend(ev Events) Ticket { return Ticket{} }
+// leaves meanwhile; it may be nil.
+func (x *Exchange) Suspend(ev Events) Ticket {
+	x.ev = ev
+	return x.Ticket()
+}
 
-// Offload runs work on a bounded set of goroutines (work waits for a free one) and
+// Offload runs work on a bounded set of goroutines (it waits for a free one) and
 // then calls then on the loop; x is nil if the exchange has ended meanwhile.
-func (x *Exchange) Offload(work func(), then func(x *Exchange)) {}
+func (x *Exchange) Offload(work func(), then func(x *Exchange)) {
+	t := x.Ticket()
+	x.w.set.offload(work, func() { t.Resume(then) })
+}
 
-// Forward hands the request to a server that p.Picker chooses and relays its answer,
-// streaming both bodies; it ends the exchange in every case.
-func (x *Exchange) Forward(p *Pass) {}
+// drained: everything written so far has been sent.
+func (x *Exchange) drained() {
+	switch {
+	case x.phase == atEnd:
+		x.complete()
+	case x.file.f != nil:
+		x.c.again()
+	case x.fwd.phase != fwdNone:
+		x.fwd.clientDrained()
+	case x.phase == inStream && x.starved:
+		x.starved = false
+		x.ev.Drained(x)
+	}
+}
 
-// Repick continues a Forward that its Picker left waiting with ErrQueued.
-func (x *Exchange) Repick() {}
+// expired: a deadline of the client's side has passed.
+func (x *Exchange) expired() {
+	switch {
+	case x.c.blocked():
+		x.gone(ClientTimeout)
+	case x.fwd.phase == fwdQueued:
+		x.fwd.phase = fwdNone
+		x.Error(503, QueueTimeout)
+	default:
+		x.refuse(408, ClientTimeout)
+	}
+}
 
-// Now returns the loop's cached clock.
-func (x *Exchange) Now() time.Time { return time.Time{} }
+// release gives back what the request holds, because it will not be completed as its
+// handler meant it.
+func (x *Exchange) release(cause Cause) {
+	x.dropFile()
+	x.fwd.stop(cause)
+	if ev := x.ev; ev != nil {
+		x.ev, x.body = nil, nil
+		ev.Gone(x, cause)
+	}
+}
+
+// gone ends the request before its time, and the connection.
+func (x *Exchange) gone(cause Cause) {
+	c := x.c
+	x.closeTunnel()
+	x.release(cause)
+	x.log(cause)
+	c.x = nil
+	x.w.put(x)
+	c.close()
+}
+
+// complete ends a request that was answered, and makes the connection ready for the
+// next one.
+func (x *Exchange) complete() {
+	c := x.c
+	if c.blocked() {
+		x.phase = atEnd
+		return
+	}
+	if !x.bodyDone && !x.closeAfter {
+		x.phase = atEnd
+		if !x.discard {
+			x.discard, x.wantBody, x.bodyPaused = true, true, false
+			x.ev, x.body = nil, nil
+			x.taken = 0
+			c.again()
+			c.rearm()
+		}
+		return
+	}
+	x.log(x.cause)
+	end := x.closeAfter
+	x.w.put(x)
+	if end {
+		c.end()
+		return
+	}
+	c.idle()
+}

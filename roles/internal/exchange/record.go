@@ -25,11 +25,10 @@ const (
 	Internal              // the handler cut the answer
 	Killed                // the process ended it (stop, drain deadline)
 	TunnelTimeout         // a tunnel was idle for too long
-	Redispatched          // stale idle connection; the request was sent again
 )
 
 var causeNames = [...]string{"-", "client-gone", "client-timeout", "bad-request", "too-large", "no-server", "queue-timeout",
-	"connect-failed", "connect-timeout", "response-failed", "response-timeout", "internal", "killed", "tunnel-timeout", "redispatched"}
+	"connect-failed", "connect-timeout", "response-failed", "response-timeout", "internal", "killed", "tunnel-timeout"}
 
 // String returns the word for logs and metric labels, "-" for None.
 func (c Cause) String() string { return causeNames[c] }
@@ -68,4 +67,48 @@ type Record struct {
 	TotalTime    int64 // Ta: first byte to the last byte sent
 	// Data is what the handler put into Exchange.Data.
 	Data any
+}
+
+// log counts the ended request and gives its record to the frontend's log.
+func (x *Exchange) log(cause Cause) {
+	n := x.c.point.count(x.w)
+	n.bytesIn.Add(uint64(x.bytesIn))
+	n.bytesOut.Add(uint64(x.bytesOut))
+	n.status[min(x.status/100, len(n.status)-1)].Add(1)
+	if x.front.Log == nil {
+		return
+	}
+	f := &x.fwd
+	r := &x.w.record
+	*r = Record{
+		Start: x.startTime, Client: x.c.peer, Frontend: x.front.Name,
+		TCP: x.front.TCP != nil, Status: x.status, Cause: cause,
+		BytesIn: x.bytesIn, BytesOut: x.bytesOut,
+		Retries: f.retries, Reused: f.reused, TLS: x.TLSVersion(),
+		RequestTime: x.requestTime, QueueTime: -1, ConnectTime: -1, ResponseTime: -1,
+		TotalTime: x.w.l.Mono() - x.start, Data: x.Data,
+	}
+	if x.hasHead {
+		r.Method, r.Target, r.Host, r.Minor = x.Req.Method(), x.Req.Target(), x.Req.Host(), x.Req.Minor
+		r.Referer, _ = x.Req.Get("referer")
+		r.UserAgent, _ = x.Req.Get("user-agent")
+	}
+	if f.pass != nil {
+		r.Backend = f.pass.Name
+		if f.last != nil {
+			r.Server = f.last.Name
+		} else if f.srv != nil {
+			r.Server = f.srv.Name
+		}
+		if f.picked >= 0 {
+			r.QueueTime = f.picked - f.began
+		}
+		if f.opened >= 0 {
+			r.ConnectTime = f.opened - f.picked
+		}
+		if f.answered >= 0 && f.asked >= 0 {
+			r.ResponseTime = max(0, f.answered-f.asked)
+		}
+	}
+	x.front.Log.Log(r)
 }

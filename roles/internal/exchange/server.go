@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"sync/atomic"
+
+	"stack/roles/internal/loop"
 )
 
 // Server is an address that connections are opened to, with the idle connections
@@ -22,6 +24,8 @@ type Server struct {
 	target atomic.Pointer[target]
 	bound  int // idle connections per loop
 	idle   []idlePool
+	// forgotten: no connection is kept any more.
+	forgotten atomic.Bool
 }
 
 // NewServer makes a server for loops event loops. address is "ip:port" or
@@ -51,16 +55,63 @@ func (s *Server) Move(address string) error {
 	return nil
 }
 
+// target is one address of a server.
+type target struct{ addr loop.Address }
+
+// idlePool holds the idle connections of one loop to a server; the last one used is
+// the first to be used again. Padded, since loops share the slice.
+type idlePool struct {
+	list []*Stream
+	_    [40]byte
+}
+
 func parseTarget(address string) (*target, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		if path == "" || len(path) > 107 {
 			return nil, fmt.Errorf("address %q: a unix socket path has 1 to 107 bytes", address)
 		}
-		return &target{path: path}, nil
+		return &target{loop.UnixAddress(path)}, nil
 	}
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil || ap.Port() == 0 {
 		return nil, fmt.Errorf("address %q: want ip:port or unix:/path", address)
 	}
-	return &target{addr: ap}, nil
+	return &target{loop.TCPAddress(ap)}, nil
+}
+
+// pop takes an idle connection to the present address.
+func (s *Server) pop(w *Worker) *Stream {
+	pool := &s.idle[w.index]
+	now := s.target.Load()
+	for n := len(pool.list); n > 0; n = len(pool.list) {
+		c := pool.list[n-1]
+		pool.list = pool.list[:n-1]
+		if c.target == now {
+			return c
+		}
+		c.end()
+	}
+	return nil
+}
+
+// push keeps an idle connection; false: there are enough, or the server is not used
+// any more.
+func (s *Server) push(c *Stream) bool {
+	pool := &s.idle[c.w.index]
+	if len(pool.list) >= s.bound || s.forgotten.Load() || c.target != s.target.Load() {
+		return false
+	}
+	pool.list = append(pool.list, c)
+	return true
+}
+
+// forget takes c out of the idle ones.
+func (s *Server) forget(c *Stream) {
+	pool := &s.idle[c.w.index]
+	for i := len(pool.list) - 1; i >= 0; i-- {
+		if pool.list[i] == c {
+			pool.list = append(pool.list[:i], pool.list[i+1:]...)
+			return
+		}
+	}
 }

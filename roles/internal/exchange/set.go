@@ -2,111 +2,217 @@ package exchange
 
 import (
 	"context"
-	"net/netip"
-	"time"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"stack/roles/internal/loop"
 )
 
 // Set runs a Worker on each loop of a group. Its methods may be called from any
 // goroutine that is not a loop.
-type Set struct{}
+type Set struct {
+	group      *loop.Group
+	workers    []*Worker
+	open       atomic.Int64
+	drained    chan struct{} // a connection was the last one
+	slots      chan struct{} // handshakes computing
+	work       chan struct{} // goroutines of offload
+	goroutines sync.WaitGroup
 
-// Worker is the part of a Set that belongs to one loop.
-type Worker struct{}
+	mu     sync.Mutex
+	points []*Point
+}
 
-// Index returns the number of the worker's loop, 0..loops-1: an index for state
-// that each loop keeps for itself.
-func (w *Worker) Index() int { return 0 }
+// offloaded bounds the goroutines that do slow work for the loops.
+const offloaded = 64
 
-// Loop returns the worker's loop.
-func (w *Worker) Loop() *loop.Loop { return nil }
+// NewSet puts workers on the loops of g. A group has one Set.
+func NewSet(g *loop.Group) *Set {
+	s := &Set{
+		group:   g,
+		drained: make(chan struct{}, 1),
+		slots:   make(chan struct{}, g.Size()),
+		work:    make(chan struct{}, offloaded),
+	}
+	for i := range g.Size() {
+		s.workers = append(s.workers, newWorker(s, g.Loop(i)))
+	}
+	s.each(func(w *Worker) { w.l.AfterEach(w.after) })
+	return s
+}
 
-// NewSet puts workers on the loops of g.
-func NewSet(g *loop.Group) *Set { return nil }
+func (s *Set) each(f func(w *Worker)) {
+	s.group.Each(func(l *loop.Loop) { f(s.workers[l.Index()]) })
+}
 
-// Point is a group of listening sockets that share a Frontend.
-type Point struct{}
+// Open returns the number of client connections.
+func (s *Set) Open() int { return int(s.open.Load()) }
 
-// Point makes a group without listeners yet. Its name is given to Drain's pass.
-func (s *Set) Point(name string, f *Frontend) *Point { return nil }
+// closed counts a connection that has ended.
+func (s *Set) closed() {
+	if s.open.Add(-1) == 0 {
+		select {
+		case s.drained <- struct{}{}:
+		default:
+		}
+	}
+}
 
-// Listen starts to accept from listening sockets, which must be non-blocking; they
-// are never closed here. The sockets are spread over the loops; a single socket is shared by all.
-func (p *Point) Listen(fds []int) error { return nil }
-
-// Remove stops to accept from all sockets of the point, returns when no loop uses
-// them any more. Its open connections end after their next answer.
-func (p *Point) Remove() {}
-
-// Counters returns the sums of all loops.
-func (p *Point) Counters() Counters { return Counters{} }
-
-// Counters of a Point; all but Open only grow.
-type Counters struct {
-	Open                         int64  // connections now
-	Accepted, Refused            uint64 // Refused: over Limits.Connections
-	Requests                     uint64
-	BytesIn, BytesOut            uint64
-	Handshakes, HandshakesFailed uint64
-	Status                       [6]uint64 // by status / 100; [0] = none sent
+// offload runs work and then done on a goroutine, of a bounded number.
+func (s *Set) offload(work, done func()) {
+	s.goroutines.Add(1)
+	go func() {
+		defer s.goroutines.Done()
+		s.work <- struct{}{}
+		work()
+		<-s.work
+		done()
+	}()
 }
 
 // Swap gives points new frontends: each loop switches all of them at the end of one
-// turn. It returns when every loop has.
-func (s *Set) Swap(frontends map[*Point]*Frontend) {}
-
-// Drain stops accepting, closes after each next answer (Connection: close), and
-// returns when no connection is left or ctx is done. pass, if not nil, is offered each
-// idle plain connection: true means that it took the descriptor over (it owns fd).
-// Connections that could not be passed stay, idle, until they are used or timeouts
-// end them.
-func (s *Set) Drain(ctx context.Context, pass func(fd int, point string) bool) error { return nil }
-
-// Adopt serves a connection passed by an older process; it owns fd.
-func (p *Point) Adopt(fd int) {}
-
-// Forget closes the idle connections to srv.
-func (s *Set) Forget(srv *Server) {}
-
-// Close ends all connections and stops the workers. The loops go on.
-func (s *Set) Close() error { return nil }
-
-// Open returns the number of client connections.
-func (s *Set) Open() int { return 0 }
-
-// Stream is a connection to a server, on the loop, for protocols of one's own.
-type Stream struct{}
-
-type target struct {
-	path string
-	addr netip.AddrPort
+// turn. It returns when every loop has. TCP mode and TLS of connections that are open
+// stay as they are.
+func (s *Set) Swap(frontends map[*Point]*Frontend) {
+	ready := make(map[*Point]*Frontend, len(frontends))
+	for p, f := range frontends {
+		ready[p] = f.prepared()
+	}
+	s.each(func(w *Worker) {
+		for p, f := range ready {
+			p.front[w.index] = f
+		}
+	})
 }
 
-type idlePool struct{}
+// Forget closes the idle connections to srv; ones in use are closed when they are
+// given back.
+func (s *Set) Forget(srv *Server) {
+	srv.forgotten.Store(true)
+	s.each(func(w *Worker) {
+		for {
+			c := srv.pop(w)
+			if c == nil {
+				return
+			}
+			c.end()
+		}
+	})
+}
 
-func (w *Worker) dial(srv *Server, ev StreamEvents, connect time.Duration, reuse bool) *Stream {
+// Drain stops accepting, closes after each next answer (Connection: close), and
+// returns when no connection is left, or with an error when ctx is done. pass, if not
+// nil, is offered the descriptor of each idle plain connection: true means that it
+// took it over (it closes it). Others stay until they are used or time out.
+func (s *Set) Drain(ctx context.Context, pass func(fd int, point string) bool) error {
+	s.mu.Lock()
+	points := s.points
+	s.mu.Unlock()
+	for _, p := range points {
+		p.stop()
+	}
+	type parked struct {
+		c  *conn
+		fd int
+	}
+	var mu sync.Mutex
+	var idle []parked
+	s.each(func(w *Worker) {
+		w.draining = true
+		if pass == nil {
+			return
+		}
+		for c := w.conns; c != nil; {
+			next := c.next
+			if c.idleAndPlain() {
+				mu.Lock()
+				idle = append(idle, parked{c, c.handOff()})
+				mu.Unlock()
+			}
+			c = next
+		}
+	})
+	for _, p := range idle {
+		if !pass(p.fd, p.c.point.name) {
+			p.c.point.Adopt(p.fd)
+		}
+	}
+	for s.open.Load() > 0 {
+		select {
+		case <-s.drained:
+		case <-ctx.Done():
+			return fmt.Errorf("%d connections are still open: %w", s.open.Load(), ctx.Err())
+		}
+	}
 	return nil
 }
 
-// Write sends p, or keeps what cannot be sent now. false says: stop until Drained.
-func (s *Stream) Write(p []byte) bool { return false }
+// idleAndPlain says whether another process could go on with the connection.
+func (c *conn) idleAndPlain() bool {
+	return c.state == onHead && c.served && !c.partial && c.tls == nil && !c.readable && !c.hup && !c.blocked() && len(c.pend) == 0
+}
 
-// Pause stops, Resume continues, the calls of Data.
-func (s *Stream) Pause() {}
+// handOff gives up the connection without closing its descriptor.
+func (c *conn) handOff() int {
+	fd := c.fd
+	c.w.l.Detach(c.tok, fd)
+	c.fd = -1
+	c.close()
+	return fd
+}
 
-// Resume continues after Pause. Data is called later, from the loop.
-func (s *Stream) Resume() {}
+// Close ends all connections and stops the workers; the loops go on. It returns when
+// every handshake and every offloaded work has ended.
+func (s *Set) Close() error {
+	s.mu.Lock()
+	points := s.points
+	s.points = nil
+	s.mu.Unlock()
+	for _, p := range points {
+		p.stop()
+	}
+	kill := func(w *Worker) {
+		w.closed = true
+		for c := w.conns; c != nil; {
+			next := c.next
+			c.lost(Killed)
+			c = next
+		}
+		for w.streams != nil {
+			w.streams.end()
+		}
+		for _, p := range w.pipes {
+			loop.Close(p.r)
+			loop.Close(p.w)
+		}
+		w.pipes = nil
+	}
+	s.each(kill)
+	s.goroutines.Wait()
+	s.each(kill)
+	if n := s.open.Load(); n > 0 {
+		return fmt.Errorf("%d connections were left", n)
+	}
+	return nil
+}
 
-// Deadline sets when Closed is called with os.ErrDeadlineExceeded unless it is set
-// anew; 0 = none.
-func (s *Stream) Deadline(d time.Duration) {}
+var errNoSockets = errors.New("no listening socket was given")
 
-// Reused says that the connection was taken from the idle ones.
-func (s *Stream) Reused() bool { return false }
-
-// Close ends the connection at once; no callback follows.
-func (s *Stream) Close() {}
-
-// Release gives the connection back to the idle ones of its server; no callback follows.
-func (s *Stream) Release() {}
+// checkListener sees to it that accepting never waits.
+func checkListener(fd int) error {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return fmt.Errorf("listening socket %d: %w", fd, err)
+	}
+	v, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	if err != nil {
+		return fmt.Errorf("listening socket %d: %w", fd, err)
+	}
+	if v == 0 {
+		return fmt.Errorf("descriptor %d is not a listening socket", fd)
+	}
+	return nil
+}

@@ -6,16 +6,20 @@ import "strconv"
 // buffer is large enough for no allocation to happen on a hot path.
 type Writer struct{ B []byte }
 
-// Field appends a field. Name and value must come from a parsed head or from code:
-// control bytes in them are not looked for.
+// Field appends a field. Bytes that no field value may hold, above all line ends, are
+// left out, so that a value cannot become a field of its own.
 func (w *Writer) Field(name, value string) {
 	w.B = append(w.B, name...)
 	w.B = append(w.B, ": "...)
-	w.B = append(w.B, value...)
+	for i := range len(value) {
+		if class[value[i]]&isValue != 0 {
+			w.B = append(w.B, value[i])
+		}
+	}
 	w.B = append(w.B, "\r\n"...)
 }
 
-// Bytes appends a field whose parts are byte slices.
+// Bytes appends a field of a parsed head: it is known to be valid.
 func (w *Writer) Bytes(name, value []byte) {
 	w.B = append(w.B, name...)
 	w.B = append(w.B, ": "...)
@@ -23,11 +27,15 @@ func (w *Writer) Bytes(name, value []byte) {
 	w.B = append(w.B, "\r\n"...)
 }
 
-// Value appends a field with a fixed name and a value in bytes.
+// Value is Field for a value in bytes.
 func (w *Writer) Value(name string, value []byte) {
 	w.B = append(w.B, name...)
 	w.B = append(w.B, ": "...)
-	w.B = append(w.B, value...)
+	for _, c := range value {
+		if class[c]&isValue != 0 {
+			w.B = append(w.B, c)
+		}
+	}
 	w.B = append(w.B, "\r\n"...)
 }
 

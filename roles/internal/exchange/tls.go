@@ -1,0 +1,334 @@
+package exchange
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"stack/roles/internal/loop"
+)
+
+// maxHello bounds the ClientHello that is collected before a goroutine is spent on it.
+const maxHello = 16 << 10
+
+// secure is the TLS side of a connection: the net.Conn that crypto/tls sits on. During
+// the handshake a goroutine owns it and waits in Read; afterwards the loop does, and a
+// Read that would wait returns a temporary error, which crypto/tls does not remember.
+type secure struct {
+	c    *conn
+	conn *tls.Conn
+
+	hello   []byte        // collected by the loop, read first
+	wake    chan struct{} // the descriptor is ready, or stop was called
+	stopped atomic.Bool
+	slots   chan struct{} // a handshake computes only while it holds one
+
+	onLoop     bool
+	readable   bool
+	version    uint16
+	serverName string
+}
+
+// wouldBlock is what Read returns on the loop when nothing is there.
+type wouldBlock struct{}
+
+func (wouldBlock) Error() string   { return "nothing to read yet" }
+func (wouldBlock) Timeout() bool   { return true }
+func (wouldBlock) Temporary() bool { return true }
+
+var errWouldBlock net.Error = wouldBlock{}
+
+// readHello collects the ClientHello. It reports whether run should go on.
+func (c *conn) readHello() bool {
+	if !c.readable {
+		return false
+	}
+	switch c.fill(maxHello + 1) {
+	case dry:
+		return false
+	case ended, broken:
+		c.close()
+		return false
+	}
+	whole, ok := helloComplete(c.pend)
+	if !ok || !whole && len(c.pend) > maxHello {
+		c.point.count(c.w).handshakesFailed.Add(1)
+		c.close()
+		return false
+	}
+	if !whole {
+		return true
+	}
+	c.state = onHandshake
+	f := c.point.front[c.w.index]
+	s := &secure{c: c, wake: make(chan struct{}, 1), slots: c.w.set.slots}
+	s.hello = append(s.hello, c.pend...)
+	c.pend = nil
+	c.tls = s
+	s.conn = tls.Server(s, f.TLS)
+	c.w.set.goroutines.Add(1)
+	go s.handshake()
+	return false
+}
+
+// helloComplete says whether p holds a whole ClientHello, over one or more records
+// (RFC 8446 section 4.1.2 and 5.1); ok is false if p is something else.
+//
+//	record:    type(1)=22 version(2) length(2) fragment
+//	handshake: type(1)=1 length(3) body
+func helloComplete(p []byte) (whole, ok bool) {
+	have, want, seen := 0, -1, [4]byte{}
+	for len(p) > 0 {
+		if p[0] != 22 {
+			return false, false
+		}
+		if len(p) < 5 {
+			return false, true
+		}
+		n := int(p[3])<<8 | int(p[4])
+		if n == 0 || n > maxHello {
+			return false, false
+		}
+		fragment := p[5:min(len(p), 5+n)]
+		for i := 0; i < len(fragment) && have+i < 4; i++ {
+			seen[have+i] = fragment[i]
+		}
+		have += len(fragment)
+		if have > 0 && seen[0] != 1 {
+			return false, false
+		}
+		if have >= 4 {
+			want = 4 + int(seen[1])<<16 + int(seen[2])<<8 + int(seen[3])
+			if want > maxHello {
+				return false, false
+			}
+			if have >= want {
+				return true, true
+			}
+		}
+		p = p[5+len(fragment):]
+		if len(fragment) < n {
+			return false, true
+		}
+	}
+	return false, true
+}
+
+// handshake runs in a goroutine of its own.
+func (s *secure) handshake() {
+	defer s.c.w.set.goroutines.Done()
+	s.slots <- struct{}{}
+	err := s.conn.Handshake()
+	if err == nil {
+		state := s.conn.ConnectionState()
+		s.version, s.serverName = state.Version, state.ServerName
+	}
+	<-s.slots
+	c := s.c
+	c.w.l.Post(func() { c.secured(err) })
+}
+
+// secured takes the connection back on the loop.
+func (c *conn) secured(err error) {
+	s := c.tls
+	n := c.point.count(c.w)
+	c.state = onHead
+	if err != nil || s.stopped.Load() || c.w.closed {
+		n.handshakesFailed.Add(1)
+		if c.failed {
+			c.failed = false // the goroutine's last write; nothing more is to be said
+		}
+		c.close()
+		return
+	}
+	n.handshakes.Add(1)
+	s.onLoop, s.hello, s.wake = true, nil, nil
+	s.readable, c.readable = true, true // crypto/tls may hold bytes that make no event
+	f := c.point.front[c.w.index]
+	if f.TCP != nil {
+		c.tunnel()
+		c.again()
+		return
+	}
+	c.w.l.Arm(&c.timer, c, f.Timeouts.RequestHead)
+	c.run()
+}
+
+// signal wakes the goroutine.
+func (s *secure) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// stop makes the handshake fail soon.
+func (s *secure) stop() {
+	s.stopped.Store(true)
+	loop.Shutdown(s.c.fd, unix.SHUT_RDWR)
+	s.signal()
+}
+
+// Read is called by crypto/tls.
+func (s *secure) Read(p []byte) (int, error) {
+	if s.onLoop {
+		return s.readNow(p)
+	}
+	if len(s.hello) > 0 {
+		n := copy(p, s.hello)
+		s.hello = s.hello[n:]
+		return n, nil
+	}
+	for {
+		n, e := loop.Recv(s.c.fd, p)
+		switch {
+		case s.stopped.Load():
+			return 0, net.ErrClosed
+		case e == unix.EAGAIN:
+			s.wait()
+		case e != 0:
+			return 0, e
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+// wait gives the slot back until the descriptor is ready.
+func (s *secure) wait() {
+	<-s.slots
+	<-s.wake
+	s.slots <- struct{}{}
+}
+
+func (s *secure) readNow(p []byte) (int, error) {
+	c := s.c
+	if !s.readable {
+		return 0, errWouldBlock
+	}
+	n, e := loop.Recv(c.fd, p)
+	switch {
+	case e == unix.EAGAIN:
+		s.readable = false
+		return 0, errWouldBlock
+	case e != 0:
+		return 0, e
+	case n == 0:
+		return 0, io.EOF
+	}
+	if n < len(p) && !c.hup {
+		s.readable = false
+	}
+	return n, nil
+}
+
+// Write is called by crypto/tls with whole records. On the loop they are collected and
+// sent together.
+func (s *secure) Write(p []byte) (int, error) {
+	if s.onLoop {
+		s.c.w.sealed = append(s.c.w.sealed, p...)
+		return len(p), nil
+	}
+	for rest := p; len(rest) > 0; {
+		n, e := loop.Send(s.c.fd, rest)
+		switch {
+		case s.stopped.Load():
+			return 0, net.ErrClosed
+		case e == unix.EAGAIN:
+			s.wait()
+		case e != 0:
+			return 0, e
+		}
+		rest = rest[n:]
+	}
+	return len(p), nil
+}
+
+// recv reads content for the loop.
+func (s *secure) recv(p []byte) (n int, f filled) {
+	c := s.c
+	for n < len(p) {
+		m, err := s.conn.Read(p[n:])
+		n += m
+		if err == nil {
+			continue
+		}
+		c.sendSealed() // an answer to a key update
+		if n > 0 {
+			// What ended the reading, if it was more than a lack of bytes, comes again.
+			c.readable = err != errWouldBlock
+			return n, got
+		}
+		c.readable = false
+		switch {
+		case err == errWouldBlock:
+			return 0, dry
+		case errors.Is(err, io.EOF):
+			c.eof = true
+			return 0, ended
+		}
+		c.failed, c.errno = true, unix.ECONNRESET
+		return 0, broken
+	}
+	return n, got
+}
+
+// send seals content and sends the records.
+func (s *secure) send(a, b []byte) {
+	c := s.c
+	for _, p := range [2][]byte{a, b} {
+		if len(p) > 0 {
+			if _, err := s.conn.Write(p); err != nil {
+				c.fail(unix.ECONNRESET)
+			}
+		}
+	}
+	c.sendSealed()
+}
+
+func (s *secure) closeWrite() {
+	if s.onLoop && !s.c.failed {
+		s.conn.CloseWrite()
+		s.c.sendSealed()
+	}
+}
+
+// sealedKept bounds the buffer that stays allocated for records.
+const sealedKept = 160 << 10
+
+func (c *conn) sendSealed() {
+	w := c.w
+	if len(w.sealed) == 0 {
+		return
+	}
+	c.transmit(w.sealed, nil)
+	w.sealed = w.sealed[:0]
+	if cap(w.sealed) > sealedKept {
+		w.sealed = nil
+	}
+}
+
+// Close is part of net.Conn; the loop closes.
+func (s *secure) Close() error { return nil }
+
+// LocalAddr is part of net.Conn.
+func (s *secure) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(loop.LocalAddr(s.c.fd)) }
+
+// RemoteAddr is part of net.Conn.
+func (s *secure) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.c.peer) }
+
+// SetDeadline is part of net.Conn; the loop keeps the deadlines.
+func (s *secure) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline is part of net.Conn.
+func (s *secure) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline is part of net.Conn.
+func (s *secure) SetWriteDeadline(time.Time) error { return nil }
