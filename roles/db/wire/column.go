@@ -2,6 +2,7 @@ package wire
 
 import (
 	"github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/encodings"
 	"github.com/dolthub/vitess/go/sqltypes"
 	"github.com/dolthub/vitess/go/vt/proto/query"
 )
@@ -72,8 +73,9 @@ type column struct {
 	decimals byte
 
 	// utf8 says that a string may go out as it is; narrow that it may unless it has
-	// characters beyond U+FFFF, which utf8mb3 lacks.
+	// characters beyond U+FFFF, which utf8mb3 lacks. Else encoder converts it.
 	utf8, narrow bool
+	encoder      encodings.Encoder
 }
 
 // appendColumns describes schema as the client will see it. results is the collation id
@@ -83,8 +85,14 @@ func appendColumns(cols []column, ctx *sql.Context, schema sql.Schema, results u
 		return cols
 	}
 	charset := ctx.GetCharacterSetResults()
+	named := nameEncoder(charset)
 	for _, c := range schema {
 		col := column{name: c.Name, table: c.Source, database: c.DatabaseSource, sqlType: c.Type}
+		if named != nil {
+			for _, name := range []*string{&col.name, &col.table, &col.database} {
+				*name = string(named.EncodeReplaceUnknown([]byte(*name)))
+			}
+		}
 		col.typ, col.flags = wireType(c.Type.Type())
 		col.length = c.Type.MaxTextResponseByteLength(ctx)
 		col.charset = collationBinary
@@ -120,6 +128,16 @@ func appendColumns(cols []column, ctx *sql.Context, schema sql.Schema, results u
 	return cols
 }
 
+// nameEncoder is what brings names to character_set_results, nil where they may go out
+// in UTF-8.
+func nameEncoder(results sql.CharacterSetID) encodings.Encoder {
+	switch results {
+	case sql.CharacterSet_Unspecified, sql.CharacterSet_binary, sql.CharacterSet_utf8mb4, sql.CharacterSet_utf8mb3:
+		return nil
+	}
+	return results.Encoder()
+}
+
 // setCharset says in which character set the text of a column goes out: the session's
 // character_set_results, or the column's own where that is unset or binary.
 func (col *column) setCharset(t sql.Type, results sql.CharacterSetID, utf8 uint16) {
@@ -137,10 +155,12 @@ func (col *column) setCharset(t sql.Type, results sql.CharacterSetID, utf8 uint1
 		col.charset, col.utf8 = utf8, true
 	case sql.CharacterSet_utf8mb3:
 		col.charset, col.narrow = collationUTF8mb3, true
+		col.encoder = results.Encoder()
 	case sql.CharacterSet_binary:
 		col.charset, col.utf8 = collationBinary, true
 	default:
 		col.charset = uint16(results.DefaultCollation())
+		col.encoder = results.Encoder()
 	}
 }
 

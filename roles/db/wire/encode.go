@@ -167,9 +167,15 @@ func (r *Results) appendLong(b []byte, c *column, v any) ([]byte, error) {
 			if asIs || c.narrow && !beyondBMP(v) {
 				return appendLenString(b, v), nil
 			}
+			if c.encoder != nil {
+				return appendLenString(b, c.encoder.EncodeReplaceUnknown([]byte(v))), nil
+			}
 		case []byte:
 			if asIs || c.narrow && !beyondBMP(v) {
 				return appendLenString(b, v), nil
+			}
+			if c.encoder != nil {
+				return appendLenString(b, c.encoder.EncodeReplaceUnknown(v)), nil
 			}
 		case float64:
 			r.scratch = strconv.AppendFloat(r.scratch[:0], v, 'f', -1, 64)
