@@ -236,7 +236,7 @@ func (f *forward) finish(s *Stream) {
 		}
 	}
 	if s != nil {
-		s.Release(f.pass.Timeouts.Idle)
+		s.releaseFor(f.pass.Timeouts.Idle)
 	}
 	f.s = nil
 	f.phase = fwdDone

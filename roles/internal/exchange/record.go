@@ -25,6 +25,7 @@ const (
 	Internal              // the handler cut the answer
 	Killed                // the process ended it (stop, drain deadline)
 	TunnelTimeout         // a tunnel was idle for too long
+	NumCauses             // how many there are; no cause
 )
 
 var causeNames = [...]string{"-", "client-gone", "client-timeout", "bad-request", "too-large", "no-server", "queue-timeout",

@@ -308,10 +308,12 @@ func (s *Stream) stalled() {}
 // Close ends the connection at once; no callback follows.
 func (s *Stream) Close() { s.end() }
 
-// Release gives the connection back to the idle ones of its server for at most idle;
-// no callback follows. What was written must be sent and what arrived be used; within
-// Data, the bytes that it returns as used count. Otherwise it is closed.
-func (s *Stream) Release(idle time.Duration) {
+// Release gives the connection back to the idle ones of its server, for a minute at
+// most; no callback follows. What was written must be sent and what arrived be used;
+// within Data, the bytes that it returns as used count. Otherwise it is closed.
+func (s *Stream) Release() { s.releaseFor(time.Minute) }
+
+func (s *Stream) releaseFor(idle time.Duration) {
 	if s.state != streamOpen {
 		s.end()
 		return
