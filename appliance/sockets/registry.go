@@ -2,6 +2,7 @@ package sockets
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -142,6 +143,18 @@ func (r *Registry) Keep(binds []config.Bind, paths []string) {
 	}
 }
 
+// Mark returns what is held now, for Revert.
+func (r *Registry) Mark() State { return r.State() }
+
+// Revert closes what was opened since mark.
+func (r *Registry) Revert(mark State) {
+	var binds []config.Bind
+	for _, g := range mark.Groups {
+		binds = append(binds, config.Bind{Addr: g.Addr})
+	}
+	r.Keep(binds, slices.Collect(maps.Keys(mark.Unix)))
+}
+
 // Take gives the registry sockets that systemd passed. Each must be named by exactly
 // the bind that its FileDescriptorName says, if it says one.
 func (r *Registry) Take(passed []Group, binds []config.Bind) error {
@@ -162,20 +175,8 @@ func (r *Registry) Take(passed []Group, binds []config.Bind) error {
 	return nil
 }
 
-// SetInherit decides whether the sockets stay open over an exec. It is on only
-// between the decision to exec and the exec, under syscall.ForkLock.
-func (s State) SetInherit(on bool) error {
-	var all []int
-	for _, g := range s.Groups {
-		all = append(all, g.FDs...)
-	}
-	for _, fd := range s.Unix {
-		all = append(all, fd)
-	}
-	return SetInherit(all, on)
-}
-
-// SetInherit sets or clears close-on-exec of descriptors.
+// SetInherit decides whether descriptors stay open over an exec. It is on only between
+// the decision to exec and the exec, under syscall.ForkLock.
 func SetInherit(fds []int, on bool) error {
 	flag := unix.FD_CLOEXEC
 	if on {

@@ -58,16 +58,16 @@ func (s *supervisor) apply(ctx context.Context, nodes []*config.Node, m mode) er
 	if err := s.check(nodes); err != nil {
 		return err
 	}
-	before := s.configs()
+	mark := s.reg.Mark()
 	if err := s.openSockets(nodes); err != nil {
-		s.reg.Keep(allBinds(before), s.unixPaths(before))
+		s.reg.Revert(mark)
 		return err
 	}
 	all, undo := s.nodesFor(nodes)
 	give, err := s.takeAll(ctx, all)
 	if err != nil {
 		undo()
-		s.reg.Keep(allBinds(before), s.unixPaths(before))
+		s.reg.Revert(mark)
 		return err
 	}
 	defer give()
@@ -83,7 +83,7 @@ func (s *supervisor) apply(ctx context.Context, nodes []*config.Node, m mode) er
 	if err != nil {
 		s.abortAll(changes)
 		undo()
-		s.reg.Keep(allBinds(before), s.unixPaths(before))
+		s.reg.Revert(mark)
 		return err
 	}
 	removed := s.removedSlots(all, nodes)
@@ -420,7 +420,12 @@ func (s *slot) replace(ctx context.Context, old *child, node *config.Node) error
 // closeLater closes the sockets that the config no longer names, after the children
 // have let go of theirs: until then a config that names them again finds them open.
 func (s *supervisor) closeLater() {
-	time.AfterFunc(socketLinger+socketLinger/2, func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closer != nil {
+		s.closer.Stop()
+	}
+	s.closer = time.AfterFunc(socketLinger+socketLinger/2, func() {
 		_ = s.exclusive(s.ctx, func() error {
 			nodes := s.configs()
 			s.reg.Keep(allBinds(nodes), s.unixPaths(nodes))

@@ -81,7 +81,8 @@ type supervisor struct {
 
 	mu           sync.Mutex
 	nodes        []*Node
-	leaving      []*slot // removed by a reload; their last children drain
+	closer       *time.Timer // closes sockets that a reload gave up
+	leaving      []*slot     // removed by a reload; their last children drain
 	generation   int
 	upgradeError string
 }

@@ -217,6 +217,11 @@ func (s *supervisor) runInherited(ctx context.Context, st *state) error {
 	started := make(chan error, 1)
 	go func() {
 		started <- s.exclusive(s.ctx, func() error {
+			for _, sl := range s.slots() {
+				if c := sl.serving(); c != nil {
+					s.tasks.Go(func() { s.lookOnce(c) })
+				}
+			}
 			nodes, err := s.opt.Load()
 			if err == nil {
 				err = s.apply(s.ctx, nodes, modeUpgrade)
@@ -230,6 +235,13 @@ func (s *supervisor) runInherited(ctx context.Context, st *state) error {
 		})
 	}()
 	return s.loop(ctx, started)
+}
+
+// lookOnce asks a child how it is, for the status before the first period is over.
+func (s *supervisor) lookOnce(c *child) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.opt.Timing.Watchdog)
+	defer cancel()
+	c.look(ctx)
 }
 
 // revive starts again what ended while nobody looked and is not replaced.
