@@ -14,6 +14,7 @@ var explanations = map[int]string{
 	408: "The request took too long to arrive.",
 	413: "The request is too large.",
 	414: "The address is too long.",
+	417: "The request expects something that this server does not do.",
 	431: "The request's header fields are too large.",
 	501: "The request asks for something that this server does not do.",
 	502: "The server behind this site gave no valid answer. Please try again in a moment.",

@@ -21,7 +21,7 @@ type frontend struct {
 
 // causes counts how the requests of one loop ended.
 type causes struct {
-	n [exchange.Redispatched + 1]atomic.Uint64
+	n [exchange.NumCauses]atomic.Uint64
 	_ [64]byte
 }
 

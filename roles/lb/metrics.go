@@ -74,7 +74,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(c.bytes, n.BytesOut, name, "out")
 		counter(c.handshakes, n.Handshakes, name, "ok")
 		counter(c.handshakes, n.HandshakesFailed, name, "failed")
-		for cause := exchange.None + 1; cause <= exchange.Redispatched; cause++ {
+		for cause := exchange.None + 1; cause < exchange.NumCauses; cause++ {
 			counter(c.errors, f.errors(cause), name, cause.String())
 		}
 	}

@@ -82,7 +82,7 @@ func (x *Exchange) log(cause Cause) {
 	f := &x.fwd
 	r := &x.w.record
 	*r = Record{
-		Start: x.startTime, Client: x.c.peer, Frontend: x.front.Name,
+		Start: x.startTime, Loop: x.w.index, Client: x.c.peer, Frontend: x.front.Name,
 		TCP: x.front.TCP != nil, Status: x.status, Cause: cause,
 		BytesIn: x.bytesIn, BytesOut: x.bytesOut,
 		Retries: f.retries, Reused: f.reused, TLS: x.TLSVersion(),
