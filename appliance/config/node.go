@@ -32,6 +32,7 @@ type Member struct {
 	Roles   []string
 	Address netip.Addr
 	Weight  int
+	DB      netip.AddrPort // where other nodes reach its database; zero without the role db
 }
 
 // Bind is one listening socket (a group of them where Group > 1).

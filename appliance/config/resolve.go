@@ -229,7 +229,11 @@ func (s *sources) memberList(self member) []Member {
 	}
 	var out []Member
 	for _, m := range s.members {
-		out = append(out, Member{Name: m.decl.Name, Roles: m.decl.Roles, Address: m.decl.Address, Weight: m.decl.Weight})
+		x := Member{Name: m.decl.Name, Roles: m.decl.Roles, Address: m.decl.Address, Weight: m.decl.Weight}
+		if m.has("db") {
+			x.DB, _ = netip.ParseAddrPort(reachable(m, m.cfg.DB.Bind)) // "" where no other node reaches it
+		}
+		out = append(out, x)
 	}
 	return out
 }
