@@ -178,10 +178,10 @@ func (c *conn) clientText() string {
 // commands answers commands until the client leaves or the connection has to end.
 func (c *conn) commands() error {
 	for {
+		c.seq = 0
 		if err := c.mustEnd(); err != nil {
 			return err
 		}
-		c.seq = 0
 		wait := c.state.WaitTimeout
 		if wait <= 0 {
 			wait = c.cfg.WaitTimeout
@@ -273,10 +273,7 @@ func (c *conn) end(why error) {
 	if !c.ready.Load() {
 		c.raw.Close()
 	}
-	// A write that blocks because the client reads nothing must not hold it up.
-	if c.since.Load() != 0 {
-		c.raw.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
-	}
+	c.hurryUp()
 }
 
 var _ slog.LogValuer = (*Error)(nil)

@@ -24,6 +24,8 @@ const (
 	readBuffer = 4 << 10
 	// flushSize is how much of an answer is gathered before it is written.
 	flushSize = 16 << 10
+	// hurryTime is how long a write may take once the connection is being ended.
+	hurryTime = 500 * time.Millisecond
 	// keepBuffer is the largest buffer that an idle connection keeps.
 	keepBuffer = 32 << 10
 )
@@ -61,6 +63,9 @@ type stream struct {
 	woken atomic.Bool
 
 	broken error // why nothing can be written any more
+	// hurry makes every write end soon: the connection is being ended, and a client
+	// that reads nothing must not hold that up.
+	hurry atomic.Bool
 
 	bytesIn, bytesOut *atomic.Uint64
 }
@@ -70,6 +75,12 @@ type stream struct {
 func (s *stream) wake() {
 	s.woken.Store(true)
 	s.raw.SetReadDeadline(time.Unix(1, 0))
+}
+
+// hurryUp bounds the write under way, and later ones, by hurryTime.
+func (s *stream) hurryUp() {
+	s.hurry.Store(true)
+	s.raw.SetWriteDeadline(time.Now().Add(hurryTime))
 }
 
 // more reads until at least n unread bytes are in rbuf. idle is the wait allowed for
@@ -267,6 +278,9 @@ func (s *stream) write(p []byte) error {
 		if err := s.nc.SetWriteDeadline(deadline); err != nil {
 			s.broken = err
 			return err
+		}
+		if s.hurry.Load() {
+			s.raw.SetWriteDeadline(time.Now().Add(hurryTime))
 		}
 		n, err := s.nc.Write(p[:min(len(p), piece)])
 		s.bytesOut.Add(uint64(n))

@@ -274,7 +274,7 @@ func cryptText(sum []byte) string {
 	x, y, z := 0, 10, 20
 	for range 10 {
 		put(uint32(sum[x])<<16|uint32(sum[y])<<8|uint32(sum[z]), 4)
-		x, y, z = y+1, z+1, x+1
+		x, y, z = z+1, x+1, y+1
 	}
 	put(uint32(sum[31])<<8|uint32(sum[30]), 3)
 	return string(out)

@@ -43,10 +43,9 @@ func (c *conn) readProxy() error {
 		return nil
 	}
 	if !c.trustedProxy() {
-		c.srv.stats.proxyRefused.Add(1)
 		c.cfg.Log.Warn("a PROXY header came from an address that is not in db.proxy_from: connection refused",
 			"connection", c.id, "peer", c.clientText())
-		return Errorf(erHandshake, "Bad handshake: no PROXY header is accepted from this address")
+		return c.refuseProxy("no PROXY header is accepted from this address")
 	}
 	for {
 		n, client, err := parseProxy(c.rbuf[c.rpos:c.rend])
@@ -60,13 +59,18 @@ func (c *conn) readProxy() error {
 			return nil
 		}
 		if !errors.Is(err, errShort) {
-			c.srv.stats.proxyRefused.Add(1)
-			return Errorf(erHandshake, "Bad handshake: %s", err)
+			return c.refuseProxy(err.Error())
 		}
 		if err := c.more(c.rend-c.rpos+1, 0); err != nil {
 			return err
 		}
 	}
+}
+
+func (c *conn) refuseProxy(why string) error {
+	c.srv.stats.proxyRefused.Add(1)
+	c.seq = 2 // what a client expects, whose packet 1 stands behind the header
+	return Errorf(erHandshake, "Bad handshake: %s", why)
 }
 
 func (c *conn) trustedProxy() bool {
