@@ -112,7 +112,7 @@ func readDecimal(b []byte, precision, scale uint8) (any, error) {
 			group /= 10
 		}
 		if group > 0 {
-			negative, digits[at] = false, 'x' // refused below
+			digits[at] = 'x' // more digits than fit: refused below
 		}
 	}
 	whole, frac := int(precision)-int(scale), int(scale)
@@ -129,9 +129,9 @@ func readDecimal(b []byte, precision, scale uint8) (any, error) {
 		take(frac % 9)
 	}
 	d := new(apd.Decimal)
-	if _, ok := d.Coeff.SetString(string(digits), 10); !ok {
+	if _, ok := d.Coeff.SetString(string(digits), 10); !ok || negative && d.Coeff.Sign() == 0 {
 		return nil, fmt.Errorf("DECIMAL(%d,%d) % x: %w", precision, scale, b, ErrCorrupt)
 	}
-	d.Negative, d.Exponent = negative && d.Coeff.Sign() != 0, -int32(scale)
+	d.Negative, d.Exponent = negative, -int32(scale)
 	return d, nil
 }

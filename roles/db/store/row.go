@@ -21,7 +21,7 @@ const LargeValueSize = 8 << 10
 //	      fixed columns, each at its place whether NULL or not (value.go)
 //	      end offsets, u32 big endian each, one per variable column, from the start of
 //	      the next part; bit 31: the value is large and a 16-byte reference stands here
-//	      variable columns: the bytes, or length u64 and xxhash64 u64 of a large value
+//	      variable columns: the bytes (a geometry's followed by their CRC-32C), or length u64 and xxhash64 u64 of a large value
 //
 // Any column is found by arithmetic, without decoding the ones before it.
 const (

@@ -66,8 +66,9 @@ func (c *codec) temporal(b []byte) (any, error) {
 }
 
 func civil(year, month, day, hour, minute, second, micro int) (any, error) {
-	if year > 9999 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 59 || micro > 999999 {
+	t := time.Date(year, time.Month(month), day, hour, minute, second, micro*1000, time.UTC)
+	if year > 9999 || month < 1 || month > 12 || day < 1 || t.Day() != day || hour > 23 || minute > 59 || second > 59 || micro > 999999 {
 		return nil, fmt.Errorf("date and time %d-%d-%d %d:%d:%d.%d: %w", year, month, day, hour, minute, second, micro, ErrCorrupt)
 	}
-	return time.Date(year, time.Month(month), day, hour, minute, second, micro*1000, time.UTC), nil
+	return t, nil
 }
