@@ -37,16 +37,17 @@ type front struct {
 type builder struct {
 	node  *config.Node
 	loops int
-	pools *upstream.Set
+	// pools prepares the backends: upstream.Set.Prepare, or Plan to open nothing.
+	pools func([]config.Backend) (*upstream.Change, error)
 }
 
 // build makes everything that the configuration asks for, changing nothing that
 // serves. The error names the place in the file and the cure.
-func (b *builder) build(ctx context.Context) (*generation, error) {
+func (b *builder) build() (*generation, error) {
 	lb := b.node.LB
 	g := &generation{node: b.node}
 	var err error
-	if g.pools, err = b.pools.Prepare(ctx, lb.Backends); err != nil {
+	if g.pools, err = b.pools(lb.Backends); err != nil {
 		return nil, fmt.Errorf("lb: %w", err)
 	}
 	edit := newEditor(b.node.Name, b.loops)
@@ -141,8 +142,8 @@ func (b *builder) frontend(g *generation, c *config.Frontend, passes map[string]
 func Probe(node *config.Node) error {
 	pools := upstream.NewSet(1, discard, nil)
 	defer pools.Close()
-	b := builder{node: node, loops: 1, pools: pools}
-	if _, err := b.build(context.Background()); err != nil {
+	b := builder{node: node, loops: 1, pools: pools.Plan}
+	if _, err := b.build(); err != nil {
 		return err
 	}
 	if err := accesslog.Check(node.LB.AccessLog); err != nil {

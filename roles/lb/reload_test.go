@@ -345,3 +345,47 @@ func descriptors(t *testing.T) int {
 	}
 	return len(ents)
 }
+
+// A drain ends plain connections after timeouts.drain and tunnels after
+// timeouts.tunnel_drain, each not before.
+func TestDrainHasItsDeadlines(t *testing.T) {
+	echoAddr, _ := echo(t, "e")
+	lb, addr := simple(t, at("a", serve(t, named("a"))))
+	tcpAddr := freePort(t)
+	tcp := tcpLB(listen(tcpAddr), at("e", echoAddr))
+	lb.Frontends = append(lb.Frontends, tcp.Frontends...)
+	lb.Backends = append(lb.Backends, tcp.Backends...)
+	lb.Timeouts = timeouts()
+	lb.Timeouts.Drain, lb.Timeouts.TunnelDrain = 300*time.Millisecond, 900*time.Millisecond
+	bench := start(t, lb)
+	tunnel := dial(t, tcpAddr.String())
+	idle, err := net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	idle.SetDeadline(time.Now().Add(20 * time.Second))
+	io.WriteString(idle, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	r := bufio.NewReader(idle)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, resp.Body)
+	began := time.Now()
+	done := make(chan error, 1)
+	go func() { done <- bench.role.Drain(context.Background(), nil) }()
+	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("idle connection: %v", err)
+	}
+	if d := time.Since(began); d < 250*time.Millisecond {
+		t.Errorf("cut while idle after %v, before timeouts.drain", d)
+	}
+	tunnel.alive(t)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(began); d < 850*time.Millisecond || d > 10*time.Second {
+		t.Errorf("drained after %v, tunnel_drain is 900 ms", d)
+	}
+}

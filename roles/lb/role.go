@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -111,8 +112,8 @@ func (r *Role) start(loops int) error {
 }
 
 func (r *Role) prepare(ctx context.Context, node *config.Node, listeners *sockets.Set) (*generation, error) {
-	b := builder{node: node, loops: r.loops, pools: r.pools}
-	g, err := b.build(ctx)
+	b := builder{node: node, loops: r.loops, pools: func(l []config.Backend) (*upstream.Change, error) { return r.pools.Prepare(ctx, l) }}
+	g, err := b.build()
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +219,8 @@ func (r *Role) certificates() (list []stacktls.Info) {
 	return list
 }
 
-// Drain implements supervise.Role.
+// Drain implements supervise.Role. Connections that have not ended after timeouts.drain
+// are cut, tunnels (mode tcp and upgraded connections) after timeouts.tunnel_drain.
 func (r *Role) Drain(ctx context.Context, next *sockets.Passage) error {
 	r.draining.Store(true)
 	if r.loops == 0 {
@@ -233,6 +235,11 @@ func (r *Role) Drain(ctx context.Context, next *sockets.Passage) error {
 			unix.Close(fd)
 			return true
 		}
+	}
+	if g := r.current.Load(); g != nil {
+		t := g.node.LB.Timeouts
+		defer time.AfterFunc(t.Drain, func() { r.set.Cut(false) }).Stop()
+		defer time.AfterFunc(t.TunnelDrain, func() { r.set.Cut(true) }).Stop()
 	}
 	return r.set.Drain(ctx, pass)
 }

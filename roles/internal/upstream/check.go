@@ -24,8 +24,33 @@ type checker struct {
 	streak  int  // results in a row that disagree with the state
 }
 
-// startCheck begins checking s by spec; s.mu must be held.
-func (s *Server) startCheck(ctx context.Context, spec checkSpec, decided bool) {
+// begin takes the result of a check made before the server was in service.
+func (s *Server) begin(r CheckResult) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.note(r)
+	if !r.OK {
+		s.up.Store(false)
+		s.changes++
+		s.since = r.At
+		s.reason = r.Text
+	}
+}
+
+// note counts a result; s.mu must be held.
+func (s *Server) note(r CheckResult) {
+	s.lastCheck = r
+	s.checks.Seconds += r.Duration.Seconds()
+	if r.OK {
+		s.checks.Passed++
+	} else {
+		s.checks.Failed++
+	}
+}
+
+// startCheck begins checking s by spec; s.mu must be held. decided says that the
+// present state is the result of a check, later that the first check has time.
+func (s *Server) startCheck(ctx context.Context, spec checkSpec, decided, later bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	c := &checker{s: s, spec: spec, cancel: cancel, decided: decided}
 	s.checker = c
@@ -33,12 +58,16 @@ func (s *Server) startCheck(ctx context.Context, spec checkSpec, decided bool) {
 	go func() {
 		defer s.pool.set.running.Done()
 		defer cancel()
-		c.run(ctx)
+		wait := time.Duration(0)
+		if later {
+			wait = c.next()
+		}
+		c.run(ctx, wait)
 	}()
 }
 
-func (c *checker) run(ctx context.Context) {
-	timer := time.NewTimer(0)
+func (c *checker) run(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	var last time.Time
 	for {
@@ -93,13 +122,7 @@ func (c *checker) result(r CheckResult) {
 		s.mu.Unlock()
 		return // replaced while the check ran
 	}
-	s.lastCheck = r
-	s.checks.Seconds += r.Duration.Seconds()
-	if r.OK {
-		s.checks.Passed++
-	} else {
-		s.checks.Failed++
-	}
+	s.note(r)
 	s.mu.Unlock()
 	if r.OK {
 		s.reached()

@@ -109,8 +109,9 @@ func TestHTTPCheckExpects(t *testing.T) {
 	eventually(t, "host is sent", func() bool { return a.host.Load() == "www.example.com/healthz" })
 }
 
-// A server that is dead when the process starts is out after one check, not after fall.
-func TestFirstCheckDecides(t *testing.T) {
+// A server that is dead when it joins never takes traffic: its first check comes before
+// the commit and decides alone.
+func TestFirstCheckComesBeforeTraffic(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -119,11 +120,58 @@ func TestFirstCheckDecides(t *testing.T) {
 	ln.Close()
 	c := quick("tcp")
 	c.Interval, c.Fall = time.Hour, 10
-	_, p := newPool(t, 1, config.Backend{Check: c, Servers: []config.Server{{Name: "a", Address: dead, Weight: 1}}})
+	live := startOrigin(t)
+	set, p := newPool(t, 1, config.Backend{Check: c, Servers: []config.Server{{Name: "a", Address: dead, Weight: 1}, {Name: "b", Address: live.addr, Weight: 1}}})
+	if got := choose(t, p, 4); got != "bbbb" {
+		t.Errorf("picked %s, a is dead from the start", got)
+	}
+	if v := p.Server("a").view(); v.checks.Failed != 1 || v.Up || v.StateChanges != 1 || !strings.Contains(v.Reason, "refused") {
+		t.Errorf("%+v", v)
+	}
+	// The same for one that joins at a reload.
+	commit(t, set, config.Backend{Name: "p", Check: c, Servers: []config.Server{{Name: "b", Address: live.addr, Weight: 1}, {Name: "d", Address: dead, Weight: 1}}})
+	if got := choose(t, p, 4); got != "bbbb" {
+		t.Errorf("picked %s, d is dead from the start", got)
+	}
+}
+
+// A server that does not answer in time is trusted until its check decides; the start
+// does not wait for the check's own time-out.
+func TestSlowFirstCheckHoldsNothingUp(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // accepts by its queue, never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c := quick("http")
+	c.Timeout = 3 * time.Second
+	began := time.Now()
+	_, p := newPool(t, 1, config.Backend{Check: c, Servers: []config.Server{{Name: "a", Address: ln.Addr().String(), Weight: 1}}})
+	if d := time.Since(began); d > 2500*time.Millisecond {
+		t.Errorf("the start took %v", d)
+	}
 	s := p.Server("a")
-	eventually(t, "down", func() bool { return !s.Up() })
+	if !s.Up() {
+		t.Error("not trusted")
+	}
+	eventually(t, "its first result decides", func() bool { return !s.Up() })
 	if n := s.view().checks.Failed; n != 1 {
-		t.Errorf("%d checks failed before it was out, want 1", n)
+		t.Errorf("%d checks failed", n)
+	}
+}
+
+func TestPlanOpensNothing(t *testing.T) {
+	o := startOrigin(t)
+	set := NewSet(1, quiet(), nil)
+	defer set.Close()
+	dns := &fakeDNS{}
+	set.resolver = dns
+	ch, err := set.Plan([]config.Backend{{Name: "p", Check: quick("http"), Servers: []config.Server{{Name: "a", Address: o.addr, Weight: 1}, {Name: "b", Address: "x.example:80", Weight: 1}}}})
+	if err != nil || ch.Pool("p") == nil {
+		t.Fatal(err)
+	}
+	if o.seen.Load() != 0 || dns.count() != 0 {
+		t.Errorf("%d checks, %d look-ups", o.seen.Load(), dns.count())
 	}
 }
 

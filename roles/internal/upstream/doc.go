@@ -12,8 +12,10 @@
 //
 // # Health
 //
-// A server starts as up, and its first check runs at once and decides alone: a failure
-// takes it out immediately. After that `fall` failures in a row take it out and `rise`
+// A server that is new is checked once before it comes into service, for at most a
+// second, and that first result decides alone: a server that is dead when the process
+// starts never takes traffic. Where no result came in time the server is trusted and its
+// next check, which runs at once, decides. After that `fall` failures in a row take it out and `rise`
 // successes bring it back. While the results disagree with the state, checks run at a
 // fifth of the interval (at least every 100 ms); a connection that could not be opened
 // for a request starts such a check at once. A pool without checks trusts every server.

@@ -53,8 +53,9 @@ func TestReloadRemovesPoolsAndServers(t *testing.T) {
 	set := NewSet(1, quiet(), func(s *exchange.Server) { forgotten = append(forgotten, s.Name) })
 	defer set.Close()
 	check := config.Check{Type: "tcp", Interval: time.Hour, Timeout: time.Second, Rise: 1, Fall: 1}
+	live := config.Server{Name: "c", Address: startOrigin(t).addr, Weight: 1}
 	commit(t, set, config.Backend{Name: "p", Servers: []config.Server{server("a", 1), server("b", 1)}, Check: check},
-		config.Backend{Name: "q", Servers: []config.Server{server("c", 1)}, Check: check})
+		config.Backend{Name: "q", Servers: []config.Server{live}, Check: check})
 	p, q := set.Pool("p"), set.Pool("q")
 	commit(t, set, config.Backend{Name: "p", Servers: []config.Server{server("b", 1)}})
 	if set.Pool("q") != nil || len(set.Pools()) != 1 || len(p.Servers()) != 1 {

@@ -93,6 +93,7 @@ type serverPlan struct {
 	weight  int
 	backup  bool
 	maxconn int
+	first   *CheckResult // of the check made by Prepare; nil if there was none
 }
 
 // Change is a prepared set of pools. Nothing of it serves until Commit; a Change that
@@ -113,10 +114,54 @@ func (c *Change) Pool(name string) *Pool {
 	return nil
 }
 
-// Prepare reads backends and resolves the host names that are new, for at most 2 s.
-// A name that has no address by then is no error: the server stays out of rotation
-// until it has one. The error names the backend, the server and the cure.
+// Prepare reads backends, resolves the host names that are new and checks the servers
+// that are new, once: for at most 2 s and 1 s. A name without address and a server that
+// does not answer are no errors: they stay out of rotation. A server that has not
+// answered in time is trusted until its check decides. The error names the backend, the
+// server and the cure.
 func (s *Set) Prepare(ctx context.Context, backends []config.Backend) (*Change, error) {
+	c, err := s.Plan(backends)
+	if err != nil {
+		return nil, err
+	}
+	c.each(ctx, resolveAtStart, func(ctx context.Context, _ *poolPlan, sp *serverPlan) {
+		if sp.isNew && sp.server.host != "" {
+			sp.server.lookup(ctx, s.resolver) // the resolver goroutine reports what stays unresolved
+		}
+	})
+	c.each(ctx, checkAtStart, func(ctx context.Context, p *poolPlan, sp *serverPlan) {
+		t, resolved := sp.server.Target()
+		if !sp.isNew || p.check.kind == "none" || !resolved {
+			return
+		}
+		began := time.Now()
+		ok, text := p.check.probe(ctx, t)
+		if ctx.Err() == nil {
+			sp.first = &CheckResult{OK: ok, Text: text, Duration: time.Since(began), At: began}
+		}
+	})
+	return c, nil
+}
+
+// checkAtStart bounds how long a start or reload waits for the first checks.
+const checkAtStart = time.Second
+
+// each calls f for every server, all at once, and waits; ctx ends after limit.
+func (c *Change) each(ctx context.Context, limit time.Duration, f func(context.Context, *poolPlan, *serverPlan)) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i := range c.plans {
+		p := &c.plans[i]
+		for j := range p.servers {
+			wg.Go(func() { f(ctx, p, &p.servers[j]) })
+		}
+	}
+	wg.Wait()
+}
+
+// Plan is Prepare without look-ups and checks: it reads backends and opens nothing.
+func (s *Set) Plan(backends []config.Backend) (*Change, error) {
 	c := &Change{set: s}
 	for _, b := range backends {
 		plan, err := s.plan(b)
@@ -128,20 +173,6 @@ func (s *Set) Prepare(ctx context.Context, backends []config.Backend) (*Change, 
 		}
 		c.plans = append(c.plans, plan)
 	}
-	ctx, cancel := context.WithTimeout(ctx, resolveAtStart)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, p := range c.plans {
-		for _, sp := range p.servers {
-			if sp.isNew && sp.server.host != "" {
-				wg.Go(func() {
-					// The resolver goroutine reports what stays unresolved.
-					sp.server.lookup(ctx, s.resolver)
-				})
-			}
-		}
-	}
-	wg.Wait()
 	return c, nil
 }
 
@@ -223,6 +254,9 @@ func (plan *poolPlan) commit() {
 	p.servers = nil
 	for _, sp := range plan.servers {
 		sp.server.configure(sp.weight, sp.backup, sp.maxconn)
+		if sp.first != nil {
+			sp.server.begin(*sp.first)
+		}
 		p.servers = append(p.servers, sp.server)
 	}
 	p.algorithm, p.allBackups, p.attempts, p.check = plan.algorithm, plan.allBackups, plan.attempts, plan.check
@@ -235,7 +269,10 @@ func (plan *poolPlan) commit() {
 		}
 	}
 	for _, sp := range plan.servers {
-		sp.server.follow(plan.check)
+		sp.server.follow(plan.check, sp.first != nil)
+		if sp.first != nil && !sp.first.OK {
+			p.set.changed(sp.server, false, sp.first.Text)
+		}
 	}
 }
 
@@ -249,8 +286,9 @@ func (plan *poolPlan) has(s *Server) bool {
 }
 
 // follow starts what the server needs: a resolver for a name, a checker by spec. What
-// runs already and still fits goes on undisturbed.
-func (s *Server) follow(spec checkSpec) {
+// runs already and still fits goes on undisturbed. checked says that the first check
+// has been made, so that the next one is due an interval later.
+func (s *Server) follow(spec checkSpec, checked bool) {
 	set := s.pool.set
 	s.mu.Lock()
 	if s.host != "" && s.stop == nil {
@@ -276,7 +314,7 @@ func (s *Server) follow(spec checkSpec) {
 		if inherits {
 			s.checker.cancel()
 		}
-		s.startCheck(set.ctx, spec, inherits)
+		s.startCheck(set.ctx, spec, inherits || checked, checked)
 	}
 	s.mu.Unlock()
 	if trust {
