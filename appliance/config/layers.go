@@ -27,9 +27,11 @@ func Flags() *pflag.FlagSet {
 	return fs
 }
 
-// ownVariables are the variables that the commands read themselves: they name the
-// config and the node and are no keys of it.
-var ownVariables = []string{"STACK_CONFIG", "STACK_NODE", "STACK_ROLE"}
+// Variables that stand for the flags --node and --role, and are no keys.
+const (
+	nodeVariable = "STACK_NODE"
+	roleVariable = "STACK_ROLE"
+)
 
 // internalPrefix begins variables that the supervisor hands to its children.
 const internalPrefix = "STACK_INTERNAL_"
@@ -72,14 +74,29 @@ func overlay(environ []string, flags *pflag.FlagSet, p *problems) *node {
 	return tree
 }
 
+// processOptions fills in what --node and --role left open.
+func (o *Options) processOptions() {
+	for _, kv := range o.Environ {
+		name, text, _ := strings.Cut(kv, "=")
+		switch {
+		case text == "":
+		case name == nodeVariable && o.Node == "":
+			o.Node = text
+		case name == roleVariable && len(o.Roles) == 0:
+			for role := range strings.SplitSeq(text, ",") {
+				o.Roles = append(o.Roles, strings.TrimSpace(role))
+			}
+		}
+	}
+}
+
 // environment picks the variables of the config and refuses those that look like
 // one and are none.
 func environment(environ []string, keys []Key, p *problems) map[string]string {
-	names := make([]string, 0, len(keys)+len(ownVariables))
+	names := []string{nodeVariable, roleVariable}
 	for _, k := range keys {
 		names = append(names, k.Env)
 	}
-	names = append(names, ownVariables...)
 	out := map[string]string{}
 	for _, kv := range environ {
 		name, text, _ := strings.Cut(kv, "=")

@@ -27,8 +27,8 @@ type Options struct {
 	ConfDir string         // *.yaml laid over it in name order; empty: conf.d beside the file; "-": none
 	Environ []string       // as os.Environ; nil: nothing is read from the environment
 	Flags   *pflag.FlagSet // flags made by Flags; may hold others; may be nil
-	Node    string         // this node's name (--node); empty: it finds itself
-	Roles   []string       // run only these roles (--role); empty: all that the node has
+	Node    string         // this node's name (--node); empty: STACK_NODE of Environ, else it finds itself
+	Roles   []string       // run only these roles (--role); empty: STACK_ROLE of Environ, else all that the node has
 
 	// Text replaces reading File, whose name then only stands in messages.
 	Text []byte
@@ -59,6 +59,7 @@ func Load(opt Options) (*Config, error) {
 	if opt.File == "" {
 		s.opt.File = DefaultFile
 	}
+	s.opt.processOptions()
 	var p problems
 	usable, err := s.read(&p)
 	if err != nil {

@@ -130,8 +130,8 @@ web:
 	if err := flags.Parse([]string{"--web.limits.head_bytes=35KiB"}); err != nil {
 		t.Fatal(err)
 	}
-	o := nowhere(Options{File: filepath.Join(dir, "stack.yaml"), Node: "web1", Flags: flags,
-		Environ: []string{"STACK_WEB_LOOPS=6", "STACK_WEB_LIMITS_HEAD_BYTES=34KiB", "STACK_NODE=x", "STACK_INTERNAL_GENERATION=3"}})
+	o := nowhere(Options{File: filepath.Join(dir, "stack.yaml"), Flags: flags,
+		Environ: []string{"STACK_WEB_LOOPS=6", "STACK_WEB_LIMITS_HEAD_BYTES=34KiB", "STACK_NODE=web1", "STACK_ROLE=web", "STACK_INTERNAL_GENERATION=3"}})
 	c, err := Load(o)
 	if err != nil {
 		t.Fatal(err)

@@ -34,10 +34,11 @@ powers of 1024); only 0 needs none. true and false are the only booleans; a bare
 is refused, since other readers of YAML take it for one. Anchors, aliases and tags are not used. A key that is
 unknown, twice there, or has no effect where it stands is an error.
 
-**Which node is this?** The one named by ` + "`--node`" + `; else the one with this host's name; else the one that has an
+**Which node is this?** The one named by ` + "`--node`, or `STACK_NODE`" + `; else the one with this host's name; else the one that has an
 address of this host.
 
-**Without nodes** the sections ` + "`lb`, `web` and `db`" + ` that the file has run alone on this server.
+**Without nodes** the sections ` + "`lb`, `web` and `db`" + ` that the file has run alone on this server. ` + "`--role`, or `STACK_ROLE`" + `, runs only
+some of a node's roles: ` + "`--role=web,db`" + `.
 `
 
 // Reference is the page of all keys, in Markdown.

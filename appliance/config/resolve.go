@@ -111,13 +111,13 @@ func written(c *Config) []string {
 func (s *sources) checkNodes(c *Config, p *problems) {
 	for _, d := range c.Nodes {
 		m := member{decl: d}
-		m.cfg, _ = s.effective(m, s.tree(d.Name, false), &problems{}) // reported by resolve below
+		m.cfg, _ = s.effective(m, s.tree(d.Name, s.dev), &problems{}) // reported by resolve below
 		s.members = append(s.members, m)
 	}
 	before := len(p.list)
 	var all []*Node
 	for _, m := range s.members {
-		if n := s.resolve(m, false, p); n != nil {
+		if n := s.resolve(m, s.dev, p); n != nil {
 			all = append(all, n)
 		}
 	}

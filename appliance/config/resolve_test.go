@@ -77,6 +77,8 @@ func TestSelf(t *testing.T) {
 		want string // node, or the error
 	}{
 		{"named", Options{Node: "db1", Hostname: host("lb1"), Addrs: addrs()}, "db1"},
+		{"named by the environment", Options{Environ: []string{"STACK_NODE=db1"}, Hostname: host("lb1"), Addrs: addrs()}, "db1"},
+		{"named by both", Options{Node: "web1", Environ: []string{"STACK_NODE=db1"}, Hostname: host("lb1"), Addrs: addrs()}, "web1"},
 		{"misnamed", Options{Node: "db2", Hostname: host("lb1"), Addrs: addrs()}, `no node has the name "db2", there are lb1, web1, db1; nearest is "db1"`},
 		{"host", Options{Hostname: host("WEB1"), Addrs: addrs("10.0.0.31")}, "web1"},
 		{"host with domain", Options{Hostname: host("lb1.example.com"), Addrs: addrs()}, "lb1"},
@@ -110,6 +112,13 @@ func TestRoles(t *testing.T) {
 			return nil, err
 		}
 		return c.Resolve("")
+	}
+	c, err := Load(nowhere(Options{File: "f", Text: []byte(sixNodes), Environ: []string{"STACK_NODE=web1", "STACK_ROLE=web"}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Resolve(""); err != nil || n.LB != nil || n.Web == nil {
+		t.Errorf("%+v, %v", n, err)
 	}
 	n, err := load(sixNodes, "web")
 	if err != nil {

@@ -107,7 +107,7 @@ func (s *sources) acrossNodes(all []*Node, p *problems) {
 				first[b.Addr] = holder{n.Name, speaker(b)}
 				continue
 			}
-			_, places := decode(s.tree(n.Name, false), &problems{})
+			_, places := decode(s.tree(n.Name, s.dev), &problems{})
 			newValidator(p, places).at(bindKey(b), "node %s: %s listens on %s, where %s of node %s listens already; set the address per node with nodes[%s].set, or write \":%d\"",
 				n.Name, speaker(b), b.Addr, h.what, h.node, n.Name, b.Addr.Port())
 		}
