@@ -24,6 +24,11 @@ import (
 // closeGrace is how long a child may take from "close" to its end before it is killed.
 const closeGrace = 5 * time.Second
 
+// keepDescriptors is held while descriptors of children are collected for an exec: what
+// a child leaves behind when it ends meanwhile must stay open, or its numbers would name
+// nothing, or something else.
+var keepDescriptors sync.RWMutex
+
 // child is a process that runs a role of a node, seen from the supervisor.
 type child struct {
 	node, role string
@@ -191,9 +196,11 @@ func (c *child) reap(pumped chan struct{}) {
 			late.Reset(0)
 		}
 	}
+	keepDescriptors.RLock()
 	c.ch.close()
 	c.stderr.Close()
 	c.life.Close()
+	keepDescriptors.RUnlock()
 	<-pumped
 	close(c.exited)
 }

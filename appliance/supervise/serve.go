@@ -547,7 +547,7 @@ func (s *server) reply(fr frame, v any) {
 func (s *server) send(h header, body []byte) {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
-	if err := writeFrame(s.control, h, body, nil, time.Now().Add(sendTimeout)); err != nil {
+	if err := writeFrame(s.control, h, body, nil, time.Now().Add(sendTimeout)); err != nil && !errors.Is(err, os.ErrClosed) {
 		s.log.Error("answer to the supervisor lost", "kind", h.Kind, "error", err)
 	}
 }

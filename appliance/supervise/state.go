@@ -226,6 +226,15 @@ func (s *supervisor) restore(st *state) {
 		}
 		s.nodes = append(s.nodes, n)
 	}
+	// Only now: what watches one child looks at the others.
+	for _, sl := range s.slots() {
+		for _, c := range sl.living() {
+			if c.retired.Load() {
+				go sl.expire(c)
+			}
+			go sl.watch(c)
+		}
+	}
 }
 
 // drop ends the children of a slot: they die with their descriptors.
@@ -263,11 +272,9 @@ func (s *slot) restore(st slotState) {
 		c.attach(cs.Control, cs.Life, cs.Stderr)
 		if cs.Retired {
 			s.old = append(s.old, c)
-			go s.expire(c)
 		} else {
 			s.current = c
 		}
-		go s.watch(c)
 	}
 }
 

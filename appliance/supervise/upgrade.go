@@ -183,6 +183,8 @@ func (s *supervisor) replaceSelf() error {
 }
 
 func (s *supervisor) execInPlace() error {
+	keepDescriptors.Lock()
+	defer keepDescriptors.Unlock()
 	st := s.state()
 	fd, err := st.file()
 	if err != nil {

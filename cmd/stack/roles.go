@@ -1,0 +1,27 @@
+package main
+
+import (
+	"slices"
+
+	"stack/appliance/config"
+	"stack/appliance/supervise"
+	"stack/roles/lb"
+	"stack/roles/vip"
+	"stack/roles/web"
+)
+
+// roles is the list of all roles, in the order of their start. The lower the OOM score,
+// the later the kernel chooses a process of the role when memory runs out.
+func roles() []supervise.Spec {
+	return []supervise.Spec{
+		{Name: "web", OOMScoreAdj: 200, Process: web.Process, Probe: web.Probe, New: web.New},
+		{Name: "lb", OOMScoreAdj: 100, Process: lb.Process, Probe: lb.Probe, New: lb.New},
+		{
+			Name: "net", Exclusive: true, Capabilities: []string{"CAP_NET_ADMIN", "CAP_NET_RAW"}, OOMScoreAdj: 50,
+			Needed: func(n *config.Node) bool {
+				return len(n.VIP) > 0 && !n.Dev && slices.Contains(n.Roles, "lb")
+			},
+			Probe: vip.Probe, New: vip.New,
+		},
+	}
+}
