@@ -74,7 +74,7 @@ func Load(opt Options) (*Config, error) {
 // config checks what was read and builds the Config.
 func (s *sources) config(p *problems) (*Config, error) {
 	if s.opt.CPUs <= 0 {
-		s.opt.CPUs = runtime.NumCPU()
+		s.opt.CPUs = min(runtime.NumCPU(), 256) // as many loops as the file may ask for
 	}
 	if s.opt.Hostname == nil {
 		s.opt.Hostname = os.Hostname

@@ -55,7 +55,7 @@ type Backend struct {
 	Servers    []Server  `yaml:"servers" doc:"The members; by default the nodes of the role web."`
 	Check      Check     `yaml:"check" doc:"How the pool learns which servers are up."`
 	Retries    Retries   `yaml:"retries" doc:"When another server is tried."`
-	Timeouts   *Timeouts `yaml:"timeouts" doc:"For this pool in place of lb.timeouts, key by key."`
+	Timeouts   *Timeouts `yaml:"timeouts" doc:"For this pool in place of lb.timeouts, key by key: connect, response, body, tunnel, and idle for kept connections to servers."`
 }
 
 // Server is one member of a pool.

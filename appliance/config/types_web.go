@@ -73,7 +73,7 @@ type Proxy struct {
 	Algorithm string    `yaml:"algorithm" default:"roundrobin" enum:"roundrobin leastconn" doc:"How one is chosen."`
 	Check     Check     `yaml:"check" doc:"How the pool learns which servers are up."`
 	Retries   Retries   `yaml:"retries" doc:"When another server is tried."`
-	Timeouts  *Timeouts `yaml:"timeouts" doc:"In place of web.timeouts, key by key."`
+	Timeouts  *Timeouts `yaml:"timeouts" doc:"In place of web.timeouts, key by key: connect, response, body, tunnel, and idle for kept connections to servers."`
 }
 
 // FastCGI hands requests to an application server over FastCGI.

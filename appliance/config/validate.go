@@ -143,6 +143,8 @@ func (v *validator) nodeAddress(key string, d NodeDecl, taken map[netip.Addr]str
 	case !a.IsValid():
 	case a.IsUnspecified() || a.IsMulticast():
 		v.at(key, "%q is not the address of a server", a.String())
+	case a.Zone() != "" || a.Is6() && a.IsLinkLocalUnicast():
+		v.at(key, "%q is an address of one link only; write one that every node can use", a.String())
 	case taken[a] != "":
 		v.at(key, "%q is the address of node %s too; each node has its own", a.String(), taken[a])
 	default:
@@ -219,8 +221,8 @@ func (v *validator) vip(c *Config, taken map[netip.Addr]string) {
 			at := v.item(join(key, "addresses"), j, "")
 			switch {
 			case !a.IsValid():
-			case a.IsUnspecified() || a.IsMulticast():
-				v.at(at, "%q is not an address that a server can hold", a.String())
+			case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a.Zone() != "":
+				v.at(at, "%q is not an address that servers can share", a.String())
 			case taken[a] != "":
 				v.at(at, "%q is the own address of node %s; a virtual address is one more", a.String(), taken[a])
 			case owner[a] != "":
@@ -288,6 +290,33 @@ func (v *validator) socketPath(key, value, p string) {
 		v.at(key, "%s is not an absolute path", quote(value))
 	case len(p) > maxSocketPath:
 		v.at(key, "%s is longer than the %d bytes that the system allows for the path of a socket", quote(value), maxSocketPath)
+	}
+}
+
+// certificates checks the paths of a listener's files.
+func (v *validator) certificates(key string, t *BindTLS) {
+	if t == nil {
+		return
+	}
+	for i, c := range t.Certificates {
+		at := itemKey(join(key, "certificates"), i, "")
+		if c.Cert == "" {
+			v.at(join(at, "cert"), "the key is missing; name the file of the certificate")
+		}
+		v.absolute(join(at, "cert"), c.Cert)
+		if c.Key != c.Cert {
+			v.absolute(join(at, "key"), c.Key)
+		}
+	}
+}
+
+// poolTimeouts refuses, in the timeouts of a pool, those that concern clients.
+func (v *validator) poolTimeouts(pool, role string) {
+	for _, k := range []string{"request_head", "drain", "tunnel_drain"} {
+		key, inherited := pool+".timeouts."+k, role+".timeouts."+k
+		if v.written(key) && v.places[key] != v.places[inherited] {
+			v.at(key, "the key concerns clients, not a pool; set it in %s.timeouts", role)
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ func (v *validator) db(d *DB) {
 		v.at("db.data_dir", "the path is empty; remove the key for /var/lib/stack/db")
 	}
 	v.absolute("db.data_dir", d.DataDir)
+	v.certificates("db.tls", d.TLS)
 	if d.Socket != "" {
 		v.socketPath("db.socket", d.Socket, d.Socket)
 	}

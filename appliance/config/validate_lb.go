@@ -6,6 +6,7 @@ import (
 )
 
 func (v *validator) lb(lb *LB) {
+	v.absolute("lb.access_log.path", lb.AccessLog.Path)
 	if len(lb.Frontends) == 0 {
 		v.at("lb.frontends", "the balancer has no frontend, and none follows from the nodes")
 	}
@@ -20,6 +21,7 @@ func (v *validator) lb(lb *LB) {
 		f := &lb.Frontends[i]
 		key := v.item("lb.frontends", i, f.Name)
 		v.name(join(key, "name"), f.Name)
+		v.certificates(join(key, "tls"), f.TLS)
 		if len(f.Bind) == 0 {
 			v.at(join(key, "bind"), "the frontend listens nowhere; write an address such as %s", listenForms)
 		}
@@ -177,6 +179,7 @@ func (v *validator) backend(key string, b *Backend) {
 	v.servers(key, b.Servers)
 	v.check(join(key, "check"), b.Check, b.Mode)
 	v.retries(join(key, "retries"), b.Retries)
+	v.poolTimeouts(key, "lb")
 	if b.AllBackups && !slices.ContainsFunc(b.Servers, func(s Server) bool { return s.Backup }) {
 		v.at(join(key, "all_backups"), "the pool has no backup server")
 	}

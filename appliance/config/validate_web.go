@@ -14,6 +14,8 @@ func (v *validator) web(w *Web) {
 	if v.written("web.public") && v.written("web.bind") {
 		v.at("web.public", "web.bind says where to listen already; remove one of the two")
 	}
+	v.certificates("web.tls", w.TLS)
+	v.absolute("web.access_log.path", w.AccessLog.Path)
 	v.urlPath("web.health_path", w.HealthPath)
 	if len(w.Sites) == 0 {
 		v.at("web.sites", "the web server has no site; write at least one, such as {hosts: [www.example.com], root: /srv/www}")
@@ -148,6 +150,7 @@ func (v *validator) handler(key string, l *Location) {
 		}
 		v.check(join(at, "check"), p.Check, "http")
 		v.retries(join(at, "retries"), p.Retries)
+		v.poolTimeouts(at, "web")
 	}
 	if f := l.FastCGI; f != nil {
 		at := join(key, "fastcgi")
