@@ -241,7 +241,7 @@ func (l *Log) flush(out **output, said *trouble) {
 	switch {
 	case dropped > said.dropped && !said.quiet:
 		said.quiet = true
-		l.log.Warn("access log lines are lost: the disk is too slow", "path", (*out).path, "lost_so_far", dropped)
+		l.log.Warn("access log lines are lost: the file is slower than they come", "path", (*out).path, "lost_so_far", dropped)
 	case dropped == said.dropped:
 		said.quiet = false
 	}

@@ -7,7 +7,7 @@ import (
 
 const (
 	// ringSize bounds the lines of one loop that wait for the disk; a power of two.
-	ringSize = 256 << 10
+	ringSize = 1 << 20
 	// flushAt is how many waiting bytes wake the writer at once.
 	flushAt = 64 << 10
 )
