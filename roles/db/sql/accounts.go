@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	"fmt"
 	"strings"
 
@@ -131,10 +132,16 @@ func (s *Session) prepareAccounts(st sqlparser.Statement) error {
 			}
 		}
 	case *sqlparser.GrantPrivilege:
+		if st.PrivilegeLevel.Database == "" {
+			st.PrivilegeLevel.Database = s.GetCurrentDatabase()
+		}
 		return s.needAccounts(st.To)
 	case *sqlparser.GrantRole:
 		return s.needAccounts(st.To)
 	case *sqlparser.RevokePrivilege:
+		if st.PrivilegeLevel.Database == "" {
+			st.PrivilegeLevel.Database = s.GetCurrentDatabase()
+		}
 		return s.needAccounts(st.From)
 	case *sqlparser.RevokeRole:
 		return s.needAccounts(st.From)
@@ -262,6 +269,35 @@ func (e *Engine) SetAdministrator(ctx context.Context, user, host, password stri
 		ed.PutUser(u)
 		return e.accounts.db.Persist(gctx, ed)
 	})
+}
+
+// EnsureAdministrator makes the account, or gives it this password, where it is not so
+// already.
+func (e *Engine) EnsureAdministrator(ctx context.Context, user, host, password string) error {
+	rd := e.accounts.db.Reader()
+	u, ok := rd.GetUser(mysql_db.UserPrimaryKey{User: user, Host: host})
+	same := ok && u.IsSuperUser && hasPassword(u, password)
+	rd.Close()
+	if same {
+		return nil
+	}
+	return e.SetAdministrator(ctx, user, host, password)
+}
+
+// hasPassword says whether a caching_sha2_password account has this password.
+func hasPassword(u *mysql_db.User, password string) bool {
+	if u.Plugin != defaultPlugin {
+		return false
+	}
+	if password == "" || u.AuthString == "" {
+		return password == "" && u.AuthString == ""
+	}
+	_, iterations, salt, _, err := mysql.DeserializeCachingSha2PasswordAuthString([]byte(u.AuthString))
+	if err != nil {
+		return false
+	}
+	hash, err := mysql.SerializeCachingSha2PasswordAuthString(password, salt, iterations)
+	return err == nil && subtle.ConstantTimeCompare(hash, []byte(u.AuthString)) == 1
 }
 
 // Do runs statements as an administrator without a client: what the configuration asks

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -25,9 +26,13 @@ const defaultCollation = gms.Collation_utf8mb4_unicode_520_ci
 
 // Options of New.
 type Options struct {
-	Log     *slog.Logger // default: discards
-	DataDir string       // what @@datadir says
-	Server  string       // server UUID
+	Log *slog.Logger // default: discards
+	// What @@datadir, @@server_uuid, @@hostname, @@max_connections and @@socket say.
+	DataDir        string
+	Server         string
+	Hostname       string
+	MaxConnections int
+	Socket         string
 	// KillConnection closes a client's connection: KILL. nil: KILL ends the
 	// running statement only.
 	KillConnection func(id uint32) error
@@ -68,6 +73,7 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 	p := &provider{engine: e}
 	a := analyzer.NewBuilder(p).Build()
 	a.Catalog.StatsProvider = rowCounts{}
+	a.Catalog.AuthHandler = authorization{a.Catalog.AuthHandler}
 	e.gms = sqle.New(a, nil)
 	a.Runner = &runner{e}
 	a.ExecBuilder.Runner = a.Runner
@@ -133,6 +139,18 @@ func (e *Engine) closed(s *Session) {
 
 // Transactions is the number of transactions that sessions have open.
 func (e *Engine) Transactions() int64 { return e.open.Load() }
+
+// Databases are the names of the databases, in order.
+func (e *Engine) Databases() []string {
+	var names []string
+	for _, d := range e.db.Catalog().Databases() {
+		if d.Name != temporaryDatabase {
+			names = append(names, d.Name)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
 
 // Catalog is the newest published catalog.
 func (e *Engine) Catalog() *store.Catalog { return e.db.Catalog() }

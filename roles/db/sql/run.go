@@ -136,6 +136,9 @@ func (s *Session) admit(ctx *gms.Context, k kind, st sqlparser.Statement) error 
 			return gms.ErrReadOnlyTransaction.New()
 		}
 	}
+	if err := s.authorize(ctx, st); err != nil {
+		return err
+	}
 	switch k {
 	case kindAccount:
 		if err := s.prepareAccounts(st); err != nil {

@@ -1,6 +1,9 @@
 package sql
 
 import (
+	"strings"
+	"time"
+
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/types"
 )
@@ -21,7 +24,8 @@ func setVariables(opts Options) error {
 		text("version_comment", "stack"),
 		text("version_compile_os", "Linux"),
 		text("datadir", opts.DataDir),
-		text("socket", ""),
+		text("socket", opts.Socket),
+		text("hostname", opts.Hostname),
 		text("server_uuid", opts.Server),
 		&gms.MysqlSystemVariable{Name: "log_bin", Scope: global, Type: types.NewSystemBoolType("log_bin"), Default: int8(0)},
 		&gms.MysqlSystemVariable{
@@ -45,7 +49,22 @@ func setVariables(opts Options) error {
 		// Files of the server are out of reach of SQL: no LOAD DATA INFILE, no INTO OUTFILE.
 		"secure_file_priv": "/nonexistent",
 		"local_infile":     int8(0),
+		"max_connections":  int64(max(opts.MaxConnections, 1)),
 	})
+}
+
+// SetLockWaitTimeout is what new sessions get as innodb_lock_wait_timeout.
+func SetLockWaitTimeout(d time.Duration) error {
+	return gms.SystemVariables.AssignValues(map[string]any{"innodb_lock_wait_timeout": int64(max(d, time.Second) / time.Second)})
+}
+
+// QuoteName writes a name as an SQL identifier.
+func QuoteName(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
+
+// QuoteText writes a text as an SQL literal, for sessions without
+// NO_BACKSLASH_ESCAPES.
+func QuoteText(text string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`, "\x00", `\0`).Replace(text) + "'"
 }
 
 // readOnly says whether the server refuses writes, of everybody or of all but

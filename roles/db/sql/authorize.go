@@ -1,0 +1,102 @@
+package sql
+
+import (
+	"strings"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
+
+// authorization corrects the planner's checks: a privilege asked for globally it takes
+// from the current database too, so that who may do everything in one database could
+// create accounts and others. Everything global is therefore checked as if no database
+// were chosen.
+type authorization struct{ gms.AuthorizationHandler }
+
+// noDatabase is a name that no database has.
+const noDatabase = "#none"
+
+// HandleAuth checks what a statement's node asks for.
+func (a authorization) HandleAuth(ctx *gms.Context, state gms.AuthorizationQueryState, auth sqlparser.AuthInformation) error {
+	if namesDatabase(auth) {
+		return a.AuthorizationHandler.HandleAuth(ctx, state, auth)
+	}
+	current := ctx.GetCurrentDatabase()
+	ctx.SetCurrentDatabase(noDatabase)
+	defer ctx.SetCurrentDatabase(current)
+	return a.AuthorizationHandler.HandleAuth(ctx, state, auth)
+}
+
+// namesDatabase says whether the check is about databases or tables: there no name
+// means the current database.
+func namesDatabase(auth sqlparser.AuthInformation) bool {
+	switch auth.AuthType {
+	case sqlparser.AuthType_RENAME, sqlparser.AuthType_CALL, sqlparser.AuthType_VISIBLE, sqlparser.AuthType_SHOW_CREATE_PROCEDURE:
+		return true
+	}
+	switch auth.TargetType {
+	case sqlparser.AuthTargetType_DatabaseIdentifiers, sqlparser.AuthTargetType_MultipleTableIdentifiers,
+		sqlparser.AuthTargetType_SingleTableIdentifier, sqlparser.AuthTargetType_TableColumn:
+		return true
+	}
+	return false
+}
+
+// authorize checks what the planner does not: databases by name, global variables, and
+// the tables of accounts, which only account statements change.
+func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
+	switch st := st.(type) {
+	case *sqlparser.DBDDL:
+		return s.authorizeDatabase(ctx, st)
+	case *sqlparser.Set:
+		for _, e := range st.Exprs {
+			switch e.Scope {
+			case sqlparser.SetScope_Global, sqlparser.SetScope_Persist, sqlparser.SetScope_PersistOnly:
+				if !s.administrator(ctx) {
+					return mysqlError(1227, "Access denied; you need (at least one of) the SUPER or SYSTEM_VARIABLES_ADMIN privilege(s) for this operation")
+				}
+			}
+		}
+	case *sqlparser.Insert:
+		return s.refuseSystem(st.Table)
+	case *sqlparser.Update:
+		return s.refuseSystem(st.TableExprs)
+	case *sqlparser.Delete:
+		return s.refuseSystem(st.TableExprs)
+	}
+	return nil
+}
+
+// refuseSystem refuses writes to the planner's own tables: they would not last.
+func (s *Session) refuseSystem(tables sqlparser.SQLNode) error {
+	names := s.tablesOf(tables)
+	for _, t := range names {
+		if t.database == "mysql" || t.database == "information_schema" {
+			return mysqlError(1142, "INSERT, UPDATE and DELETE command denied for table '%s.%s': use CREATE USER, GRANT and their like", t.database, t.name)
+		}
+	}
+	return nil
+}
+
+// authorizeDatabase checks CREATE, ALTER and DROP DATABASE: the privilege globally or
+// on the database of this name.
+func (s *Session) authorizeDatabase(ctx *gms.Context, st *sqlparser.DBDDL) error {
+	needed := gms.PrivilegeType_Create
+	switch strings.ToLower(st.Action) {
+	case sqlparser.DropStr:
+		needed = gms.PrivilegeType_Drop
+	case sqlparser.AlterStr:
+		needed = gms.PrivilegeType_Alter
+	}
+	name := st.DBName
+	if name == "" {
+		name = s.GetCurrentDatabase()
+	}
+	set := s.engine.accounts.db.UserActivePrivilegeSet(ctx)
+	if !set.Has(needed) && !set.Has(gms.PrivilegeType_Super) && !set.Database(name).Has(needed) {
+		return mysqlError(1044, "Access denied for user '%s'@'%s' to database '%s'", s.client.Account.User, s.client.Account.Host, name)
+	}
+	st.Auth.AuthType = sqlparser.AuthType_IGNORE
+	st.Auth.TargetType = sqlparser.AuthTargetType_Ignore
+	return nil
+}
