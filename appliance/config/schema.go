@@ -38,7 +38,8 @@ func schemaOf(v reflect.Value) map[string]any {
 	if t == nodeDeclType {
 		props["set"] = map[string]any{"type": "object", "description": setDoc}
 	}
-	return map[string]any{"type": "object", "additionalProperties": false, "properties": props}
+	// A key with nothing behind it ("db:") is the structure with all its defaults.
+	return map[string]any{"type": []any{"object", "null"}, "additionalProperties": false, "properties": props}
 }
 
 func schemaField(parent reflect.Value, f field) map[string]any {
