@@ -30,7 +30,9 @@ type change struct {
 
 // reload loads the config again and makes it serve everywhere, or nowhere.
 func (s *supervisor) reload(ctx context.Context) error {
-	err := s.exclusive(ctx, func() error {
+	ctx, cancel := s.untilStop(ctx)
+	defer cancel()
+	return s.exclusive(ctx, func() error {
 		s.tell(s.notify.reloading("reloading"))
 		nodes, err := s.opt.Load()
 		if err == nil {
@@ -49,12 +51,21 @@ func (s *supervisor) reload(ctx context.Context) error {
 		s.tell(s.notify.ready(text))
 		return err
 	})
-	return err
+}
+
+// untilStop ends ctx when the stop begins too.
+func (s *supervisor) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	end := context.AfterFunc(s.ctx, cancel)
+	return ctx, func() { end(); cancel() }
 }
 
 // apply makes nodes the config that serves: sockets, then every role prepares, then all
 // commit; on an error all abort and nothing has changed. The caller is exclusive.
 func (s *supervisor) apply(ctx context.Context, nodes []*config.Node, m mode) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("not done: %w", err) // the stop may have had its turn before us
+	}
 	if err := s.check(nodes); err != nil {
 		return err
 	}
@@ -314,7 +325,7 @@ func (s *supervisor) commitAll(changes []change, m mode) {
 				c.slot.promote(c.child)
 				s.log.Info("role started", "node", c.node.Name, "role", c.slot.spec.Name, "pid", c.child.pid, "generation", c.child.gen)
 			}
-			c.child.look(context.Background())
+			s.lookOnce(c.child)
 		})
 	}
 	wg.Wait()
@@ -341,10 +352,12 @@ func (s *supervisor) install(all []*Node, nodes []*config.Node) {
 // removedSlots returns the slots that no node of the new config needs.
 func (s *supervisor) removedSlots(all []*Node, nodes []*config.Node) []*slot {
 	var out []*slot
-	for _, sl := range s.slots() {
-		i := slices.Index(all, sl.node)
-		if i < 0 || !sl.spec.needed(nodes[i]) {
-			out = append(out, sl)
+	for _, n := range s.nodeList() {
+		i := slices.Index(all, n)
+		for _, sl := range n.slotList() {
+			if i < 0 || !sl.spec.needed(nodes[i]) {
+				out = append(out, sl)
+			}
 		}
 	}
 	return out
@@ -412,7 +425,7 @@ func (s *slot) replace(ctx context.Context, old *child, node *config.Node) error
 		return fmt.Errorf("the new generation of %s of %s does not start and is tried again: %w", s.spec.Name, node.Name, err)
 	}
 	s.promote(c)
-	c.look(ctx)
+	s.sup.lookOnce(c)
 	s.sup.log.Info("role handed over", "node", node.Name, "role", s.spec.Name, "pid", c.pid, "generation", c.gen)
 	return nil
 }

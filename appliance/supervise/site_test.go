@@ -167,6 +167,9 @@ func (s *site) begin() {
 	s.t.Cleanup(func() {
 		s.cmd.Process.Kill()
 		<-s.exited
+		if s.logged("DATA RACE") {
+			s.t.Error("the race detector found something in a process of this test")
+		}
 		if s.t.Failed() {
 			text, _ := s.log.snapshot()
 			s.t.Logf("log of the supervisor:\n%s", text[max(0, len(text)-12000):])

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
@@ -59,9 +58,9 @@ func (t *Timing) defaults() {
 	}
 }
 
-// Signals are those that Run handles: SIGTERM and SIGINT stop (the second one ends at
+// handled are the signals that Run acts on: SIGTERM and SIGINT stop (the second one ends at
 // once), SIGHUP reloads, SIGUSR2 upgrades.
-var Signals = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2}
+var handled = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2}
 
 // supervisor is the state of Run.
 type supervisor struct {
@@ -115,7 +114,7 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer s.cancel()
-	signal.Notify(s.sigs, Signals...)
+	signal.Notify(s.sigs, handled...)
 	defer signal.Stop(s.sigs)
 	if state != nil {
 		return s.runInherited(ctx, state)
@@ -180,6 +179,7 @@ func (s *supervisor) loop(ctx context.Context, started <-chan error) error {
 	defer report.Stop()
 	ended := ctx.Done()
 	up := false
+	var later []os.Signal
 	for {
 		select {
 		case err := <-started:
@@ -191,9 +191,14 @@ func (s *supervisor) loop(ctx context.Context, started <-chan error) error {
 				up = true
 				s.log.Info("started", "nodes", s.summary(), "version", s.opt.Version)
 				s.tell(s.notify.ready(s.summary()))
+				for _, sig := range later {
+					s.signal(sig, stop, false)
+				}
 			}
 		case sig := <-s.sigs:
-			if !s.signal(sig, stop, stopped != nil, up) {
+			if !up && stopped == nil && (sig == syscall.SIGHUP || sig == syscall.SIGUSR2) && len(later) < cap(s.sigs) {
+				later = append(later, sig) // once it has started
+			} else if !s.signal(sig, stop, stopped != nil) {
 				s.killAll()
 				return ErrForced
 			}
@@ -218,17 +223,17 @@ func (s *supervisor) loop(ctx context.Context, started <-chan error) error {
 }
 
 // signal acts on one signal; false asks to end at once.
-func (s *supervisor) signal(sig os.Signal, stop func(), stopping, up bool) bool {
+func (s *supervisor) signal(sig os.Signal, stop func(), stopping bool) bool {
 	switch sig {
 	case syscall.SIGTERM, syscall.SIGINT:
 		if stopping {
 			return false
 		}
-		s.logger().Info("stopping", "signal", sig.String())
+		s.log.Info("stopping", "signal", sig.String())
 		stop()
 	case syscall.SIGHUP, syscall.SIGUSR2:
-		if stopping || !up {
-			s.logger().Warn("signal ignored while starting or stopping", "signal", sig.String())
+		if stopping {
+			s.log.Warn("signal ignored while stopping", "signal", sig.String())
 			return true
 		}
 		act := s.reload
@@ -240,8 +245,6 @@ func (s *supervisor) signal(sig os.Signal, stop func(), stopping, up bool) bool 
 	}
 	return true
 }
-
-func (s *supervisor) logger() *slog.Logger { return s.log.Logger }
 
 // tell logs what systemd could not be told.
 func (s *supervisor) tell(err error) {

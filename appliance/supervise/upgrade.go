@@ -83,6 +83,8 @@ func (s *supervisor) upgrade(ctx context.Context) error {
 	for _, n := range s.configs() {
 		timeout = max(timeout, startTimeout(n))
 	}
+	ctx, cancel := s.untilStop(ctx)
+	defer cancel()
 	err := s.exclusive(ctx, func() error {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -203,7 +205,7 @@ func (s *supervisor) execInPlace() error {
 	back := inherit(fds, false)
 	syscall.ForkLock.Unlock()
 	syscall.Close(fd)
-	signal.Notify(s.sigs, Signals...)
+	signal.Notify(s.sigs, handled...)
 	return errors.Join(fmt.Errorf("execute %s: %w", s.opt.Program, err), back)
 }
 
