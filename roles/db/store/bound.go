@@ -121,7 +121,7 @@ func (c *codec) fit(v any) (fitted any, cut int) {
 	// Floor at the column's scale, then clamp to the type.
 	floor := new(apd.Decimal)
 	ctx := apd.Context{Precision: 200, MaxExponent: apd.MaxExponent, MinExponent: apd.MinExponent, Rounding: apd.RoundFloor}
-	if _, err := ctx.Quantize(floor, d, -scale); err != nil {
+	if _, err := ctx.Quantize(floor, d, -scale); err != nil || floor.Form != apd.Finite {
 		return c.extreme(d.Negative), extremeCut(d.Negative)
 	}
 	low, high := c.limits()

@@ -33,11 +33,11 @@ func takeOwnership(fs vfs.FS, dir string) (*owner, error) {
 	if !onDisk {
 		return lockIn(fs, dir)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make data directory %s: %w", dir, err)
-	}
 	if err := checkOwner(dir); err != nil {
 		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make data directory %s: %w", dir, err)
 	}
 	path := filepath.Join(dir, lockFile)
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
