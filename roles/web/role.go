@@ -147,6 +147,10 @@ func (r *Role) prepare(ctx context.Context, node *config.Node, listeners *socket
 		}
 	}
 	g.role, g.listeners = r, listeners
+	g.plain.Log = r
+	if g.secure != nil {
+		g.secure.Log = r
+	}
 	if g.log, err = r.access.Prepare(node.Web.AccessLog); err != nil {
 		r.drop(g, b.old)
 		return nil, fmt.Errorf("web: %w", err)
@@ -322,6 +326,9 @@ func (r *Role) Close() error {
 	r.upkeep.Wait()
 	g := r.current.Swap(nil)
 	err := r.stop()
+	r.mu.Lock()
+	r.points = nil // with their frontends, roots are free to close
+	r.mu.Unlock()
 	if g != nil {
 		for _, d := range g.demos {
 			d.Close()

@@ -79,6 +79,10 @@ func testWeb(sites ...config.WebSite) *config.Web {
 	}
 }
 
+func testEnv(log *logText) supervise.Env {
+	return supervise.Env{Node: "web1", Role: "web", Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+}
+
 // serve starts the role.
 func serve(t testing.TB, web *config.Web) *server {
 	t.Helper()
@@ -105,7 +109,9 @@ func tryServe(t testing.TB, web *config.Web) (*server, error) {
 	s.addr = at.String()
 	web.Bind = append(web.Bind, config.Listen{Addr: bind.Addr})
 	s.node = &config.Node{Name: "web1", Site: "example.test", Web: web}
-	role, err := New(supervise.Env{Node: "web1", Role: "web", Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: s.registry})
+	env := testEnv(s.log)
+	env.Metrics = s.registry
+	role, err := New(env)
 	if err != nil {
 		t.Fatal(err)
 	}
