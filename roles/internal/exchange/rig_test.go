@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -146,6 +147,19 @@ func (p *one) Done(_ *Exchange, _ *Server, o Outcome) {
 	p.mu.Lock()
 	p.done = append(p.done, o)
 	p.mu.Unlock()
+}
+
+func (p *one) outcomes() []Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]Outcome(nil), p.done...)
+}
+
+func prefixes(s ...string) (p []netip.Prefix) {
+	for _, s := range s {
+		p = append(p, netip.MustParsePrefix(s))
+	}
+	return p
 }
 
 func passTo(t testing.TB, addrs ...string) *Pass {
