@@ -10,7 +10,7 @@ haproxy nginx-light keepalived nftables
 mariadb-server mariadb-client
 php-fpm php-cli php-mysql
 nghttp2-client wrk
-debootstrap lintian
+debootstrap systemd-container lintian
 chromium
 '
 

@@ -180,6 +180,7 @@ type Info struct {
 	Subject  string    `json:"subject"`
 	Names    []string  `json:"names"`
 	Issuer   string    `json:"issuer"`
+	Serial   string    `json:"serial"` // hexadecimal
 	NotAfter time.Time `json:"not_after"`
 }
 
@@ -197,7 +198,7 @@ func describe(cert *x509.Certificate) Info {
 	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
 	}
-	return Info{Subject: cert.Subject.CommonName, Names: names, Issuer: cert.Issuer.CommonName, NotAfter: cert.NotAfter}
+	return Info{Subject: cert.Subject.CommonName, Names: names, Issuer: cert.Issuer.CommonName, Serial: cert.SerialNumber.Text(16), NotAfter: cert.NotAfter}
 }
 
 func minVersion(name string) uint16 {

@@ -48,7 +48,12 @@ func startEngine(groups []*group, log *slog.Logger) (*engine, error) {
 	e := &engine{log: log, groups: groups, reason: "the balancer is not ready yet",
 		packets: make(chan received, 256), commands: make(chan func(time.Time)), stop: make(chan struct{}), stopped: make(chan struct{})}
 	var err error
-	if e.lost, err = watchLost(e.stop, func(err error) { log.Error("watch addresses", "err", err) }); err != nil {
+	complain := func(err error) {
+		if !e.stopping() {
+			log.Error("watch addresses", "err", err)
+		}
+	}
+	if e.lost, err = watchLost(e.stop, complain); err != nil {
 		return nil, err
 	}
 	// What an owner that was killed left behind is not ours until we are elected.
@@ -74,10 +79,8 @@ func (e *engine) read(g *group) {
 			p, err := g.transport.receive(*buffer)
 			if err != nil {
 				buffers.Put(buffer)
-				select {
-				case <-e.stop:
+				if e.stopping() {
 					return
-				default:
 				}
 				g.log.Error("receive adverts", "err", err)
 				select { // an interface that is down answers every read at once
@@ -94,6 +97,15 @@ func (e *engine) read(g *group) {
 			}
 		}
 	})
+}
+
+func (e *engine) stopping() bool {
+	select {
+	case <-e.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 func (e *engine) run() {

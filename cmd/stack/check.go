@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"stack/appliance/config"
+)
+
+func newCheckCommand() *cobra.Command {
+	s := source{}
+	c := &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Check the config, and build on this node all that it asks for, without serving",
+		Long: "Check reports every error of the config at once, as file:line:column, for every node of the site. On a\n" +
+			"server of the site it then builds what that server would serve: certificates, routes, document roots and\n" +
+			"the format of stored data. Nothing is changed and nothing listens.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				s.file = args[0]
+			}
+			cfg, err := s.load(c)
+			if err != nil {
+				return err
+			}
+			nodes, err := cfg.ResolveAll()
+			if err != nil {
+				return err
+			}
+			node, err := cfg.Resolve(s.node)
+			if err != nil {
+				fmt.Fprintf(c.OutOrStdout(), "The config of %d node(s) is good. %v, so files were not looked at.\n", len(nodes), err)
+				return nil
+			}
+			if err := probe(node); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "The config is good, and %s has all that it asks for. Fingerprint %s.\n", node.Name, cfg.Fingerprint())
+			return nil
+		},
+	}
+	s.flags(c)
+	return c
+}
+
+// probe builds what each role of node would serve; all errors are returned together.
+func probe(node *config.Node) error {
+	var problems []error
+	for _, spec := range roles() {
+		for _, name := range node.Roles {
+			if spec.Name == name && spec.Probe != nil {
+				if err := spec.Probe(node); err != nil {
+					problems = append(problems, fmt.Errorf("%s: %w", name, err))
+				}
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
