@@ -110,7 +110,7 @@ func (r *ruleset) uses(g group) bool {
 		return true // ssh, and the admin interface
 	}
 	if r.node.LB != nil && len(r.node.VIP) > 0 {
-		return true
+		return true // VRRP
 	}
 	return slices.ContainsFunc(r.openings(), func(o opening) bool { return slices.Contains(o.from, g) })
 }

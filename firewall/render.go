@@ -183,25 +183,29 @@ func (r *ruleset) vrrp() {
 	if n.LB == nil || len(n.VIP) == 0 {
 		return
 	}
-	multicast := slices.ContainsFunc(n.VIP, func(v config.VIP) bool { return v.Transport == "multicast" })
 	r.line(2, "# Advertisements of the virtual addresses, between the balancers.")
-	for _, v6 := range []bool{false, true} {
-		var to []string
-		if n.Address.Is6() == v6 {
-			to = append(to, n.Address.WithZone("").String())
-		}
-		if multicast {
-			to = append(to, map[bool]string{false: vrrpGroup4, true: vrrpGroup6}[v6])
-		}
-		if len(to) > 0 && len(r.elements(balancers, v6)) > 0 {
-			d := destination{v4: to, v6: to}
-			r.rule(fmt.Sprintf("%s saddr @%s %smeta l4proto %d", ip(v6), balancers.set(v6), d.daddr(v6), vrrpProtocol), "accept", "VRRP")
-		}
+	if slices.ContainsFunc(n.VIP, func(v config.VIP) bool { return v.Transport != "multicast" }) && n.Address.IsValid() {
+		v6 := n.Address.Is6()
+		r.rule(fmt.Sprintf("%s saddr @%s %s daddr %s meta l4proto %d", ip(v6), balancers.set(v6), ip(v6), n.Address.WithZone(""), vrrpProtocol), "accept", "VRRP")
 	}
-	if multicast {
-		r.rule(fmt.Sprintf("ip6 saddr fe80::/10 ip6 daddr %s ip6 hoplimit 255 meta l4proto %d", vrrpGroup6, vrrpProtocol), "accept", "VRRP over IPv6, from this link only")
+	if r.multicast(false) {
+		from := "ip saddr @" + balancers.set(false) + " "
+		if len(r.elements(balancers, true)) > 0 {
+			from = "" // one has an IPv6 address in the file, so that of its adverts is not known
+		}
+		r.rule(fmt.Sprintf("%sip daddr %s ip ttl 255 meta l4proto %d", from, vrrpGroup4, vrrpProtocol), "accept", "VRRP, from this link only")
 		r.rule("ip protocol igmp ip daddr 224.0.0.0/4", "accept", "multicast groups")
 	}
+	if r.multicast(true) {
+		r.rule(fmt.Sprintf("ip6 saddr fe80::/10 ip6 daddr %s ip6 hoplimit 255 meta l4proto %d", vrrpGroup6, vrrpProtocol), "accept", "VRRP over IPv6, from this link only")
+	}
+}
+
+// multicast says whether addresses of a family are advertised by multicast.
+func (r *ruleset) multicast(v6 bool) bool {
+	return slices.ContainsFunc(r.node.VIP, func(v config.VIP) bool {
+		return v.Transport == "multicast" && slices.ContainsFunc(v.Addresses, func(a netip.Addr) bool { return a.Is6() == v6 })
+	})
 }
 
 // public holds what every connection from everyone goes through.
