@@ -67,6 +67,7 @@ func (c *control) act(w http.ResponseWriter, q *http.Request) {
 		refuse(w, http.StatusNotFound, "a server cannot be set to %q; use ready, drain, maint or weight", action)
 		return
 	}
+	c.r.keepSettings()
 	answer(w, http.StatusOK, pool.View())
 }
 

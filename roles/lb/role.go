@@ -42,6 +42,7 @@ type Role struct {
 	mu        sync.Mutex
 	frontends map[string]*frontend
 	keeping   sync.WaitGroup // certificate upkeep
+	saving    sync.Mutex     // orders writes of the settings file
 	closed    bool
 }
 
@@ -136,6 +137,9 @@ func (r *Role) prepare(ctx context.Context, node *config.Node, listeners *socket
 func (r *Role) commit(g *generation) {
 	g.log.Commit()
 	g.pools.Commit()
+	if r.current.Load() == nil && r.env.Generation > 1 {
+		r.takeSettings(settingsPath(g.node))
+	}
 
 	r.mu.Lock()
 	swap := make(map[*exchange.Point]*exchange.Frontend)
@@ -180,6 +184,7 @@ func (r *Role) commit(g *generation) {
 	if old != nil {
 		old.maintain()
 	}
+	r.keepSettings()
 }
 
 // removePoints ends the points that gone says, keeping what they counted.

@@ -24,6 +24,16 @@ const (
 	Maint
 )
 
+// ParseAdmin reads what String wrote.
+func ParseAdmin(s string) (a Admin, ok bool) {
+	for _, a := range []Admin{Ready, Drain, Maint} {
+		if a.String() == s {
+			return a, true
+		}
+	}
+	return Ready, false
+}
+
 func (a Admin) String() string {
 	switch a {
 	case Drain:
@@ -126,6 +136,15 @@ func (s *Server) Weight() int { return int(s.weight.Load()) }
 // InFlight is the number of slots taken: requests in HTTP mode, sessions in TCP mode.
 func (s *Server) InFlight() int64 { return s.inflight.Load() }
 
+// Overrides returns what was set at run time: the administrative state, and the weight
+// where it is not the file's.
+func (s *Server) Overrides() (admin Admin, weight int, weighted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.Weight()
+	return s.Admin(), w, w != s.fileWeight
+}
+
 // takesNew reports whether the server may be picked.
 func (s *Server) takesNew() bool {
 	return s.up.Load() && Admin(s.admin.Load()) == Ready && s.weight.Load() > 0 && s.conn.Load() != nil
@@ -190,8 +209,7 @@ func (s *Server) setUp(up bool, reason string) {
 	s.pool.set.changed(s, up, reason)
 }
 
-// SetAdmin changes the administrative state. It holds over reloads and ends with the
-// process.
+// SetAdmin changes the administrative state. It holds over reloads.
 func (s *Server) SetAdmin(a Admin) {
 	if Admin(s.admin.Swap(int32(a))) == a {
 		return
@@ -202,7 +220,7 @@ func (s *Server) SetAdmin(a Admin) {
 }
 
 // SetWeight changes the weight in effect, 0..256, until the file gives the server
-// another one or the process ends.
+// another one.
 func (s *Server) SetWeight(w int) {
 	if int(s.weight.Swap(int64(w))) == w {
 		return
