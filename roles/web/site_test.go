@@ -44,7 +44,7 @@ func files(t *testing.T, dir string, names ...string) {
 }
 
 // buildSites makes the sites of a configuration without event loops.
-func buildSites(t *testing.T, sites ...config.WebSite) (*generation, error) {
+func buildSites(t testing.TB, sites ...config.WebSite) (*generation, error) {
 	t.Helper()
 	for i := range sites {
 		complete(&sites[i])
