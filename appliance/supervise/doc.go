@@ -6,8 +6,9 @@
 // the same binary run as "child ROLE": it talks to the supervisor over a socket on
 // descriptor 3 and dies with it. The package knows no role: cmd/stack gives it Specs.
 //
-// Files: supervisor.go (the loop of signals), apply.go (start, reload, new
-// generations), upgrade.go and state.go (exec in place), slot.go and child.go (the
-// supervisor's side of a role and of a process), frame.go and channel.go (the control
-// protocol), serve.go (the child's side), privileges.go, metrics.go, notify.go.
+// Files: supervisor.go (the loop of signals), apply.go and handover.go (start, reload,
+// new generations), upgrade.go and state.go (exec in place), slot.go, start.go and
+// child.go (the supervisor's side of a role and of a process), frame.go and channel.go
+// (the control protocol), serve.go and serve_role.go (the child's side), privileges.go,
+// metrics.go, admin.go, notify.go.
 package supervise

@@ -35,6 +35,7 @@ type site struct {
 	cmd     *exec.Cmd
 	log     *logBuffer
 	environ []string
+	sys     *syscall.SysProcAttr
 	exited  chan struct{}
 	err     error
 }
@@ -156,6 +157,7 @@ func (s *site) begin() {
 	s.cmd = exec.Command(s.binary, "supervisor", s.dir)
 	s.cmd.Stderr, s.cmd.Stdout = s.log, s.log
 	s.cmd.Env = append(os.Environ(), s.environ...)
+	s.cmd.SysProcAttr = s.sys
 	s.cmd.WaitDelay = 5 * time.Second
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
