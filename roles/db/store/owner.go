@@ -29,15 +29,14 @@ func takeOwnership(fs vfs.FS, dir string) (*owner, error) {
 	if dir == "" {
 		return nil, errors.New("no data directory is given; set db.data_dir")
 	}
-	onDisk := fs == vfs.Default || vfs.Root(fs) == vfs.Default
-	if !onDisk {
+	if !onDisk(fs) {
 		return lockIn(fs, dir)
 	}
 	if err := checkOwner(dir); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make data directory %s: %w", dir, err)
+	if err := makeDir(fs, dir); err != nil {
+		return nil, err
 	}
 	path := filepath.Join(dir, lockFile)
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -62,9 +61,35 @@ func takeOwnership(fs vfs.FS, dir string) (*owner, error) {
 	return &owner{file: file}, nil
 }
 
+func onDisk(fs vfs.FS) bool { return vfs.Root(fs) == vfs.Default }
+
+// makeDir makes a directory and those above it, durably: without the sync of the
+// parents a crash could take the whole directory back.
+func makeDir(fs vfs.FS, dir string) error {
+	made := []string{}
+	for d := filepath.Clean(dir); ; d = filepath.Dir(d) {
+		if _, err := fs.Stat(d); err == nil || filepath.Dir(d) == d {
+			break
+		}
+		made = append(made, filepath.Dir(d))
+	}
+	err := fs.MkdirAll(dir, 0o700)
+	for i := len(made) - 1; i >= 0 && err == nil; i-- {
+		parent := made[i]
+		if parent == "." && !onDisk(fs) {
+			parent = "" // the root of a file system in memory
+		}
+		err = syncDir(fs, parent)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make data directory %s: %w", dir, err)
+	}
+	return nil
+}
+
 func lockIn(fs vfs.FS, dir string) (*owner, error) {
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make data directory %s: %w", dir, err)
+	if err := makeDir(fs, dir); err != nil {
+		return nil, err
 	}
 	lock, err := fs.Lock(filepath.Join(dir, lockFile))
 	if err != nil {

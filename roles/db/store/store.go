@@ -94,7 +94,10 @@ func (s *Store) open() error {
 		return fmt.Errorf("cannot open the store in %s: %w; if the disk is sound, restore the directory from a backup", s.dir, err)
 	}
 	if format == nil {
-		err = s.initialise()
+		// Pebble syncs its own directory, not the name of it in ours.
+		if err = syncDir(s.fs, s.dir); err == nil {
+			err = s.initialise()
+		}
 	} else {
 		err = s.verify(format)
 	}
