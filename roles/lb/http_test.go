@@ -193,9 +193,9 @@ func TestErrorAnswers(t *testing.T) {
 			{Match: config.Match{PathPrefix: "/none"}, Backend: "none"}, {Match: config.Match{PathPrefix: "/late"}, Backend: "late"},
 			{Match: config.Match{PathPrefix: "/bad"}, Backend: "bad"}, {Match: config.Match{PathPrefix: "/refused"}, Backend: "refused"}}}},
 		Backends: []config.Backend{none, late, backend("bad", at("a", ln.Addr().String())), backend("refused", at("a", refusing(t)))}})
-	for path, want := range map[string]int{"/none": 503, "/late": 504, "/bad": 502, "/refused": 503, "/nowhere": 404} {
+	for path, want := range map[string]int{"/none": 503, "/late": 504, "/bad": 502, "/refused": 502, "/nowhere": 404} {
 		status, body := get(t, "http://"+addr.String()+path)
-		if status != want && !(path == "/refused" && status == 502) {
+		if status != want {
 			t.Errorf("%s: %d, want %d", path, status, want)
 		}
 		if !strings.Contains(body, "<h1>"+fmt.Sprint(status)) {
@@ -209,6 +209,28 @@ func TestErrorAnswers(t *testing.T) {
 	}
 	if b.metric("stack_lb_backend_refused_total", "backend", "none", "reason", "down") != 1 {
 		t.Error("the refused request is not counted")
+	}
+}
+
+func TestBodyLimit(t *testing.T) {
+	var reached atomic.Int64
+	lb, addr := simple(t, at("a", serve(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		reached.Add(1)
+	})))
+	lb.Limits = limits()
+	lb.Limits.BodyBytes = 1000
+	start(t, lb)
+	for size, want := range map[int]string{1000: "200", 1001: "413", 100_000: "413"} {
+		for _, more := range [][]string{{"-H", "Expect:"}, {"-H", "Transfer-Encoding: chunked"}} {
+			args := append([]string{"-o", "/dev/null", "-w", "%{http_code}", "-T", "-"}, more...)
+			if got := curl(t, strings.NewReader(strings.Repeat("x", size)), append(args, "http://"+addr.String()+"/")...); got != want {
+				t.Errorf("%d bytes %v: %s, want %s", size, more, got, want)
+			}
+		}
+		if got := curl(t, nil, "-o", "/dev/null", "-w", "%{http_code}", "-d", strings.Repeat("x", size), "http://"+addr.String()+"/"); got != want {
+			t.Errorf("%d bytes with a length: %s, want %s", size, got, want)
+		}
 	}
 }
 

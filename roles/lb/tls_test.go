@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,7 +87,6 @@ func TestTLSChoosesBySNI(t *testing.T) {
 			}
 		}
 	}
-	// A large body over TLS in both directions.
 	if n := b.metric("stack_lb_frontend_tls_handshakes_total", "result", "ok"); n < 9 {
 		t.Errorf("%v handshakes counted", n)
 	}
@@ -101,14 +101,35 @@ func TestTLSChoosesBySNI(t *testing.T) {
 func TestTLSFromTheLocalCA(t *testing.T) {
 	addr := freePort(t)
 	big := strings.Repeat("0123456789abcdef", 1<<18) // 4 MiB
-	origin := serve(t, named(big))
+	origin := serve(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	n := withSecrets(t, node(config.LB{}))
 	startOn(t, func(to *config.Node) { to.TLS = n.TLS }, config.LB{
 		Frontends: []config.Frontend{{Name: "https", Mode: "http", Bind: listen(addr), Backend: "web", TLS: &config.BindTLS{Auto: true}}},
 		Backends:  []config.Backend{backend("web", at("a", origin))}})
 	ca := filepath.Join(n.TLS.SecretsDir, "ca.crt")
-	got := curl(t, nil, "--cacert", ca, "--resolve", fmt.Sprintf("www.example.com:%d:127.0.0.1", addr.Port()), fmt.Sprintf("https://www.example.com:%d/", addr.Port()))
+	// Up and down at once, 4 MiB each.
+	got := curl(t, strings.NewReader(big), "-T", "-", "--cacert", ca, "--resolve", fmt.Sprintf("www.example.com:%d:127.0.0.1", addr.Port()), fmt.Sprintf("https://www.example.com:%d/", addr.Port()))
 	if got != big {
 		t.Errorf("%d bytes arrived of %d", len(got), len(big))
+	}
+}
+
+func TestTLSBeforeTCP(t *testing.T) {
+	server, _ := echo(t, "a")
+	addr := freePort(t)
+	lb := tcpLB(listen(addr), at("a", server))
+	lb.Frontends[0].TLS = &config.BindTLS{Certificates: []config.CertFile{selfSigned(t, "db.example.com")}}
+	startOn(t, func(n *config.Node) { withSecrets(t, n) }, lb)
+	c, err := ctls.Dial("tcp", addr.String(), &ctls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	sent := []byte(strings.Repeat("0123456789abcdef", 1<<16))
+	go func() { c.Write(sent); c.CloseWrite() }()
+	got, err := io.ReadAll(c)
+	if err != nil || string(got) != "a\n"+string(sent) {
+		t.Errorf("%d of %d bytes came back: %v", len(got)-2, len(sent), err)
 	}
 }
