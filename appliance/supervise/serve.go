@@ -79,8 +79,9 @@ func RunChild(role string, specs []Spec) error {
 		return errors.New("child: run by the supervisor only; use stack --role instead")
 	}
 	// The supervisor alone decides when a child stops: a Ctrl-C reaches the whole
-	// process group, and systemd may signal the whole control group.
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
+	// process group, and systemd may signal the whole control group. A terminal in mode
+	// tostop would stop a child that logs (SIGTTOU), since it is not in the foreground.
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE, syscall.SIGTTOU)
 	for _, fd := range []int{fdControl, fdLog, fdLife} {
 		unix.CloseOnExec(fd)
 	}
