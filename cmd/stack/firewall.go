@@ -32,6 +32,9 @@ func newFirewallCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, warning := range firewall.Warnings("/") {
+				fmt.Fprintln(c.ErrOrStderr(), "warning:", warning)
+			}
 			_, err = fmt.Fprint(c.OutOrStdout(), text)
 			return err
 		},

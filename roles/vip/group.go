@@ -16,15 +16,16 @@ import (
 // a switch may drop what comes while its port is still learning.
 var announceAfter = []time.Duration{0, time.Second, 3 * time.Second, 5 * time.Second}
 
-// plan is one virtual router as the config asks for it: the addresses of one group and
-// one family.
+// plan is one virtual router as the config asks for it: a group of addresses that move
+// together.
 type plan struct {
-	name    string
-	device  *net.Interface
-	own     netip.Addr
-	peers   []netip.Addr // empty: multicast
-	router  routerConfig
-	virtual []netip.Addr
+	name       string
+	device     *net.Interface
+	own        netip.Addr
+	peers      []netip.Addr // empty: multicast
+	router     routerConfig
+	advertised []netip.Addr // those of the family in which the adverts travel
+	virtual    []netip.Addr // all of the group
 }
 
 // plans derives the virtual routers of node; nothing is opened.
@@ -35,35 +36,34 @@ func plans(node *config.Node) ([]plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, v6 := range []bool{false, true} {
-			p := plan{name: vip.Name, device: device}
-			for _, address := range vip.Addresses {
-				if address.Is6() == v6 {
-					p.virtual = append(p.virtual, address)
-				}
-			}
-			if len(p.virtual) == 0 {
-				continue
-			}
-			if err := p.transportOf(vip, node, v6); err != nil {
-				return nil, err
-			}
-			p.router = routerConfig{version: 3, vrid: uint8(vip.VRID), priority: priorityOf(vip, node), interval: vip.Advert, preempt: vip.Preempt, address: p.own}
-			out = append(out, p)
+		p := plan{name: vip.Name, device: device, virtual: vip.Addresses}
+		if err := p.transportOf(vip, node); err != nil {
+			return nil, err
 		}
+		for _, address := range vip.Addresses {
+			if address.Is6() == p.own.Is6() {
+				p.advertised = append(p.advertised, address)
+			}
+		}
+		p.router = routerConfig{version: 3, vrid: uint8(vip.VRID), priority: priorityOf(vip, node), interval: vip.Advert, preempt: vip.Preempt, address: p.own}
+		out = append(out, p)
 	}
 	return out, nil
 }
 
-// transportOf chooses our address and the peers of one family.
-func (p *plan) transportOf(vip config.VIP, node *config.Node, v6 bool) error {
+// transportOf chooses our address and the peers. Adverts of a group with addresses of
+// both families travel in one of them, that of the balancers' own addresses where it
+// can, and the others follow.
+func (p *plan) transportOf(vip config.VIP, node *config.Node) error {
+	v6 := node.Address.Is6()
+	sameFamily := slices.ContainsFunc(vip.Addresses, func(a netip.Addr) bool { return a.Is6() == v6 })
 	if vip.Transport == "multicast" {
-		own, err := sourceOf(p.device, node.Address, v6)
+		own, err := sourceOf(p.device, node.Address, v6 == sameFamily)
 		p.own = own
 		return err
 	}
-	if node.Address.Is6() != v6 {
-		return fmt.Errorf("vip %s: %s cannot travel between balancers whose addresses are of the other family: say transport: multicast", vip.Name, p.virtual[0])
+	if !sameFamily {
+		return fmt.Errorf("vip %s: %s cannot travel between balancers whose addresses are of the other family: say transport: multicast", vip.Name, vip.Addresses[0])
 	}
 	p.own = node.Address
 	for _, m := range node.Members {
@@ -190,7 +190,7 @@ func (g *group) do(now time.Time, a act) {
 		g.planAnnouncements(now)
 	}
 	if a.send {
-		advert := &Advert{Version: g.router.version, VRID: g.router.vrid, Priority: a.with, Interval: g.router.interval, Addresses: g.addresses.list}
+		advert := &Advert{Version: g.router.version, VRID: g.router.vrid, Priority: a.with, Interval: g.router.interval, Addresses: g.advertised}
 		if err := g.transport.send(advert); err != nil {
 			failed = append(failed, err)
 		} else {
@@ -298,7 +298,9 @@ func (g *group) receive(now time.Time, p arrival) {
 		return
 	}
 	g.counts.received.WithLabelValues(g.name, g.family()).Inc()
-	if !slices.Equal(sorted(a.Addresses), sorted(g.addresses.list)) {
+	// Other addresses behind the same VRID are a difference of configs, not a reason to
+	// have two masters.
+	if !slices.Equal(sorted(a.Addresses), sorted(g.advertised)) {
 		reject("other addresses")
 	}
 	if g.machine.state == master && a.Priority != 0 {

@@ -276,6 +276,19 @@ func TestTwoBalancers(t *testing.T) {
 	})
 }
 
+func TestBothFamiliesMoveTogether(t *testing.T) {
+	n := newNetwork(t)
+	both := func(v *config.VIP) { v.Addresses = append(v.Addresses, addr("fd09::10")) }
+	a := n.stack("a", both)
+	n.await("10.9.0.10", "a", 5*time.Second)
+	n.await("fd09::10", "a", time.Second)
+	b := n.stack("b", both)
+	waitOutput(t, b, "virtual address backup")
+	a.stop(syscall.SIGTERM)
+	n.await("10.9.0.10", "b", time.Second)
+	n.await("fd09::10", "b", 100*time.Millisecond)
+}
+
 func TestFrozenMasterLosesTheAddress(t *testing.T) {
 	n := newNetwork(t)
 	const vip = "10.9.0.10"
