@@ -3,9 +3,11 @@ package wire
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/cockroachdb/apd/v3"
 	"github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/types"
 )
@@ -91,8 +93,33 @@ func (c *column) appendShortText(b []byte, v any) ([]byte, bool) {
 		if t, ok := v.(types.Timespan); ok {
 			return t.AppendBytes(b), true
 		}
+	case typeNewDecimal:
+		if d, ok := v.(*apd.Decimal); ok {
+			return appendDecimal(b, d, int(c.decimals))
+		}
 	}
 	return b, false
+}
+
+// appendDecimal writes a decimal of up to 19 digits that has the column's scale; others
+// are for the column's type to round.
+func appendDecimal(b []byte, d *apd.Decimal, scale int) ([]byte, bool) {
+	if d.Form != apd.Finite || int(d.Exponent) != -scale || !d.Coeff.IsUint64() {
+		return b, false
+	}
+	n := d.Coeff.Uint64()
+	if d.Negative && n != 0 {
+		b = append(b, '-')
+	}
+	start := len(b)
+	b = strconv.AppendUint(b, n, 10)
+	if scale == 0 {
+		return b, true
+	}
+	for len(b)-start <= scale {
+		b = slices.Insert(b, start, '0')
+	}
+	return slices.Insert(b, len(b)-scale, '.'), true
 }
 
 // appendTime writes a temporal value as text, false if it is out of range.
@@ -302,6 +329,14 @@ func (r *Results) appendBinary(b []byte, c *column, v any) (_ []byte, null bool,
 		return appendBinaryDuration(b, int64(t)), false, nil
 	}
 	at := len(b)
+	if c.typ == typeNewDecimal {
+		var ok bool
+		if b, ok = c.appendShortText(append(b, 0), v); ok {
+			b[at] = byte(len(b) - at - 1)
+			return b, false, nil
+		}
+		b = b[:at]
+	}
 	b, err = r.appendLong(b, c, v)
 	if err == nil && len(b) == at+1 && b[at] == 0xfb {
 		return b[:at], true, nil

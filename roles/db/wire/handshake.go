@@ -280,12 +280,15 @@ func (r *replay) Read(p []byte) (int, error) {
 	return r.Conn.Read(p)
 }
 
+// maxCollation is the highest collation id of MySQL 8.0; the engine's table ends there.
+const maxCollation = 323
+
 // handshakeCollation checks the collation that a client names. Zero and numbers that
 // do not exist leave the session with the server's defaults, as MySQL does; character
 // sets that cannot carry SQL text are refused.
 func handshakeCollation(id uint16) (sql.CollationID, error) {
 	collation := sql.CollationID(id)
-	if id == 0 || collation.Name() == "" {
+	if id == 0 || id > maxCollation || collation.Name() == "" {
 		return 0, nil
 	}
 	set := collation.CharacterSet()

@@ -465,3 +465,16 @@ func TestStatusAndInfo(t *testing.T) {
 		t.Errorf("without multi statements: %q", p)
 	}
 }
+
+// TestCollations asks for every number that fits the packet.
+func TestCollations(t *testing.T) {
+	for id := range 1 << 16 {
+		c, err := handshakeCollation(uint16(id))
+		if err == nil && c != 0 && uint16(c) != uint16(id) {
+			t.Errorf("collation %d becomes %d", id, c)
+		}
+	}
+	if c, _ := handshakeCollation(maxCollation); c != maxCollation {
+		t.Errorf("the highest collation becomes %d", c)
+	}
+}
