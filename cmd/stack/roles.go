@@ -5,6 +5,7 @@ import (
 
 	"stack/appliance/config"
 	"stack/appliance/supervise"
+	"stack/roles/db"
 	"stack/roles/lb"
 	"stack/roles/vip"
 	"stack/roles/web"
@@ -14,6 +15,7 @@ import (
 // the later the kernel chooses a process of the role when memory runs out.
 func roles() []supervise.Spec {
 	return []supervise.Spec{
+		{Name: "db", Exclusive: true, Process: db.Process, Probe: db.Probe, New: db.New},
 		{Name: "web", OOMScoreAdj: 200, Process: web.Process, Probe: web.Probe, New: web.New},
 		{Name: "lb", OOMScoreAdj: 100, Process: lb.Process, Probe: lb.Probe, New: lb.New},
 		{
