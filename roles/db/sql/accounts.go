@@ -217,6 +217,25 @@ func (s *Session) needAccounts(names []sqlparser.AccountName) error {
 	return nil
 }
 
+// showOwnGrants lets an account see its own grants: the planner reads them from the
+// database mysql, which most accounts may not see. It returns what ends the exception.
+func (s *Session) showOwnGrants(st sqlparser.Statement) func() {
+	show, ok := st.(*sqlparser.ShowGrants)
+	own := s.client.Account
+	if !ok || show.For != nil && (show.For.Name != own.User || hostOf(*show.For) != own.Host) {
+		return func() {}
+	}
+	show.For = &sqlparser.AccountName{Name: own.User, Host: own.Host}
+	was := s.BaseSession.Client()
+	s.engine.ensureSystemUser()
+	s.BaseSession.SetClient(gms.Client{User: systemUser, Address: "localhost", Capabilities: was.Capabilities})
+	s.BaseSession.SetPrivilegeSet(nil, 0)
+	return func() {
+		s.BaseSession.SetClient(was)
+		s.BaseSession.SetPrivilegeSet(nil, 0)
+	}
+}
+
 // HasAccount says whether this exact account exists.
 func (e *Engine) HasAccount(user, host string) bool {
 	rd := e.accounts.db.Reader()
@@ -346,7 +365,18 @@ func (e *Engine) system(ctx context.Context, do func(*gms.Context, *Session) err
 const systemUser = "stack.system"
 
 func (e *Engine) systemSession() (*Session, error) {
+	e.ensureSystemUser()
+	// Ids of clients grow from 1: these come from the other end.
+	id := ^uint32(0) - uint32(e.pid.Add(1)%(1<<20))
+	return e.newSession(wire.Client{
+		ID: id, User: systemUser, Host: "localhost",
+		Account: wire.Account{User: systemUser, Host: "localhost", Admin: true},
+	})
+}
+
+func (e *Engine) ensureSystemUser() {
 	ed := e.accounts.db.Editor()
+	defer ed.Close()
 	if _, ok := ed.GetUser(mysql_db.UserPrimaryKey{User: systemUser, Host: "localhost"}); !ok {
 		e.accounts.db.AddEphemeralSuperUser(ed, systemUser, "localhost", "")
 		if u, ok := ed.GetUser(mysql_db.UserPrimaryKey{User: systemUser, Host: "localhost"}); ok {
@@ -354,13 +384,6 @@ func (e *Engine) systemSession() (*Session, error) {
 			ed.PutUser(u)
 		}
 	}
-	ed.Close()
-	// Ids of clients grow from 1: these come from the other end.
-	id := ^uint32(0) - uint32(e.pid.Add(1)%(1<<20))
-	return e.newSession(wire.Client{
-		ID: id, User: systemUser, Host: "localhost",
-		Account: wire.Account{User: systemUser, Host: "localhost", Admin: true},
-	})
 }
 
 // discard is a sink for answers that nobody reads.

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -312,8 +313,15 @@ func (t *Table) ModifyComment(ctx *gms.Context, comment string) error {
 	})
 }
 
-// ModifyDefaultCollation changes the collation of columns added later.
+// convertTo is what the planner does not tell apart from a change of the default.
+var convertTo = regexp.MustCompile(`(?i)\bconvert\s+to\s+(character\s+set|charset)\b`)
+
+// ModifyDefaultCollation changes the collation of columns added later; the planner
+// calls it for CONVERT TO CHARACTER SET as well.
 func (t *Table) ModifyDefaultCollation(ctx *gms.Context, collation gms.CollationID) error {
+	if convertTo.MatchString(ctx.Query()) {
+		return t.ModifyStoredCollation(ctx, collation)
+	}
 	return t.alter(ctx, func(desc *store.TableDesc) error {
 		desc.Collation = uint16(collation)
 		return nil

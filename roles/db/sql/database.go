@@ -145,14 +145,16 @@ func tableDesc(ctx *gms.Context, database, name string, schema gms.PrimaryKeySch
 
 // numberColumns gives new columns their ids and fills in the primary key.
 func numberColumns(desc *store.TableDesc, schema gms.PrimaryKeySchema, primary gms.IndexDef) error {
-	next := max(desc.NextColumnID, 1)
+	// As the store counts: NextColumnID is the last id that was given.
+	for i := range desc.Columns {
+		desc.NextColumnID = max(desc.NextColumnID, desc.Columns[i].ID)
+	}
 	for i := range desc.Columns {
 		if desc.Columns[i].ID == 0 {
-			desc.Columns[i].ID = next
-			next++
+			desc.NextColumnID++
+			desc.Columns[i].ID = desc.NextColumnID
 		}
 	}
-	desc.NextColumnID = next
 	old := desc.Primary
 	desc.Primary = store.IndexDesc{ID: old.ID}
 	if len(schema.PkOrdinals) == 0 {

@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"sort"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	sqle "github.com/dolthub/go-mysql-server"
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
+	"github.com/sirupsen/logrus"
 
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
@@ -70,6 +72,9 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{db: db, log: opts.Log, opts: opts, sizes: sizes{store: st}, sessions: map[uint32]*Session{}}
+	// The planner logs on its own; what matters of it comes back as errors.
+	logrus.SetOutput(io.Discard)
+	logrus.SetLevel(logrus.PanicLevel)
 	p := &provider{engine: e}
 	a := analyzer.NewBuilder(p).Build()
 	a.Catalog.StatsProvider = rowCounts{}

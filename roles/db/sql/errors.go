@@ -135,6 +135,7 @@ var kinds = []struct {
 	{gms.ErrUserCreationFailure, 1396, same},
 	{gms.ErrUserDeletionFailure, 1396, same},
 	{gms.ErrUserAlterFailure, 1396, same},
+	{gms.ErrForeignKeyDropTable, 3730, same},
 	{gms.ErrPrivilegeCheckFailed, 1142, same},
 	{gms.ErrDatabaseAccessDeniedForUser, 1044, same},
 	{gms.ErrTableAccessDeniedForUser, 1142, same},

@@ -105,6 +105,7 @@ func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.St
 	if k == kindTables {
 		return s.lockOrUnlockTables(gctx, st, out)
 	}
+	defer s.showOwnGrants(st)()
 	wasAutocommit := s.autocommit()
 	mark, err := s.begin(gctx, k)
 	if err != nil {

@@ -158,6 +158,12 @@ func classifyDDL(st *sqlparser.DDL) (kind, error) {
 	case st.User.Name != "":
 		return kindAccount, nil // ALTER USER
 	}
+	if st.IndexSpec != nil {
+		switch strings.ToLower(st.IndexSpec.Type) {
+		case sqlparser.FulltextStr, sqlparser.SpatialStr, sqlparser.VectorStr:
+			return 0, notAvailable(strings.ToUpper(st.IndexSpec.Type) + " index")
+		}
+	}
 	for i := range st.FromTables {
 		if i >= len(st.ToTables) {
 			break
@@ -194,8 +200,15 @@ func classifyAlter(st *sqlparser.AlterTable) (kind, error) {
 }
 
 // prepareTableSpec gives tables that name a character set and no collation the one of
-// this server where they belong together, and refuses other engines' promises.
+// this server where they belong together, keeps VIRTUAL columns as STORED ones (the
+// planner forgets CHECK constraints of tables with virtual columns), and refuses
+// indexes of kinds that are not there.
 func prepareTableSpec(spec *sqlparser.TableSpec) error {
+	for _, c := range spec.Columns {
+		if c.Type.GeneratedExpr != nil {
+			c.Type.Stored = true
+		}
+	}
 	var charset, collation *sqlparser.TableOption
 	for _, o := range spec.TableOpts {
 		switch strings.ToLower(o.Name) {
@@ -209,6 +222,11 @@ func prepareTableSpec(spec *sqlparser.TableSpec) error {
 		spec.TableOpts = append(spec.TableOpts, &sqlparser.TableOption{Name: "collate", Value: defaultCollation.Name()})
 	}
 	for _, x := range spec.Indexes {
+		for _, f := range x.Fields {
+			if f.Expression != nil {
+				return notAvailable("index on an expression")
+			}
+		}
 		if x.Info == nil {
 			continue
 		}

@@ -1,0 +1,248 @@
+package sql
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestFailedStatementLeavesNothing(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "INSERT INTO t VALUES (5, 5)")
+	// In autocommit: the rows before the duplicate must not be committed by what follows.
+	c.fails(1062, "INSERT INTO t VALUES (1,1),(2,2),(5,9)")
+	c.must("INSERT INTO t VALUES (6,6)")
+	c.want("SELECT id FROM t ORDER BY id", "5", "6")
+	// In a transaction: only the statement is undone.
+	c.must("BEGIN", "INSERT INTO t VALUES (7,7)")
+	c.fails(1062, "INSERT INTO t VALUES (8,8),(5,9)")
+	c.fails(1062, "UPDATE t SET id = 5 WHERE id > 5 ORDER BY id")
+	c.must("COMMIT")
+	c.want("SELECT id FROM t ORDER BY id", "5", "6", "7")
+	s.test().want("SELECT id, n FROM t ORDER BY id", "5|5", "6|6", "7|7")
+}
+
+func TestIsolation(t *testing.T) {
+	s := newServer(t)
+	a, b := s.test(), s.test()
+	a.must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "INSERT INTO t VALUES (1, 1)")
+
+	a.must("BEGIN")
+	a.want("SELECT n FROM t", "1")
+	b.must("UPDATE t SET n = 2")
+	a.want("SELECT n FROM t", "1")            // repeatable
+	a.want("SELECT n FROM t FOR UPDATE", "2") // locking reads are of now
+	a.must("UPDATE t SET n = n + 10", "COMMIT")
+	a.want("SELECT n FROM t", "12")
+
+	a.must("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "BEGIN")
+	a.want("SELECT n FROM t", "12")
+	b.must("UPDATE t SET n = 20")
+	a.want("SELECT n FROM t", "20")
+	a.must("COMMIT")
+
+	// Nobody sees what is not committed; the own session does.
+	a.must("BEGIN", "INSERT INTO t VALUES (2, 2)")
+	a.want("SELECT COUNT(*) FROM t", "2")
+	b.want("SELECT COUNT(*) FROM t", "1")
+	a.must("ROLLBACK")
+	a.want("SELECT COUNT(*) FROM t", "1")
+}
+
+func TestSerializableReadsLock(t *testing.T) {
+	s := newServer(t)
+	a, b := s.test(), s.test()
+	a.must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "INSERT INTO t VALUES (1, 1)")
+	b.must("SET innodb_lock_wait_timeout = 1")
+	a.must("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", "BEGIN")
+	a.want("SELECT n FROM t", "1")
+	b.fails(1205, "UPDATE t SET n = 2")
+	a.must("COMMIT")
+	b.must("UPDATE t SET n = 2")
+	// A SELECT that is a transaction of its own locks nothing.
+	b.must("BEGIN", "UPDATE t SET n = 3")
+	a.want("SELECT n FROM t", "2")
+	b.must("ROLLBACK")
+}
+
+func TestLockWaitAndRelease(t *testing.T) {
+	s := newServer(t)
+	a, b := s.test(), s.test()
+	a.must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "INSERT INTO t VALUES (1, 1)", "BEGIN", "UPDATE t SET n = 2")
+	b.must("SET innodb_lock_wait_timeout = 1")
+	b.fails(1205, "UPDATE t SET n = 3", "Lock wait timeout exceeded")
+	b.want("SELECT n FROM t", "1") // readers never wait
+
+	// A session that ends frees its locks at once.
+	b.must("SET innodb_lock_wait_timeout = 50")
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.run("UPDATE t SET n = 4")
+		done <- err
+	}()
+	waitFor(t, func() bool { return s.db.Stats().LockWaiting == 1 })
+	a.Close()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	b.want("SELECT n FROM t", "4")
+}
+
+func TestKillFreesTheLockQueue(t *testing.T) {
+	s := newServer(t)
+	a, b, c := s.test(), s.test(), s.test()
+	a.must("CREATE TABLE t (id INT PRIMARY KEY)", "BEGIN", "INSERT INTO t VALUES (1)")
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.run("INSERT INTO t VALUES (2)")
+		done <- err
+	}()
+	waitFor(t, func() bool { return s.db.Stats().LockWaiting == 1 })
+	c.must(fmt.Sprintf("KILL QUERY %d", b.ID()))
+	if err := <-done; err == nil {
+		t.Error("a killed statement succeeded")
+	}
+	if n := s.db.Stats().LockWaiting; n != 0 {
+		t.Errorf("%d still wait", n)
+	}
+	a.must("COMMIT")
+	b.want("SELECT id FROM t", "1")
+	c.fails(1094, "KILL 4000")
+}
+
+func TestSavepoints(t *testing.T) {
+	c := newServer(t).test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY)", "BEGIN", "INSERT INTO t VALUES (1)", "SAVEPOINT a",
+		"INSERT INTO t VALUES (2)", "SAVEPOINT b", "INSERT INTO t VALUES (3)", "ROLLBACK TO b", "INSERT INTO t VALUES (4)",
+		"RELEASE SAVEPOINT b")
+	c.fails(1305, "ROLLBACK TO b")
+	c.want("SELECT id FROM t ORDER BY id", "1", "2", "4")
+	c.must("ROLLBACK TO SAVEPOINT a", "COMMIT")
+	c.want("SELECT id FROM t", "1")
+}
+
+func TestAutocommitOff(t *testing.T) {
+	s := newServer(t)
+	a, b := s.test(), s.test()
+	a.must("CREATE TABLE t (id INT PRIMARY KEY)", "SET autocommit = 0", "INSERT INTO t VALUES (1)")
+	b.want("SELECT COUNT(*) FROM t", "0")
+	if !a.State().InTransaction {
+		t.Error("the state says that no transaction is open")
+	}
+	a.must("ROLLBACK", "INSERT INTO t VALUES (2)", "COMMIT")
+	b.want("SELECT id FROM t", "2")
+	a.must("INSERT INTO t VALUES (3)", "SET autocommit = 1")
+	b.want("SELECT id FROM t ORDER BY id", "2", "3")
+	// DDL commits what is open.
+	a.must("SET autocommit = 0", "INSERT INTO t VALUES (4)", "CREATE TABLE u (id INT)", "ROLLBACK")
+	b.want("SELECT id FROM t ORDER BY id", "2", "3", "4")
+}
+
+func TestReadOnly(t *testing.T) {
+	s := newServer(t)
+	root := s.test()
+	root.must("CREATE TABLE t (id INT PRIMARY KEY)", "CREATE USER app IDENTIFIED BY 'x'", "GRANT ALL ON test.* TO app")
+	app := s.login("app", "%", "test")
+	app.must("INSERT INTO t VALUES (1)")
+	app.fails(1227, "SET GLOBAL read_only = 1")
+	root.must("SET GLOBAL read_only = 1")
+	defer root.must("SET GLOBAL super_read_only = 0", "SET GLOBAL read_only = 0")
+	app.fails(1290, "INSERT INTO t VALUES (2)", "--read-only")
+	app.fails(1290, "CREATE TABLE u (id INT)")
+	app.want("SELECT id FROM t", "1")
+	root.must("INSERT INTO t VALUES (3)")
+	root.must("SET GLOBAL super_read_only = 1")
+	root.fails(1290, "INSERT INTO t VALUES (4)")
+	root.must("SET GLOBAL super_read_only = 0", "SET GLOBAL read_only = 0")
+	app.must("START TRANSACTION READ ONLY")
+	app.fails(1792, "INSERT INTO t VALUES (5)")
+	app.must("COMMIT", "INSERT INTO t VALUES (5)")
+}
+
+func TestNoLostUpdates(t *testing.T) {
+	s := newServer(t)
+	s.test().must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "INSERT INTO t VALUES (1, 0), (2, 0), (3, 0)")
+	const clients, each = 8, 60
+	var wg sync.WaitGroup
+	for i := range clients {
+		c := s.test()
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for range each {
+				var err error
+				switch i % 3 {
+				case 0:
+					_, err = c.run("UPDATE t SET n = n + 1 WHERE id = 1")
+				case 1: // read, then write, under a lock
+					out := &collected{}
+					for _, q := range []string{"BEGIN", "SELECT n FROM t WHERE id = 1 FOR UPDATE"} {
+						if _, e := c.query(context.Background(), q, false, out); e != nil {
+							err = e
+						}
+					}
+					if err == nil {
+						_, err = c.run(fmt.Sprintf("UPDATE t SET n = %s + 1 WHERE id = 1", out.rows[0]))
+					}
+					if _, e := c.run("COMMIT"); err == nil {
+						err = e
+					}
+				case 2: // explicit transaction over two rows
+					for _, q := range []string{"BEGIN", "UPDATE t SET n = n + 1 WHERE id = 1", "UPDATE t SET n = n + 1 WHERE id = 2", "COMMIT"} {
+						if _, e := c.run(q); e != nil {
+							err = e
+						}
+					}
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	s.test().want("SELECT n FROM t WHERE id = 1", fmt.Sprint(clients*each))
+	s.test().want("SELECT n FROM t WHERE id = 2", fmt.Sprint(2*each))
+}
+
+// waitFor polls a condition that another goroutine brings about.
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the condition did not come about within 10 s")
+		}
+	}
+}
+
+// A statement reads what was there when it began, whatever it writes itself.
+func TestStatementDoesNotMeetItsOwnWrites(t *testing.T) {
+	c := newServer(t).test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, k INT, KEY (k))", "INSERT INTO t (k) VALUES (1),(2),(3)")
+	c.must("UPDATE t SET k = k + 10 WHERE k > 0")
+	c.want("SELECT k FROM t ORDER BY id", "11", "12", "13")
+	c.must("UPDATE t SET id = id + 100 ORDER BY id DESC")
+	c.want("SELECT id FROM t ORDER BY id", "101", "102", "103")
+	if out := c.must("INSERT INTO t (k) SELECT k FROM t"); out.affected != 3 {
+		t.Errorf("INSERT … SELECT from the same table added %d rows", out.affected)
+	}
+}
+
+func TestTransactionOverDDLOfAnother(t *testing.T) {
+	s := newServer(t)
+	a, b := s.test(), s.test()
+	a.must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "INSERT INTO t VALUES (1, 1)", "BEGIN")
+	a.want("SELECT * FROM t", "1|1")
+	b.must("ALTER TABLE t MODIFY n BIGINT")
+	// The view is older than the table: as InnoDB, the transaction is to be tried again, or
+	// it still sees the old table.
+	if _, err := a.run("SELECT * FROM t"); err != nil {
+		a.fails(1412, "SELECT * FROM t")
+	}
+	a.must("ROLLBACK")
+	a.want("SELECT * FROM t", "1|1")
+}
