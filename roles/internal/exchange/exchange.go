@@ -216,6 +216,10 @@ func (x *Exchange) gone(cause Cause) {
 // next one.
 func (x *Exchange) complete() {
 	c := x.c
+	if c.failed {
+		x.gone(ClientGone)
+		return
+	}
 	if c.blocked() {
 		x.phase = atEnd
 		return

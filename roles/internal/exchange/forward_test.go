@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"stack/roles/internal/loop"
 )
 
 // origin serves each connection with f.
@@ -347,7 +349,7 @@ func TestRefusedServerIsReplaced(t *testing.T) {
 	if rec := r.logs.wait(t, 1)[0]; rec.Retries != 2 || rec.Server != "s-"+good {
 		t.Errorf("%+v", rec)
 	}
-	p.Attempts = 1
+	r.group.Each(func(*loop.Loop) { p.Attempts = 1 })
 	if got := raw(t, r.addr, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 502 ") {
 		t.Error(got)
 	}

@@ -145,15 +145,17 @@ func (x *Exchange) Write(p []byte) bool {
 		x.remain -= int64(len(p))
 	}
 	x.writeContent(p)
+	if x.c.failed { // Gone follows
+		return false
+	}
 	if x.c.unsent() < max(corked, x.front.Limits.BufferBytes) {
 		return true
 	}
 	x.w.flushOf(&x.c.sock)
 	if x.c.blocked() {
 		x.starved = true
-		return false
 	}
-	return true
+	return !x.starved && !x.c.failed
 }
 
 // writeContent sends content in the coding of the answer.
