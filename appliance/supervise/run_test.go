@@ -165,6 +165,23 @@ func TestStopDeadlineAndSecondSignal(t *testing.T) {
 	}
 }
 
+// TestStopOrderWithARoleThatWaitsForAnother: lb does not end before web begins to.
+func TestStopOrderWithARoleThatWaitsForAnother(t *testing.T) {
+	s := newSite(t)
+	s.nodes[0].Process.StopTimeout = 6 * time.Second
+	s.nodes[0].Fingerprint = "lb-waits-for-web"
+	s.write()
+	s.launch()
+	began := time.Now()
+	s.signal(syscall.SIGTERM)
+	if err := s.wait(12 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 5*time.Second || s.logged("connections were cut") {
+		t.Errorf("it took %s, and connections were cut: %v", took, s.logged("connections were cut"))
+	}
+}
+
 func TestStuckCloseIsKilled(t *testing.T) {
 	s := newSite(t)
 	s.nodes[0].Roles = []string{"web"}

@@ -217,6 +217,9 @@ func (s *supervisor) loop(ctx context.Context, started <-chan error) error {
 				s.tell(s.notify.send("WATCHDOG=1"))
 			}
 		case err := <-stopped:
+			if failure == nil { // else the error says it all
+				s.log.Info("stopped")
+			}
 			return errors.Join(failure, err)
 		}
 	}

@@ -339,7 +339,18 @@ func (l *line) Drain(ctx context.Context, next *sockets.Passage) error {
 	stubborn := strings.Contains(l.node.Load().Fingerprint, "stubborn")
 	l.mu.Unlock()
 	done := make(chan struct{})
+	waits := strings.Contains(l.node.Load().Fingerprint, "lb-waits-for-web")
+	mark := l.node.Load().Site + ".draining"
+	if waits && l.env.Role == "web" {
+		os.WriteFile(mark, nil, 0o600)
+	}
 	go func() {
+		for waits && l.env.Role == "lb" && ctx.Err() == nil {
+			if _, err := os.Stat(mark); err == nil {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
 		if stubborn {
 			return
 		}
