@@ -104,6 +104,26 @@ func (m *mariadbd) stop() {
 	}
 }
 
+// freeze stops every thread and returns when they have stopped.
+func (m *mariadbd) freeze() {
+	m.t.Helper()
+	if err := m.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		m.t.Fatal(err)
+	}
+	for end, running := time.Now().Add(10*time.Second), true; running; {
+		if time.Now().After(end) {
+			m.t.Fatal("mariadbd does not stop")
+		}
+		running = false
+		stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", m.cmd.Process.Pid))
+		for _, name := range stats {
+			b, _ := os.ReadFile(name)
+			_, rest, _ := strings.Cut(string(b), ") ")
+			running = running || !strings.HasPrefix(rest, "T")
+		}
+	}
+}
+
 func demoSite(t *testing.T, addr string) *server {
 	t.Helper()
 	root := t.TempDir()
@@ -207,9 +227,7 @@ func TestDemoWithoutDatabase(t *testing.T) {
 		t.Error(body)
 	}
 	// Frozen: connections open, nothing answers.
-	if err := m.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	m.freeze()
 	if body := ask("frozen"); !strings.Contains(body, `role="alert"`) || !strings.Contains(body, "no answer") {
 		t.Error(body)
 	}

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"stack/appliance/config"
 	"stack/appliance/sockets"
@@ -125,7 +126,7 @@ func (b *builder) generation(ctx context.Context) (*generation, error) {
 	g := &generation{
 		node: b.node, trusted: web.TrustedProxies, health: web.HealthPath,
 		roots: map[rootKey]*static.Root{}, apps: map[appKey]*fastcgi.App{}, demos: map[config.Demo]*demo.App{},
-		options: scriptOptions{timeouts: web.Timeouts, maxBody: web.Limits.BodyBytes, spool: os.TempDir(), software: "stack"},
+		options: scriptOptions{timeouts: web.Timeouts, maxBody: web.Limits.BodyBytes, spool: spoolDir(), software: "stack"},
 	}
 	b.g = g
 	var problems []error
@@ -161,6 +162,16 @@ func (b *builder) generation(ctx context.Context) (*generation, error) {
 		return nil, errors.Join(problems...)
 	}
 	return g, nil
+}
+
+// spoolDir is where request bodies wait whose length must be known: on a disk, if there
+// is one for it, since /tmp is often memory.
+func spoolDir() string {
+	const disk = "/var/tmp"
+	if unix.Access(disk, unix.W_OK|unix.X_OK) == nil {
+		return disk
+	}
+	return "/tmp"
 }
 
 func (b *builder) frontends() error {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -101,6 +102,15 @@ func (f *fpm) stop() {
 		_ = syscall.Kill(-f.cmd.Process.Pid, syscall.SIGKILL)
 		_ = f.cmd.Wait()
 		f.cmd = nil
+		// The workers share the socket: it refuses when the last of them is gone.
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); runtime.Gosched() {
+			c, err := net.Dial("unix", f.socket)
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+		f.t.Error("php-fpm does not end")
 	}
 }
 
@@ -203,8 +213,11 @@ func testPHP(t *testing.T, s *server) {
 	is("cookies", strings.Join(a.Header["Set-Cookie"], ";"), "a=1;b=2")
 	is("field", a.Header.Get("X-One"), "1")
 	is("hop-by-hop", a.Header.Get("Connection"), "")
-	if a := s.get("HEAD", "/big.php?n=500"); a.StatusCode != 200 || a.body != "" {
-		t.Error("HEAD:", a.StatusCode, len(a.body))
+	if a := s.get("HEAD", "/big.php?n=500"); a.StatusCode != 200 || a.body != "" || a.Header.Get("Content-Length") != "" {
+		t.Error("HEAD:", a.StatusCode, len(a.body), a.Header)
+	}
+	if a := s.get("HEAD", "/length.php?n=5"); a.ContentLength != 5 {
+		t.Error("HEAD with a length:", a.ContentLength)
 	}
 	if a := s.get("GET", "/big.php?n=20000"); len(a.body) != 20000<<10 || a.body[:1024] != strings.Repeat("A", 1024) {
 		t.Errorf("big output: %d bytes", len(a.body))

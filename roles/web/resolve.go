@@ -23,8 +23,8 @@ type action struct {
 	status int
 	loc    *location
 	entry  *static.Entry
-	// path and query are the request's, or those of the last jump.
-	path, query []byte
+	path   []byte // of the request, or of the last jump
+	query  []byte
 	// script is the part of path that names the script, info what follows it.
 	script, info []byte
 	jumped       bool
@@ -130,8 +130,6 @@ func (r *resolver) try(a *action) {
 			a.verb, a.status = giveStatus, item.status
 			return
 		case item.jump:
-			uri := a.path
-			a.query = item.makeQuery(uri, a.query)
 			r.jump = item.target
 			return
 		}

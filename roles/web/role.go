@@ -28,6 +28,7 @@ import (
 	"stack/roles/internal/exchange"
 	"stack/roles/internal/loop"
 	"stack/roles/internal/upstream"
+	"stack/roles/web/fastcgi"
 	stacktls "stack/tls"
 )
 
@@ -232,8 +233,13 @@ func (r *Role) drop(g, keeper *generation) {
 	}
 }
 
-// refreshEvery is how often roots and error pages are looked at.
-const refreshEvery = time.Second
+const (
+	// refreshEvery is how often roots and error pages are looked at.
+	refreshEvery = time.Second
+	// resolveEvery is how often the names of application servers are looked up; one that
+	// was never resolved is tried at each refresh.
+	resolveEvery = 30 * time.Second
+)
 
 // maintain replaces the upkeep of the generation before: certificates, roots that may
 // lead elsewhere now, error pages that may have changed.
@@ -258,6 +264,27 @@ func (r *Role) maintain(g *generation) {
 			}
 		}
 	})
+	for _, a := range g.apps {
+		r.upkeep.Go(func() { keepResolved(ctx, a) })
+	}
+}
+
+// keepResolved follows the name of an application server until ctx ends.
+func keepResolved(ctx context.Context, a *fastcgi.App) {
+	for {
+		a.Resolve(ctx)
+		wait := resolveEvery
+		if !a.Known() {
+			wait = refreshEvery
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
 }
 
 // Log implements exchange.AccessLog: the end of every request, on its loop.

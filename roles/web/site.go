@@ -268,6 +268,12 @@ func (b *builder) location(s *site, c *config.Location, root func(string) (*stat
 	if kinds > 1 {
 		return fmt.Errorf("more than one of proxy, fastcgi and status is given; a location does one thing")
 	}
+	if kinds == 1 && c.Expires != nil {
+		return fmt.Errorf("expires is for files; what answers here says itself how long its answers keep")
+	}
+	if kinds == 1 && len(c.Index)+len(c.TryFiles) > 0 {
+		return fmt.Errorf("index and try_files are for files, and this location serves none; fastcgi.index names the script of a directory")
+	}
 	if c.Final && c.Path == "" {
 		return fmt.Errorf("final belongs to a location with path")
 	}

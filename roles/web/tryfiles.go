@@ -14,19 +14,12 @@ type tryItem struct {
 	directory bool   // asks for a directory with an index file: ends in /
 	jump      bool   // the last entry, a fixed path: go on with it through the locations
 	target    []byte // that path
-	query     []queryPart
-	hasQuery  bool // the jump brings its own query; else the request's is kept
-	status    int  // =CODE
-}
-
-// queryPart is a literal or a variable of a jump's query.
-type queryPart struct {
-	literal string
-	kind    byte // 'l' literal, 'u' $uri, 'a' $args
+	status    int    // =CODE
 }
 
 // parseTryFiles reads try_files. Entries but the last name files below the root. The
-// last is =CODE, or a fixed path that the request goes on with, or one more file.
+// last is =CODE, or a fixed path that the request goes on with, or one more file. The
+// query of the request goes on too; "?$args" behind the path says the same.
 func parseTryFiles(entries []string) ([]tryItem, error) {
 	items := make([]tryItem, 0, len(entries))
 	for i, entry := range entries {
@@ -52,16 +45,12 @@ func parseTryItem(entry string, last bool) (tryItem, error) {
 		return tryItem{status: n}, nil
 	}
 	var item tryItem
-	path, query, hasQuery := strings.Cut(entry, "?")
-	if hasQuery {
-		if !last || strings.Contains(path, "$uri") {
-			return item, fmt.Errorf("only a fixed path as the last entry may carry a query")
-		}
-		item.hasQuery = true
-		var err error
-		if item.query, err = parseQuery(query); err != nil {
-			return item, err
-		}
+	path, _ := strings.CutSuffix(entry, "?$args")
+	switch {
+	case path != entry && !last:
+		return item, fmt.Errorf("only the last entry may carry ?$args")
+	case strings.ContainsAny(path, "?#"):
+		return item, fmt.Errorf("a query can only be ?$args, the one of the request")
 	}
 	pieces := strings.Split(path, "$uri")
 	for i, piece := range pieces {
@@ -89,32 +78,6 @@ func parseTryItem(entry string, last bool) (tryItem, error) {
 	return item, nil
 }
 
-func parseQuery(query string) ([]queryPart, error) {
-	var parts []queryPart
-	for query != "" {
-		dollar := strings.IndexByte(query, '$')
-		if dollar != 0 {
-			if dollar < 0 {
-				dollar = len(query)
-			}
-			parts = append(parts, queryPart{literal: query[:dollar], kind: 'l'})
-			query = query[dollar:]
-			continue
-		}
-		switch {
-		case strings.HasPrefix(query, "$args"):
-			parts, query = append(parts, queryPart{kind: 'a'}), query[len("$args"):]
-		case strings.HasPrefix(query, "$query_string"):
-			parts, query = append(parts, queryPart{kind: 'a'}), query[len("$query_string"):]
-		case strings.HasPrefix(query, "$uri"):
-			parts, query = append(parts, queryPart{kind: 'u'}), query[len("$uri"):]
-		default:
-			return nil, fmt.Errorf("$uri, $args and $query_string are the only variables of a query")
-		}
-	}
-	return parts, nil
-}
-
 // appendPath appends the entry's path for the request path uri. A slash at a seam is
 // written once.
 func (t *tryItem) appendPath(dst, uri []byte) []byte {
@@ -128,38 +91,6 @@ func (t *tryItem) appendPath(dst, uri []byte) []byte {
 			piece = bytes.TrimLeft(piece, "/")
 		}
 		dst = append(dst, piece...)
-	}
-	return dst
-}
-
-// makeQuery returns the query that goes with a jump; uri is escaped where it stands in.
-func (t *tryItem) makeQuery(uri, args []byte) []byte {
-	if !t.hasQuery {
-		return args
-	}
-	var q []byte
-	for _, part := range t.query {
-		switch part.kind {
-		case 'a':
-			q = append(q, args...)
-		case 'u':
-			q = appendQueryEscaped(q, uri)
-		default:
-			q = append(q, part.literal...)
-		}
-	}
-	return q
-}
-
-// appendQueryEscaped escapes all but what is plain in a query value.
-func appendQueryEscaped(dst, value []byte) []byte {
-	const digits = "0123456789ABCDEF"
-	for _, c := range value {
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || bytes.IndexByte([]byte("/-._~"), c) >= 0 {
-			dst = append(dst, c)
-			continue
-		}
-		dst = append(dst, '%', digits[c>>4], digits[c&15])
 	}
 	return dst
 }

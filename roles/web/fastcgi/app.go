@@ -1,10 +1,14 @@
 package fastcgi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -25,8 +29,14 @@ type App struct {
 	Keep int
 
 	server  *exchange.Server
+	host    string // to be resolved; empty where the address needs none
+	port    string
+	known   atomic.Bool // the host has been resolved
 	log     *slog.Logger
 	failing atomic.Bool
+	current netip.Addr // of Resolve
+
+	unresolved atomic.Bool
 
 	// Counters, read at a scrape.
 	Requests, ConnectErrors, Errors, Timeouts atomic.Uint64
@@ -34,19 +44,57 @@ type App struct {
 
 // New makes an application server for loops event loops. The error is one sentence.
 func New(address string, keep, loops int, log *slog.Logger) (*App, error) {
-	if _, isUnix := strings.CutPrefix(address, "unix:"); !isUnix {
-		if ap, err := netip.ParseAddrPort(address); err != nil || ap.Port() == 0 {
-			return nil, fmt.Errorf("fastcgi: address %q: want unix:/path or ip:port", address)
+	a := &App{Address: address, Keep: keep, log: log}
+	target := address
+	if !strings.HasPrefix(address, "unix:") {
+		host, port, err := net.SplitHostPort(address)
+		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || host == "" {
+			return nil, fmt.Errorf("fastcgi: address %q: want unix:/path or host:port", address)
+		}
+		if _, err := netip.ParseAddr(host); err != nil {
+			a.host, a.port = host, port
+			target = "0.0.0.0:" + port // not used before the host is known
 		}
 	}
 	if keep > 0 && keep < loops {
 		return nil, fmt.Errorf("fastcgi: keep: %d is less than the %d event loops, each of which keeps its own connections; use 0 or at least %d", keep, loops, loops)
 	}
-	server, err := exchange.NewServer(address, address, loops, keep)
-	if err != nil {
+	var err error
+	if a.server, err = exchange.NewServer(address, target, loops, keep); err != nil {
 		return nil, fmt.Errorf("fastcgi: %w", err)
 	}
-	return &App{Address: address, Keep: keep, server: server, log: log}, nil
+	a.known.Store(a.host == "")
+	return a, nil
+}
+
+// Known reports whether requests can be sent: a host name was resolved once.
+func (a *App) Known() bool { return a.known.Load() }
+
+// Resolve looks the host name up and sends new requests to its address; the one in use
+// stays while the name still has it, and while the look-up fails. Off the loops, one
+// call at a time.
+func (a *App) Resolve(ctx context.Context) {
+	if a.host == "" {
+		return
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", a.host)
+	if err != nil || len(addrs) == 0 {
+		if ctx.Err() == nil && a.unresolved.CompareAndSwap(false, true) {
+			a.log.Warn("the application server's name is not resolved; the last address, if any, stays in use", "address", a.Address, "error", err)
+		}
+		return
+	}
+	a.unresolved.Store(false)
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	for _, addr := range addrs {
+		if addr == a.current {
+			return
+		}
+	}
+	if a.server.Move(net.JoinHostPort(addrs[0].Unmap().String(), a.port)) == nil {
+		a.current = addrs[0]
+		a.known.Store(true)
+	}
 }
 
 // Server is what exchange.Set.Forget is given when the application is no longer used.
@@ -65,6 +113,11 @@ type Options struct {
 // body, until that has come in whole; they must belong to the exchange.
 func (a *App) Serve(x *exchange.Exchange, o *Options) {
 	a.Requests.Add(1)
+	if !a.Known() {
+		a.refused(errors.New("its name is not resolved"))
+		x.Error(502, exchange.ConnectFailed)
+		return
+	}
 	c := &call{app: a, x: x, o: o, timeouts: o.Timeouts, script: string(o.Env.Script)}
 	switch {
 	case x.Req.Chunked():

@@ -370,6 +370,11 @@ func (c *call) whole() {
 	switch {
 	case c.x.Req.IsHead() && c.head.Length >= 0:
 		c.x.EndLength(c.head.Length)
+	case c.x.Req.IsHead() && c.head.Status != 204 && c.head.Status != 304:
+		// PHP ends a script at its first output for HEAD: how long that would have been
+		// nobody knows, and 0 would be wrong.
+		c.x.Stream(-1, c)
+		c.x.Finish()
 	case c.bodiless():
 		c.x.End(nil)
 	default:
