@@ -15,8 +15,7 @@ type Config struct {
 	// Version is @@version and what the handshake says. Clients parse its beginning
 	// ("8.0.36-…"). Required.
 	Version string
-	// TLS offers TLS on every connection; nil offers none. The minimum version is
-	// raised to 1.2. For REQUIRE X509, ClientAuth must be VerifyClientCertIfGiven.
+	// TLS offers TLS 1.2 and 1.3 on every connection; nil offers none. For REQUIRE X509, ClientAuth must be VerifyClientCertIfGiven.
 	TLS *tls.Config
 	// ProxyFrom are the peers whose PROXY header (v1, v2) is believed. From them it is
 	// optional; from anyone else it ends the connection.
@@ -70,9 +69,8 @@ func (c Config) withDefaults() (*Config, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.TLS != nil {
-		c.TLS = c.TLS.Clone()
-		c.TLS.MinVersion = max(c.TLS.MinVersion, tls.VersionTLS12)
+	if c.TLS != nil && c.TLS.MinVersion != 0 && c.TLS.MinVersion < tls.VersionTLS12 {
+		return nil, errors.New("wire: Config.TLS allows TLS 1.0 or 1.1: the least is 1.2")
 	}
 	return &c, nil
 }

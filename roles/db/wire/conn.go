@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -41,7 +42,8 @@ type conn struct {
 	longBytes   int    // sent as long data and not executed yet
 	scramble    []byte // that the client last answered
 
-	ready atomic.Bool // the handshake is over
+	ready   atomic.Bool // the handshake is over
+	lingers bool        // the last packet has to arrive before the socket is closed
 
 	// since is when the running statement began (Unix nanoseconds), 0 between them.
 	since atomic.Int64
@@ -131,10 +133,10 @@ func (c *conn) commandsEnded(err error) {
 	case err == nil, errors.Is(err, io.EOF):
 		return
 	case errors.Is(err, ErrShutdown):
-		c.fail(Errorf(erServerShutdown, "Server shutdown in progress"))
+		c.farewell(Errorf(erServerShutdown, "Server shutdown in progress"))
 	case errors.Is(err, errIdle):
 		c.srv.stats.idleClosed.Add(1)
-		c.fail(Errorf(erIdleTimeout, "The client was disconnected by the server because of inactivity. "+
+		c.farewell(Errorf(erIdleTimeout, "The client was disconnected by the server because of inactivity. "+
 			"See wait_timeout and interactive_timeout for configuring this behavior."))
 	case errors.Is(err, errSequence):
 		c.fail(Errorf(erNetPacketsOutOfOrder, "Got packets out of order"))
@@ -147,23 +149,35 @@ func (c *conn) commandsEnded(err error) {
 	}
 }
 
-// fail sends a last error and lets it arrive.
-func (c *conn) fail(e *Error) {
-	if c.writeTimeout > time.Second {
-		c.writeTimeout = time.Second
-	}
+// farewell sends a last error to a client that waits for nothing.
+func (c *conn) farewell(e *Error) {
+	c.writeTimeout = min(c.writeTimeout, time.Second)
 	c.fixed = time.Time{}
-	if c.writeErr(e) == nil && c.flush() == nil {
-		linger(c.raw)
+	if c.writeErr(e) == nil {
+		c.flush()
 	}
 }
 
+// fail sends a last error to a client that may still be sending; close lets it arrive.
+func (c *conn) fail(e *Error) {
+	c.farewell(e)
+	c.lingers = c.broken == nil
+}
+
+// close gives back everything, the engine's session first: its locks must not wait for
+// the client.
 func (c *conn) close() {
 	c.cancel(ErrClientGone)
 	c.closeStatements()
 	if c.session != nil {
 		c.session.Close()
 		c.session = nil
+	}
+	if c.lingers {
+		if t, ok := c.nc.(*tls.Conn); ok {
+			t.CloseWrite()
+		}
+		linger(c.raw)
 	}
 	c.nc.Close()
 }

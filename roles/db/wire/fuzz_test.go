@@ -20,6 +20,7 @@ func (c *memoryConn) Read(p []byte) (int, error)       { return c.in.Read(p) }
 func (c *memoryConn) Write(p []byte) (int, error)      { return len(p), nil }
 func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *memoryConn) SetDeadline(time.Time) error      { return nil }
 func (c *memoryConn) Close() error                     { return nil }
 
 func memoryStream(in []byte) *stream {
