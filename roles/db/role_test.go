@@ -192,3 +192,22 @@ func TestRoleServesClients(t *testing.T) {
 		}
 	}
 }
+
+func (r *running) pool(c *mysql.Config) *sql.DB {
+	r.t.Helper()
+	db, err := sql.Open("mysql", c.FormatDSN())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func mustExec(t testing.TB, exec func(string, ...any) (sql.Result, error), queries ...string) {
+	t.Helper()
+	for _, q := range queries {
+		if _, err := exec(q); err != nil {
+			t.Fatalf("%s: %v", q, err)
+		}
+	}
+}

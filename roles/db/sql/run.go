@@ -61,6 +61,12 @@ func (s *Session) execute(ctx context.Context, text string, st sqlparser.Stateme
 		return err
 	}
 	s.engine.stats.statements[k].Add(1)
+	if k == kindOther || k == kindRead {
+		switch st.(type) {
+		case *sqlparser.Show, *sqlparser.Explain:
+			out = newDescribeSink(out)
+		}
+	}
 	counted := &countingSink{sink: out}
 	for try := 1; ; try++ {
 		err = s.once(ctx, k, text, st, bindings, counted)

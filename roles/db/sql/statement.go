@@ -268,7 +268,7 @@ func classifyExplain(st *sqlparser.Explain) (kind, error) {
 var refusedPrefixes = []string{
 	"XA", "HANDLER", "CHECK TABLE", "OPTIMIZE", "REPAIR", "CHECKSUM", "CACHE INDEX", "INSTALL", "UNINSTALL",
 	"CREATE FUNCTION", "CREATE AGGREGATE", "CREATE SERVER", "CREATE TABLESPACE", "CREATE RESOURCE",
-	"SHOW ENGINE", "LOCK INSTANCE", "CLONE", "HELP",
+	"SHOW ENGINE", "LOCK INSTANCE", "CLONE", "HELP", "DO",
 }
 
 // refuseUnparsed gives a statement that did not parse a better error where its first
