@@ -136,7 +136,8 @@ func (s *Set) Prepare(ctx context.Context, backends []config.Backend) (*Change, 
 		}
 		began := time.Now()
 		ok, text := p.check.probe(ctx, t)
-		if ctx.Err() == nil {
+		// Not ctx.Err: the connection's own deadline may fire a moment earlier.
+		if end, _ := ctx.Deadline(); time.Now().Before(end) {
 			sp.first = &CheckResult{OK: ok, Text: text, Duration: time.Since(began), At: began}
 		}
 	})
