@@ -216,7 +216,7 @@ func (n *Node) Gather(ctx context.Context) ([]*dto.MetricFamily, error) {
 		sl.scrape(ctx)
 		extra := []*dto.LabelPair{label("role", sl.spec.Name)}
 		if n.sup.several() {
-			extra = append(extra, label("node", n.name))
+			extra = append([]*dto.LabelPair{label("node", n.name)}, extra...)
 		}
 		lists = append(lists, sl.total().list(extra...), sl.own(extra))
 	}

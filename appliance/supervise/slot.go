@@ -327,10 +327,10 @@ func (s *slot) total() *totals {
 	return t
 }
 
-// own returns what the supervisor itself knows of the role.
+// own returns what the supervisor alone knows of the role; extra is sorted by name.
 func (s *slot) own(extra []*dto.LabelPair) []*dto.MetricFamily {
 	s.mu.Lock()
-	restarts, gen, old := s.restarts, s.gen, len(s.old)
+	gen, old := s.gen, len(s.old)
 	up := 0.0
 	if s.current != nil {
 		up = 1
@@ -344,9 +344,6 @@ func (s *slot) own(extra []*dto.LabelPair) []*dto.MetricFamily {
 		gauge("stack_role_up", "Whether a process of the role serves.", up),
 		gauge("stack_role_generation", "Generation of the role; grows with each upgrade and restart.", float64(gen)),
 		gauge("stack_role_draining", "Old generations that still drain.", float64(old)),
-		{Name: proto.String("stack_role_restarts_total"), Help: proto.String("Restarts after the role ended by itself."),
-			Type:   dto.MetricType_COUNTER.Enum(),
-			Metric: []*dto.Metric{{Label: extra, Counter: &dto.Counter{Value: proto.Float64(float64(restarts))}}}},
 	}
 }
 

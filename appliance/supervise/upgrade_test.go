@@ -342,7 +342,7 @@ func TestCountersSurviveACrash(t *testing.T) {
 			t.Errorf("histogram %v", m)
 		}
 	}
-	for _, name := range []string{"process_cpu_seconds_total", "go_goroutines", "stack_role_up", "stack_role_restarts_total"} {
+	for _, name := range []string{"process_cpu_seconds_total", "go_goroutines", "stack_role_up", "stack_role_draining"} {
 		if f[name] == nil {
 			t.Errorf("no %s", name)
 		}
