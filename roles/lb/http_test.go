@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -209,6 +210,40 @@ func TestErrorAnswers(t *testing.T) {
 	}
 	if b.metric("stack_lb_backend_refused_total", "backend", "none", "reason", "down") != 1 {
 		t.Error("the refused request is not counted")
+	}
+}
+
+func TestConnectionLimit(t *testing.T) {
+	lb, addr := simple(t, at("a", serve(t, named("a"))))
+	lb.Limits = limits()
+	lb.Limits.Connections = 2
+	b := start(t, lb)
+	var held []net.Conn
+	for range 2 {
+		c, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		held = append(held, c)
+	}
+	eventually(t, "two are open", func() bool { return b.metric("stack_lb_frontend_connections") == 2 })
+	c, err := net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the third connection was kept")
+	}
+	if n := b.metric("stack_lb_frontend_connections_refused_total"); n != 1 {
+		t.Errorf("%v refused connections counted", n)
+	}
+	held[0].Close()
+	eventually(t, "room again", func() bool { return b.metric("stack_lb_frontend_connections") == 1 })
+	if status, _ := get(t, "http://"+addr.String()); status != 200 {
+		t.Errorf("after one has ended: %d", status)
 	}
 }
 
