@@ -5,7 +5,7 @@ GO      ?= go
 TAGS    := gms_pure_go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)'
+BUILD   := CGO_ENABLED=0 $(GO) build -tags $(TAGS) -ldflags '$(LDFLAGS)'
 
 .PHONY: build dev test test-full bench package tools generate clean
 

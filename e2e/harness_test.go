@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "stack")
-	build := exec.Command("go", "build", "-trimpath", "-tags", "gms_pure_go", "-ldflags", "-s -w -X main.version=e2e", "-o", binary, "stack/cmd/stack")
+	build := exec.Command("go", "build", "-tags", "gms_pure_go", "-ldflags", "-s -w -X main.version=e2e", "-o", binary, "stack/cmd/stack")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the binary: %v\n%s", err, out)
