@@ -34,6 +34,10 @@ func InitSecrets(dir, site string) (made []string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the secrets directory: %w", err)
 	}
+	// Without the right to look, what is missing would seem to be there.
+	if _, err := os.ReadDir(dir); err != nil {
+		return nil, fmt.Errorf("look into the secrets directory: %w: run as root or as the user that it belongs to", err)
+	}
 	crt, key := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key")
 	haveCrt, haveKey := exists(crt), exists(key)
 	switch {

@@ -59,34 +59,42 @@ func roleText(text string, draining []int) string {
 
 // servers is the part of a balancer's detail that the table shows.
 type servers struct {
-	Pools []struct {
+	Backends []struct {
 		Name    string `json:"name"`
 		Servers []struct {
-			Name      string `json:"name"`
-			Address   string `json:"address"`
-			State     string `json:"state"`
-			Weight    int    `json:"weight"`
-			Backup    bool   `json:"backup"`
-			InFlight  int64  `json:"in_flight"`
-			LastCheck string `json:"last_check"`
+			Name     string `json:"name"`
+			Address  string `json:"address"`
+			Up       bool   `json:"up"`
+			Admin    string `json:"admin"`
+			Weight   int    `json:"weight"`
+			Backup   bool   `json:"backup"`
+			InFlight int64  `json:"in_flight"`
+			Reason   string `json:"reason"`
 		} `json:"servers"`
-	} `json:"pools"`
+	} `json:"backends"`
 }
 
 func writeServers(w io.Writer, detail json.RawMessage) error {
 	var s servers
-	if len(detail) == 0 || json.Unmarshal(detail, &s) != nil || len(s.Pools) == 0 {
+	if len(detail) == 0 || json.Unmarshal(detail, &s) != nil || len(s.Backends) == 0 {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "  POOL\tSERVER\tADDRESS\tSTATE\tWEIGHT\tIN FLIGHT\t")
-	for _, pool := range s.Pools {
+	for _, pool := range s.Backends {
 		for _, server := range pool.Servers {
 			name := server.Name
 			if server.Backup {
 				name += " (backup)"
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%d\t%d\t%s\n", pool.Name, name, server.Address, server.State, server.Weight, server.InFlight, server.LastCheck)
+			state := "up"
+			if !server.Up {
+				state = "DOWN"
+			}
+			if server.Admin != "ready" {
+				state += ", " + server.Admin
+			}
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%d\t%d\t%s\n", pool.Name, name, server.Address, state, server.Weight, server.InFlight, server.Reason)
 		}
 	}
 	return t.Flush()

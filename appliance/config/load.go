@@ -116,7 +116,11 @@ func (s *sources) read(p *problems) (usable bool, err error) {
 	text := s.opt.Text
 	if text == nil {
 		if text, err = readBounded(s.opt.File); err != nil {
-			return false, fmt.Errorf("cannot read the config: %w; name another file with --config", err)
+			cure := "name another file with --config"
+			if errors.Is(err, fs.ErrPermission) {
+				cure = "let the user that runs stack read it"
+			}
+			return false, fmt.Errorf("cannot read the config: %w; %s", err, cure)
 		}
 	}
 	add(s.opt.File, text)

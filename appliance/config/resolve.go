@@ -210,6 +210,9 @@ func (s *sources) resolve(m member, own bool, p *problems) *Node {
 }
 
 func (s *sources) missingRole(m member, role string) string {
+	if known := []string{"lb", "web", "db"}; !slices.Contains(known, role) {
+		return quote(role) + " is no role, allowed are lb, web and db" + hint(role, known)
+	}
 	if len(s.members) > 0 {
 		return "node " + m.decl.Name + " has no role " + quote(role) + " in the file, it has " + strings.Join(m.decl.Roles, ", ") + hint(role, m.decl.Roles)
 	}

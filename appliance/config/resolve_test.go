@@ -129,7 +129,8 @@ func TestRoles(t *testing.T) {
 	}
 	for _, c := range []struct{ text, role, want string }{
 		{sixNodes, "db", `f: --role: node web1 has no role "db" in the file, it has lb, web; nearest is "lb"`},
-		{"web: {sites: [{root: /srv}]}\ndb: {}\n", "wbe", `f: --role: the file has no section for the role "wbe", it has web, db; nearest is "web"`},
+		{"web: {sites: [{root: /srv}]}\ndb: {}\n", "wbe", `f: --role: "wbe" is no role, allowed are lb, web and db; nearest is "web"`},
+		{"web: {sites: [{root: /srv}]}\n", "db", `f: --role: the file has no section for the role "db", it has web`},
 	} {
 		if _, err := load(c.text, c.role); err == nil || err.Error() != c.want {
 			t.Errorf("got %v\nwant %s", err, c.want)

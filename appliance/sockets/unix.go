@@ -67,6 +67,9 @@ func listenUnix(path string) (int, error) {
 	}
 	if err != nil {
 		unix.Close(fd)
+		if errors.Is(err, os.ErrPermission) {
+			return -1, fmt.Errorf("control socket %s: %w: let the user that runs stack write to %s, or choose another admin.socket", path, err, filepath.Dir(path))
+		}
 		return -1, fmt.Errorf("control socket %s: %w", path, err)
 	}
 	if g, err := user.LookupGroup("stack"); err == nil {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -32,5 +34,40 @@ func newRootCommand() *cobra.Command {
 		newManCommand(),
 		newVersionCommand(),
 	)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; %s --help lists the flags", err, c.CommandPath())
+	})
+	explain(root)
 	return root
+}
+
+// explain makes a wrong command line name what would be right.
+func explain(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		explain(sub)
+	}
+	if !c.Runnable() {
+		var names []string
+		for _, sub := range c.Commands() {
+			names = append(names, sub.Name())
+		}
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unknown command %q for %q; there are %s", args[0], c.CommandPath(), strings.Join(names, ", "))
+			}
+			return fmt.Errorf("%s needs one of the commands %s", c.CommandPath(), strings.Join(names, ", "))
+		}
+	}
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			err := check(c, args)
+			if err != nil && !c.HasParent() {
+				return fmt.Errorf("%w; stack --help lists the commands", err)
+			}
+			if err != nil {
+				return fmt.Errorf("%w; usage: %s", err, c.UseLine())
+			}
+			return nil
+		}
+	}
 }

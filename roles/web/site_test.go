@@ -344,7 +344,7 @@ func TestBadSites(t *testing.T) {
 	}{
 		{nil, "web.sites: is empty; name at least one site"},
 		{site(func(s *config.WebSite) { s.Root = root + "/no" }), at + "root " + root + "/no: the directory does not exist; create it, or correct the path"},
-		{site(func(s *config.WebSite) { s.Root = root + "/e.html" }), at + "root " + root + "/e.html: is not a directory"},
+		{site(func(s *config.WebSite) { s.Root = root + "/e.html" }), at + "root " + root + "/e.html: is not a directory; name the directory that holds the files"},
 		{site(func(s *config.WebSite) { s.Root = "" }), at + "root is missing; name the directory of the site's files, or give every path a location"},
 		{site(func(s *config.WebSite) { s.App = "shop" }), at + `app: "shop" is not known; the only one is demo`},
 		{site(func(s *config.WebSite) { s.TryFiles = []string{"=404", "$uri"} }), at + `try_files: "=404": a status can only be the last entry`},

@@ -89,7 +89,7 @@ func openDirectory(path string) (*directory, error) {
 	case errors.Is(err, unix.ENOENT):
 		return nil, fmt.Errorf("root %s: the directory does not exist; create it, or correct the path", path)
 	case errors.Is(err, unix.ENOTDIR):
-		return nil, fmt.Errorf("root %s: is not a directory", path)
+		return nil, fmt.Errorf("root %s: is not a directory; name the directory that holds the files", path)
 	case err != nil:
 		return nil, fmt.Errorf("root %s: cannot be opened: %w; give the user that stack runs as search permission on it", path, err)
 	}
