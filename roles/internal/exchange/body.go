@@ -70,7 +70,7 @@ func (x *Exchange) advance(bytes *int) bool {
 func (x *Exchange) readSize() int { return min(scratchSize, max(4<<10, x.front.Limits.BufferBytes)) }
 
 // watch ends a request whose client has left. A closed direction is taken for a closed
-// connection where an answer from elsewhere is awaited: its server is then free at once.
+// connection where a server is busy with the answer: it is then free at once.
 func (x *Exchange) watch() {
 	c := x.c
 	if c.failed || c.reset || c.hup && x.bodyDone && x.waits() {
@@ -78,10 +78,8 @@ func (x *Exchange) watch() {
 	}
 }
 
-// waits says whether somebody else's work is awaited.
-func (x *Exchange) waits() bool {
-	return x.fwd.phase != fwdNone || x.ev != nil || x.phase == atStart && x.file.f == nil
-}
+// waits says whether somebody works for this answer who wants to know.
+func (x *Exchange) waits() bool { return x.fwd.phase != fwdNone || x.ev != nil }
 
 // takeBody hands what is in pend to who wants it.
 func (x *Exchange) takeBody() {

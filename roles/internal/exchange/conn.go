@@ -22,6 +22,7 @@ type conn struct {
 	served     bool // had a request before
 	partial    bool // part of a head is there
 	queued     bool // Again was asked for
+	unread     bool // linger before the close
 	lport      uint16
 }
 
@@ -139,7 +140,7 @@ func (c *conn) readHead(bytes *int) bool {
 			return false
 		}
 		before := len(c.pend)
-		most := scratchSize
+		most := min(scratchSize, max(f.Limits.HeadBytes, f.Limits.BufferBytes)) // what is not used now has to be kept
 		if before > 0 {
 			most = f.Limits.HeadBytes
 		}
@@ -311,9 +312,11 @@ func (c *conn) Expired(*loop.Timer) {
 	}
 }
 
-// end closes the connection once the answer is out.
-func (c *conn) end() {
+// end closes the connection once the answer is out. unread: the client may be sending
+// something that is not read any more.
+func (c *conn) end(unread bool) {
 	c.x, c.state = nil, onFlush
+	c.unread = unread || len(c.pend) > 0 || c.readable
 	c.w.flushOf(&c.sock)
 	c.finish()
 }
@@ -332,7 +335,7 @@ func (c *conn) finish() {
 	if c.blocked() { // the TLS alert
 		return
 	}
-	if c.eof || c.hup && !c.readable {
+	if c.eof || !c.unread {
 		c.close()
 		return
 	}

@@ -236,10 +236,10 @@ func (x *Exchange) complete() {
 		return
 	}
 	x.log(x.cause)
-	end := x.closeAfter
+	end, unread := x.closeAfter, !x.bodyDone || x.cause != None
 	x.w.put(x)
 	if end {
-		c.end()
+		c.end(unread)
 		return
 	}
 	c.idle()

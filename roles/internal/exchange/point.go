@@ -27,7 +27,8 @@ type counts struct {
 	requests, bytesIn, bytesOut  atomic.Uint64
 	handshakes, handshakesFailed atomic.Uint64
 	status                       [6]atomic.Uint64
-	_                            [24]byte
+	starved                      atomic.Uint64
+	_                            [16]byte
 }
 
 // Counters of a Point; all but Open only grow.
@@ -38,6 +39,7 @@ type Counters struct {
 	BytesIn, BytesOut            uint64
 	Handshakes, HandshakesFailed uint64
 	Status                       [6]uint64 // by status / 100; [0] = none sent
+	Starved                      uint64    // times that no descriptor was left for a connection
 }
 
 // Point makes a group without listeners yet. Its name is given to Drain's pass.
@@ -87,7 +89,7 @@ func (p *Point) Listen(fds []int) error {
 			if len(fds) >= n && i%n != w.index || len(fds) < n && w.index%len(fds) != i {
 				continue
 			}
-			l, err := w.l.Listen(fd, true, func(fd int, peer netip.AddrPort) { p.accept(w, fd, peer) })
+			l, err := w.l.Listen(fd, true, func(fd int, peer netip.AddrPort) { p.accept(w, fd, peer) }, &p.count(w).starved)
 			mu.Lock()
 			if err != nil {
 				failed = err
@@ -190,6 +192,7 @@ func (p *Point) Counters() Counters {
 		c.BytesOut += n.bytesOut.Load()
 		c.Handshakes += n.handshakes.Load()
 		c.HandshakesFailed += n.handshakesFailed.Load()
+		c.Starved += n.starved.Load()
 		for j := range n.status {
 			c.Status[j] += n.status[j].Load()
 		}

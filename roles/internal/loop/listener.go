@@ -2,6 +2,7 @@ package loop
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -15,22 +16,22 @@ const acceptBurst = 64
 // Listener accepts from a listening socket, level-triggered: what one turn leaves, the
 // next finds.
 type Listener struct {
-	loop   *Loop
-	fd     int
-	shared bool
-	tok    Token
-	accept func(fd int, peer netip.AddrPort)
-	timer  Timer
-	// Starved counts the times that no descriptor was left for a connection.
-	Starved uint64
+	loop    *Loop
+	fd      int
+	shared  bool
+	tok     Token
+	accept  func(fd int, peer netip.AddrPort)
+	timer   Timer
+	starved *atomic.Uint64
 }
 
 // Listen starts to accept from fd, a non-blocking listening socket, which stays the
 // caller's. shared says that other loops or processes wait on the same socket: one of
 // them is woken for each connection (EPOLLEXCLUSIVE). accept owns the descriptors it
-// gets: non-blocking, close-on-exec, TCP_NODELAY where that exists.
-func (l *Loop) Listen(fd int, shared bool, accept func(fd int, peer netip.AddrPort)) (*Listener, error) {
-	n := &Listener{loop: l, fd: fd, shared: shared, accept: accept}
+// gets: non-blocking, close-on-exec, TCP_NODELAY where that exists. starved counts the
+// times that no descriptor was left for a connection.
+func (l *Loop) Listen(fd int, shared bool, accept func(fd int, peer netip.AddrPort), starved *atomic.Uint64) (*Listener, error) {
+	n := &Listener{loop: l, fd: fd, shared: shared, accept: accept, starved: starved}
 	return n, n.open()
 }
 
@@ -63,7 +64,7 @@ func (n *Listener) Ready(Event) {
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 			// The socket stays ready: look away for a while instead of spinning.
-			n.Starved++
+			n.starved.Add(1)
 			n.loop.Detach(n.tok, n.fd)
 			n.loop.Arm(&n.timer, n, 100*time.Millisecond)
 			return
