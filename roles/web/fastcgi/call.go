@@ -404,7 +404,7 @@ func (l *link) Closed(s *exchange.Stream, err error) {
 		c.app.Timeouts.Add(1)
 		c.app.log.Warn("a script took too long", "script", c.script, "address", c.app.Address)
 		c.fail(504, exchange.ResponseTimeout)
-	case !c.open:
+	case !c.open && err != nil && !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE):
 		c.app.refused(err)
 		c.fail(502, exchange.ConnectFailed)
 	default:
