@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"flag"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -20,9 +21,14 @@ type typeCase struct {
 	make func(r *rand.Rand) any
 }
 
+var seedFlag = flag.Uint64("seed", 0, "seed of the randomised tests; 0 takes the time")
+
 func rng(t testing.TB) *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("repeat with -args -seed=%d", seed)
 	return rand.New(rand.NewPCG(seed, 1))
 }
 

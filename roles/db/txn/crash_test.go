@@ -3,6 +3,7 @@ package txn
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -18,9 +19,14 @@ import (
 	"stack/roles/db/store"
 )
 
+var seedFlag = flag.Uint64("seed", 0, "seed of the randomised tests; 0 takes the time")
+
 func seeded(t testing.TB) *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("repeat with -args -seed=%d", seed)
 	return rand.New(rand.NewPCG(seed, 2))
 }
 
@@ -55,7 +61,7 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 					n++
 					tx := e.Begin(RepeatableRead)
 					id := n*2*writers + int64(w)*2
-					note := strings.Repeat(strconv.FormatInt(id, 10)+" ", int(n%3)*3000+1)
+					note := strings.Repeat(strconv.FormatInt(id, 10)+" ", int(n%3)*1000+1)
 					err := errors.Join(
 						tx.InsertRow(ctx, table, person(id, fmt.Sprint(id), int32(w), note)),
 						tx.InsertRow(ctx, table, person(id+1, fmt.Sprint(id+1), int32(w), note)))
