@@ -112,7 +112,7 @@ func TestQueriesOfClients(t *testing.T) {
 		"SELECT * FROM information_schema.key_column_usage WHERE TABLE_SCHEMA = 'test'", "SELECT * FROM information_schema.table_constraints WHERE TABLE_SCHEMA = 'test'",
 		"SELECT * FROM information_schema.referential_constraints", "SELECT * FROM information_schema.views", "SELECT * FROM information_schema.triggers", "SELECT * FROM information_schema.routines", "SHOW PROCEDURE STATUS", "SHOW EVENTS", "SELECT * FROM information_schema.events",
 		"SELECT * FROM information_schema.check_constraints", "SELECT * FROM information_schema.processlist", "SELECT * FROM information_schema.engines", "SELECT * FROM information_schema.collations",
-		"SELECT CONNECTION_ID()", "SELECT 1", "START TRANSACTION", "SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "COMMIT", "ROLLBACK", "SET SESSION TRANSACTION READ WRITE",
+		"SELECT CONNECTION_ID()", "SELECT 1", "SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION", "COMMIT", "ROLLBACK", "SET SESSION TRANSACTION READ WRITE",
 		"SET @a = 1", "SELECT @a", "SET time_zone = '+00:00'", "SET SQL_SAFE_UPDATES = 1", "ANALYZE TABLE t", "START TRANSACTION WITH CONSISTENT SNAPSHOT", "COMMIT", "FLUSH PRIVILEGES",
 	} {
 		if _, err := c.run(q); err != nil {

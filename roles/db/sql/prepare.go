@@ -38,7 +38,7 @@ func (s *Session) Prepare(ctx context.Context, query string) (wire.Statement, er
 
 func (s *Session) prepare(ctx context.Context, query string) (*statement, error) {
 	gctx := s.context(ctx, query)
-	parsed, text, _, err := s.engine.gms.Parser.Parse(gctx, query, false)
+	parsed, text, _, err := s.parse(gctx, query, false)
 	if err != nil {
 		return nil, refuseUnparsed(query, clientError(err, s.GetCurrentDatabase()))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"runtime/debug"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -33,7 +34,7 @@ func (s *Session) Query(ctx context.Context, query string, multi bool, out *wire
 
 func (s *Session) query(ctx context.Context, query string, multi bool, out sink) (string, error) {
 	gctx := s.context(ctx, query)
-	st, text, rest, err := s.engine.gms.Parser.Parse(gctx, query, multi)
+	st, text, rest, err := s.parse(gctx, query, multi)
 	if err != nil {
 		if errors.Is(err, sqlparser.ErrEmpty) {
 			return "", s.count(mysqlError(1065, "Query was empty"))
@@ -41,6 +42,22 @@ func (s *Session) query(ctx context.Context, query string, multi bool, out sink)
 		return "", s.count(refuseUnparsed(query, clientError(err, s.GetCurrentDatabase())))
 	}
 	return rest, s.count(s.execute(ctx, text, st, nil, out))
+}
+
+// forShare is MySQL 8's spelling of LOCK IN SHARE MODE, which the parser does not know.
+var forShare = regexp.MustCompile(`(?i)\bfor\s+share\s*(;|\)|$)`)
+
+// parse parses the first statement of a text.
+func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.Statement, string, string, error) {
+	st, text, rest, err := s.engine.gms.Parser.Parse(ctx, query, multi)
+	if err == nil || !forShare.MatchString(query) {
+		return st, text, rest, err
+	}
+	other := forShare.ReplaceAllString(query, "LOCK IN SHARE MODE$1")
+	if st, text, rest, e := s.engine.gms.Parser.Parse(ctx, other, multi); e == nil {
+		return st, text, rest, nil
+	}
+	return nil, "", "", err
 }
 
 // count counts an error that the client will see.
@@ -61,6 +78,16 @@ func (s *Session) execute(ctx context.Context, text string, st sqlparser.Stateme
 		return err
 	}
 	s.engine.stats.statements[k].Add(1)
+	if err := refuseChain(text, st); err != nil {
+		return err
+	}
+	if set, ok := setsNext(st); ok {
+		if err := s.setNext(set); err != nil {
+			return err
+		}
+		out.OK(0, 0, "")
+		return nil
+	}
 	if k == kindOther || k == kindRead {
 		switch st.(type) {
 		case *sqlparser.Show, *sqlparser.Explain:
@@ -113,7 +140,7 @@ func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.St
 	}
 	defer s.showOwnGrants(st)()
 	wasAutocommit := s.autocommit()
-	mark, err := s.begin(gctx, k)
+	mark, err := s.begin(gctx, k, st)
 	if err != nil {
 		s.abandon(gctx, k, txn.Mark{})
 		return err
@@ -128,6 +155,7 @@ func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.St
 		s.abandon(gctx, k, mark)
 		return err
 	}
+	s.snapshotNow(gctx, text, st)
 	return s.finish(gctx, k, mark, wasAutocommit)
 }
 
@@ -162,7 +190,7 @@ func (s *Session) admit(ctx *gms.Context, k kind, st sqlparser.Statement) error 
 }
 
 // begin readies the transaction for a statement and returns the mark to go back to.
-func (s *Session) begin(ctx *gms.Context, k kind) (txn.Mark, error) {
+func (s *Session) begin(ctx *gms.Context, k kind, st sqlparser.Statement) (txn.Mark, error) {
 	if k.commits() && s.tx != nil {
 		if err := s.CommitTransaction(ctx, nil); err != nil {
 			return txn.Mark{}, err
@@ -174,6 +202,13 @@ func (s *Session) begin(ctx *gms.Context, k kind) (txn.Mark, error) {
 	}
 	if k == kindControl {
 		s.kind, s.newest, s.hold = k, false, false
+		switch st.(type) {
+		case *sqlparser.Begin, *sqlparser.Commit, *sqlparser.Rollback:
+			if s.tx == nil {
+				// The planner would begin a transaction before it begins or ends one.
+				s.BaseSession.SetTransaction(&transaction{})
+			}
+		}
 		return txn.Mark{}, nil
 	}
 	if s.tx == nil {

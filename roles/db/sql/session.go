@@ -30,6 +30,8 @@ type Session struct {
 	hold      bool     // the running statement must not end the transaction
 	rewriter  *rewriter
 	temporary map[string]*temporaryTable
+	next      nextTransaction
+	level     string        // isolation level of the open transaction, empty: the session's
 	tables    []lockedTable // by LOCK TABLES
 
 	// prepared is the statement being executed by the binary protocol, under its text.
@@ -82,23 +84,32 @@ func (s *Session) reader() (*txn.Txn, txn.ReadMode, error) {
 }
 
 func (s *Session) isolation(ctx *gms.Context) txn.Isolation {
+	if s.level != "" {
+		return isolationOf(s.level)
+	}
 	v, err := s.GetSessionVariable(ctx, "transaction_isolation")
 	if err != nil {
 		return txn.RepeatableRead
 	}
-	switch text, _ := v.(string); strings.ToUpper(text) {
-	case "READ-UNCOMMITTED", "READ-COMMITTED":
-		return txn.ReadCommitted
-	case "SERIALIZABLE":
-		return txn.Serializable
-	}
-	return txn.RepeatableRead
+	text, _ := v.(string)
+	return isolationOf(text)
 }
 
 // StartTransaction begins a transaction; the session has none.
 func (s *Session) StartTransaction(ctx *gms.Context, c gms.TransactionCharacteristic) (gms.Transaction, error) {
 	if s.tx != nil {
 		s.rollback()
+	}
+	s.level = ""
+	if s.kind == kindControl || !s.autocommit() {
+		// SET TRANSACTION is for a transaction of the client, not of a statement.
+		if s.next.readOnly != nil && c != gms.ReadOnly {
+			c = gms.ReadWrite
+			if *s.next.readOnly {
+				c = gms.ReadOnly
+			}
+		}
+		s.level, s.next = s.next.isolation, nextTransaction{}
 	}
 	s.tx = s.engine.db.Begin(s.isolation(ctx))
 	if wait := s.seconds("innodb_lock_wait_timeout"); wait > 0 {

@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -33,7 +34,9 @@ func TestIsolation(t *testing.T) {
 	a.must("BEGIN")
 	a.want("SELECT n FROM t", "1")
 	b.must("UPDATE t SET n = 2")
-	a.want("SELECT n FROM t", "1")            // repeatable
+	a.want("SELECT n FROM t", "1") // repeatable
+	a.want("SELECT n FROM t FOR SHARE", "2")
+	a.want("SELECT n FROM t WHERE id IN (SELECT id FROM t FOR SHARE) ;", "2")
 	a.want("SELECT n FROM t FOR UPDATE", "2") // locking reads are of now
 	a.must("UPDATE t SET n = n + 10", "COMMIT")
 	a.want("SELECT n FROM t", "12")
@@ -245,4 +248,58 @@ func TestTransactionOverDDLOfAnother(t *testing.T) {
 	}
 	a.must("ROLLBACK")
 	a.want("SELECT * FROM t", "1|1")
+}
+
+func TestTransactionCharacteristics(t *testing.T) {
+	s := newServer(t)
+	a, b := s.test(), s.test()
+	a.must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "INSERT INTO t VALUES (1, 1)")
+	a.must("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "BEGIN")
+	a.want("SELECT n FROM t", "1")
+	b.must("UPDATE t SET n = 2")
+	a.want("SELECT n FROM t", "2")
+	a.fails(1568, "SET TRANSACTION READ ONLY")
+	a.must("COMMIT")
+	a.want("SELECT @@transaction_isolation", "REPEATABLE-READ")
+	a.must("BEGIN") // the next one is the session's again
+	a.want("SELECT n FROM t", "2")
+	b.must("UPDATE t SET n = 3")
+	a.want("SELECT n FROM t", "2")
+	a.must("COMMIT", "SET TRANSACTION READ ONLY", "BEGIN")
+	a.fails(1792, "UPDATE t SET n = 4")
+	a.must("COMMIT", "UPDATE t SET n = 4")
+
+	a.must("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+	b.must("UPDATE t SET n = 5")
+	a.want("SELECT n FROM t", "4")
+	a.fails(1235, "COMMIT AND CHAIN", "CHAIN")
+	a.fails(1235, "ROLLBACK RELEASE", "RELEASE")
+	a.must("COMMIT AND NO CHAIN")
+	a.want("SELECT n FROM t", "5")
+}
+
+func TestSessionsLeaveNothing(t *testing.T) {
+	s := newServer(t)
+	s.test().must("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, n INT)")
+	use := func() {
+		c := s.test()
+		c.must("INSERT INTO t (n) VALUES (1)", "BEGIN", "SELECT * FROM t LIMIT 1", "UPDATE t SET n = 2", "CREATE TEMPORARY TABLE x (id INT)")
+		c.fails(1146, "SELECT * FROM nosuch")
+		c.Close()
+	}
+	use()
+	before := runtime.NumGoroutine()
+	for range 50 {
+		use()
+	}
+	waitFor(t, func() bool { return runtime.NumGoroutine() <= before })
+	if n := s.engine.Transactions(); n != 0 {
+		t.Errorf("%d transactions are open", n)
+	}
+	if st := s.db.Stats(); st.Active != 0 || st.Views != 1 {
+		t.Errorf("%+v", st)
+	}
+	if n := len(s.engine.gms.ProcessList.Processes()); n != len(s.engine.sessions) {
+		t.Errorf("%d processes are listed for %d sessions", n, len(s.engine.sessions))
+	}
 }
