@@ -64,7 +64,14 @@ type program struct {
 // start runs the binary in dir; it is stopped when the test ends.
 func start(t *testing.T, dir string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, cmd: exec.Command(binary, args...), dir: dir, out: &output{}, done: make(chan struct{})}
+	return startCommand(t, dir, exec.Command(binary, args...))
+}
+
+// startCommand is start for a command that the caller made, such as a copy of the binary
+// or one with an environment of its own.
+func startCommand(t *testing.T, dir string, c *exec.Cmd) *program {
+	t.Helper()
+	p := &program{t: t, cmd: c, dir: dir, out: &output{}, done: make(chan struct{})}
 	p.cmd.Dir = dir
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
@@ -81,7 +88,7 @@ func start(t *testing.T, dir string, args ...string) *program {
 			<-p.done
 		}
 		if t.Failed() {
-			t.Logf("output of stack %s:\n%s", strings.Join(args, " "), p.out.tail(20000))
+			t.Logf("output of stack %s:\n%s", strings.Join(c.Args[1:], " "), p.out.tail(20000))
 		}
 	})
 	return p
@@ -172,13 +179,14 @@ func tool(t *testing.T, name string, args ...string) (string, error) {
 
 // nodeStatus is what the tests read of `stack status --json`.
 type nodeStatus struct {
-	Node        string `json:"node"`
-	Pid         int    `json:"pid"`
-	Generation  int    `json:"generation"`
-	Ready       bool   `json:"ready"`
-	Fingerprint string `json:"fingerprint"`
-	ReloadError string `json:"reload_error"`
-	Roles       []struct {
+	Node         string `json:"node"`
+	Pid          int    `json:"pid"`
+	Generation   int    `json:"generation"`
+	Ready        bool   `json:"ready"`
+	Fingerprint  string `json:"fingerprint"`
+	ReloadError  string `json:"reload_error"`
+	UpgradeError string `json:"upgrade_error"`
+	Roles        []struct {
 		Role       string `json:"role"`
 		Pid        int    `json:"pid"`
 		Generation int    `json:"generation"`

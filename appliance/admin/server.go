@@ -93,9 +93,9 @@ func (s *Server) openRoutes() *http.ServeMux {
 func (s *Server) localRoutes() *http.ServeMux {
 	mux := s.openRoutes()
 	mux.HandleFunc("GET /v1/status", s.status)
-	mux.HandleFunc("POST /v1/reload", s.act("reload", s.node.Reload))
-	mux.HandleFunc("POST /v1/upgrade", s.act("upgrade", s.node.Upgrade))
-	mux.HandleFunc("POST /v1/stop", s.act("stop", func(context.Context) error { s.node.Stop(); return nil }))
+	mux.HandleFunc("POST /v1/reload", s.act(s.node.Reload))
+	mux.HandleFunc("POST /v1/upgrade", s.act(s.node.Upgrade))
+	mux.HandleFunc("POST /v1/stop", s.act(func(context.Context) error { s.node.Stop(); return nil }))
 	mux.HandleFunc("/v1/{role}/", s.role)
 	return mux
 }
@@ -168,11 +168,11 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 }
 
 // act makes the handler of a command: 200 with {} or 409 with the reason.
-func (s *Server) act(name string, do func(context.Context) error) http.HandlerFunc {
+func (s *Server) act(do func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		// A command under way is not undone because its caller went away.
+		// A command under way is not undone because its caller went away. What goes wrong
+		// is logged by the supervisor.
 		if err := do(context.WithoutCancel(r.Context())); err != nil {
-			s.log.Error(name+" refused", "err", err)
 			answer(w, http.StatusConflict, problem{Error: err.Error()})
 			return
 		}

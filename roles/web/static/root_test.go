@@ -115,7 +115,7 @@ func TestOpenRootSaysWhatIsWrong(t *testing.T) {
 	dir, _ := tree(t)
 	for path, want := range map[string]string{
 		dir + "/nothing": "root " + dir + "/nothing: the directory does not exist; create it, or correct the path",
-		dir + "/a.txt":   "root " + dir + "/a.txt: is not a directory",
+		dir + "/a.txt":   "root " + dir + "/a.txt: is not a directory; name the directory that holds the files",
 	} {
 		if _, err := OpenRoot(path, Within); err == nil || err.Error() != want {
 			t.Errorf("%v\nwant %s", err, want)
