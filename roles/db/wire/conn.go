@@ -83,12 +83,8 @@ func newConn(s *Server, cfg *Config, nc net.Conn, id uint32) *conn {
 func (c *conn) serve() {
 	defer c.close()
 	defer func() {
-		// A defect in the engine costs this connection, not the server.
-		if p := recover(); p != nil {
-			c.srv.stats.panics.Add(1)
-			c.cfg.Log.Error("a statement made the database engine panic: the connection is dropped",
-				"connection", c.id, "panic", p, "stack", string(debug.Stack()))
-			c.wbuf = c.wbuf[:0]
+		if c.recovered(recover()) {
+			c.abort()
 			c.fail(Errorf(erUnknownError, "internal error: the statement made the engine fail"))
 		}
 	}()
@@ -103,6 +99,18 @@ func (c *conn) serve() {
 	c.srv.stats.connected.Add(1)
 	err := c.commands()
 	c.commandsEnded(err)
+}
+
+// recovered counts and logs a panic of the engine: a defect there costs this
+// connection, not the server.
+func (c *conn) recovered(p any) bool {
+	if p == nil {
+		return false
+	}
+	c.srv.stats.panics.Add(1)
+	c.cfg.Log.Error("the database engine panicked: the connection is dropped",
+		"connection", c.id, "panic", p, "stack", string(debug.Stack()))
+	return true
 }
 
 // handshakeFailed tells the client and the log why there is no session.
@@ -168,11 +176,14 @@ func (c *conn) fail(e *Error) {
 // the client.
 func (c *conn) close() {
 	c.cancel(ErrClientGone)
-	c.closeStatements()
-	if c.session != nil {
-		c.session.Close()
-		c.session = nil
-	}
+	func() {
+		defer func() { c.recovered(recover()) }()
+		c.closeStatements()
+		if c.session != nil {
+			c.session.Close()
+			c.session = nil
+		}
+	}()
 	if c.lingers {
 		if t, ok := c.nc.(*tls.Conn); ok {
 			t.CloseWrite()

@@ -51,7 +51,8 @@ type stream struct {
 	big        []byte // payload of the last packet that came in several pieces
 
 	wbuf   []byte
-	wstart int // where in wbuf the header of the packet under construction is
+	wstart int  // where in wbuf the header of the packet under construction is
+	wopen  bool // there is one
 
 	seq uint8 // of the next packet, either way
 
@@ -209,12 +210,13 @@ func (s *stream) skip(n int) {
 
 // begin starts a packet: what is appended to wbuf from here on is its payload.
 func (s *stream) begin() {
-	s.wstart = len(s.wbuf)
+	s.wstart, s.wopen = len(s.wbuf), true
 	s.wbuf = append(s.wbuf, 0, 0, 0, 0)
 }
 
 // end closes the packet that begin started, and writes when enough has gathered.
 func (s *stream) end() error {
+	s.wopen = false
 	n := len(s.wbuf) - s.wstart - headerSize
 	if n >= maxChunk {
 		return s.endLarge()
@@ -253,8 +255,12 @@ func (s *stream) endLarge() error {
 	return nil
 }
 
-// abort forgets the packet under construction.
-func (s *stream) abort() { s.wbuf = s.wbuf[:s.wstart] }
+// abort forgets the packet under construction, if there is one.
+func (s *stream) abort() {
+	if s.wopen {
+		s.wbuf, s.wopen = s.wbuf[:s.wstart], false
+	}
+}
 
 // flush writes what has gathered.
 func (s *stream) flush() error {

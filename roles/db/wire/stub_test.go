@@ -124,7 +124,9 @@ func (s *stubSession) Query(ctx context.Context, q string, multi bool, out *Resu
 func (s *stubSession) do(ctx context.Context, q string, out *Results) error {
 	word, arg, _ := strings.Cut(q, " ")
 	n := 0
-	fmt.Sscan(arg, &n)
+	if arg != "" {
+		fmt.Sscan(arg, &n)
+	}
 	switch word {
 	case "one":
 		if err := out.Columns(s.ctx, oneSchema); err != nil {
@@ -207,6 +209,12 @@ func (s *stubSession) do(ctx context.Context, q string, out *Results) error {
 	case "drop":
 		return fmt.Errorf("commit: %w", ErrDrop)
 	case "panic":
+		panic("as asked")
+	case "panic-in-row":
+		if err := out.Columns(s.ctx, oneSchema); err != nil {
+			return err
+		}
+		out.c.begin() // as Row does before it converts values
 		panic("as asked")
 	case "":
 		return Errorf(1065, "Query was empty")
