@@ -1,5 +1,17 @@
 package exchange
 
+import "time"
+
+// A plain stop, where no newer generation goes on, does not wait for peers that keep a
+// connection without using it: pools of clients never close theirs.
+const (
+	// Longer than a balancer takes with the default check to notice that this server
+	// leaves, so that it does not send a request as its kept connection is closed.
+	quietIdle   = 5 * time.Second
+	quietTunnel = 2 * time.Second
+	quietEvery  = 500 * time.Millisecond
+)
+
 // Cut ends client connections at once: all of them, or all but tunnels. It is for a
 // drain whose time is over; Drain returns when none is left. Any goroutine that is not
 // a loop.
@@ -13,4 +25,29 @@ func (s *Set) Cut(tunnels bool) {
 			c = next
 		}
 	})
+}
+
+// cutQuiet ends connections without a request, and tunnels, that have been silent.
+func (s *Set) cutQuiet() {
+	s.each(func(w *Worker) {
+		for c := w.conns; c != nil; {
+			next := c.next
+			if c.quiet() {
+				c.lost(Killed)
+			}
+			c = next
+		}
+	})
+}
+
+// quiet derives the silence from the deadline, which moves with everything that comes.
+func (c *conn) quiet() bool {
+	l := c.w.l
+	switch {
+	case c.state == onHead && c.served && !c.partial && !c.blocked():
+		return c.point.front[c.w.index].Timeouts.Idle-l.Left(&c.timer) >= quietIdle
+	case c.state == onTunnel && c.x != nil && c.x.tun.s != nil:
+		return c.x.tun.timeout-l.Left(&c.timer) >= quietTunnel
+	}
+	return false
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -107,7 +108,8 @@ func (s *Set) Forget(srv *Server) {
 // Drain stops accepting, closes after each next answer (Connection: close), and
 // returns when no connection is left, or with an error when ctx is done. pass, if not
 // nil, is offered the descriptor of each idle plain connection: true means that it
-// took it over (it closes it). Others stay until they are used or time out.
+// took it over (it closes it). Others stay until they are used or time out. Without
+// pass nobody goes on: connections that are silent for some seconds are closed too.
 func (s *Set) Drain(ctx context.Context, pass func(fd int, point string) bool) error {
 	s.mu.Lock()
 	points := s.points
@@ -141,9 +143,15 @@ func (s *Set) Drain(ctx context.Context, pass func(fd int, point string) bool) e
 			p.c.point.Adopt(p.fd)
 		}
 	}
+	quiet := time.NewTicker(quietEvery)
+	defer quiet.Stop()
 	for s.open.Load() > 0 {
 		select {
 		case <-s.drained:
+		case <-quiet.C:
+			if pass == nil {
+				s.cutQuiet()
+			}
 		case <-ctx.Done():
 			return fmt.Errorf("%d connections are still open: %w", s.open.Load(), ctx.Err())
 		}

@@ -53,6 +53,14 @@ func (l *Loop) Disarm(t *Timer) { t.when = 0 }
 // Armed says whether there is a deadline.
 func (t *Timer) Armed() bool { return t.when != 0 }
 
+// Left returns how long it is until the deadline, to the millisecond; 0 without one.
+func (l *Loop) Left(t *Timer) time.Duration {
+	if t.when == 0 {
+		return 0
+	}
+	return time.Duration(max(0, t.when*int64(time.Millisecond)-l.mono))
+}
+
 // Drop clears the deadline and takes the timer out of the wheel; needed before its
 // memory is used for something else.
 func (l *Loop) Drop(t *Timer) {
