@@ -23,10 +23,10 @@ const (
 	textEnd    = 0x00
 	bytesEnd   = 0x01
 	bytesZero  = 0xff
-	maxKeySize = 3072 // bytes of one index entry's columns, as InnoDB's limit (DYNAMIC rows)
+	maxKeySize = 16 << 10 // bytes of one entry's columns; MySQL's 3072 bytes a column always fit
 )
 
-// ErrKeyTooLong says that the columns of an index entry need more than 3072 bytes.
+// ErrKeyTooLong says that the columns of an index entry need more than 16 KiB as encoded.
 var ErrKeyTooLong = fmt.Errorf("index entry is longer than %d bytes", maxKeySize)
 
 // appendKey appends the key form of v. prefix cuts text to that many runes and

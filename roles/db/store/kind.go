@@ -38,7 +38,6 @@ type codec struct {
 	kind  kind
 	width int // bytes of a fixed kind; 0 = variable
 
-	base      int // sqltypes base, to give integers back in their Go type
 	precision uint8
 	scale     uint8
 	collation sql.CollationID
@@ -48,7 +47,7 @@ type codec struct {
 }
 
 func newCodec(t sql.Type) (codec, error) {
-	c := codec{typ: t, base: int(t.Type())}
+	c := codec{typ: t}
 	switch t := t.(type) {
 	case types.NumberTypeImpl_:
 		return numberCodec(c)

@@ -43,6 +43,9 @@ func (r *CheckReport) OK() bool { return len(r.Problems) == 0 }
 // means that the check could not go on.
 func (e *Engine) Check(ctx context.Context, virtual func(*store.Table, sql.Row) (sql.Row, error)) (*CheckReport, error) {
 	c := &checker{e: e, ctx: ctx, view: e.currentView(), virtual: virtual, owners: map[uint32]bool{}}
+	if c.view == nil {
+		return nil, ErrClosed
+	}
 	defer e.releaseView(c.view)
 	for _, db := range c.view.catalog.Databases() {
 		for _, table := range c.view.catalog.Tables(db.Name) {

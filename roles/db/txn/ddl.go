@@ -260,6 +260,9 @@ func (t *Txn) AlterTable(ctx context.Context, table *store.Table, desc *store.Ta
 	if err := t.currentTable(catalog, table); err != nil {
 		return nil, err
 	}
+	if err := sameName(table.Desc, desc); err != nil {
+		return nil, err
+	}
 	desc = desc.Clone()
 	if err := instant(table.Desc, desc); err != nil {
 		return nil, fmt.Errorf("table %s.%s: %w", desc.Database, desc.Name, err)
@@ -273,6 +276,14 @@ func (t *Txn) AlterTable(ctx context.Context, table *store.Table, desc *store.Ta
 	giveLayout(desc)
 	desc.Version = table.Desc.Version + 1
 	return t.putTable(catalog, desc)
+}
+
+// sameName keeps a change of a table from taking another one's name unseen.
+func sameName(old, desc *store.TableDesc) error {
+	if desc.Database != old.Database || desc.Name != old.Name {
+		return fmt.Errorf("table %s.%s: its name is changed by RenameTable only", old.Database, old.Name)
+	}
+	return nil
 }
 
 // instant says why a change of a table needs its rows or indexes to be written anew;

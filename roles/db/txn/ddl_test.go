@@ -231,6 +231,36 @@ func TestRebuildAndAddIndexes(t *testing.T) {
 	checkClean(t, e)
 }
 
+// Within the transaction that changes a table, it reads and writes the changed one.
+func TestChangedTableWithinItsTransaction(t *testing.T) {
+	e, _ := openMem(t, vfs.NewMem(), Options{})
+	table := createTable(t, e, people(t))
+	fill(t, e, table, 1, 4)
+	tx := e.Begin(RepeatableRead)
+	expect(t, all(t, tx, table, Scan{Columns: []int{0}}), "[1 <nil> <nil> <nil>]", "[2 <nil> <nil> <nil>]", "[3 <nil> <nil> <nil>]")
+	next, err := tx.Rebuild(ctx, table, table.Desc, func(row sql.Row) (sql.Row, error) {
+		row[0] = row[0].(int64) + 10
+		return row, nil
+	})
+	must(t, err)
+	must(t, tx.InsertRow(ctx, next, person(20, "new", 1, "")))
+	for _, mode := range []ReadMode{Consistent, Latest, LockExclusive} {
+		if got := all(t, tx, next, Scan{Columns: []int{0}, Mode: mode}); len(got) != 4 || !strings.HasPrefix(got[0], "[11") {
+			t.Fatalf("mode %d: %v", mode, got)
+		}
+	}
+	if err := tx.InsertRow(ctx, table, person(30, "old", 1, "")); !errors.Is(err, ErrTableChanged) {
+		t.Fatalf("write to the table as it was: %v", err)
+	}
+	renamed := next.Desc.Clone()
+	renamed.Name = "other"
+	if _, err := tx.AlterTable(ctx, next, renamed); err == nil {
+		t.Fatal("AlterTable took another name")
+	}
+	must(t, tx.Commit(ctx))
+	checkClean(t, e)
+}
+
 func TestCatalogRollsBackWithTheStatement(t *testing.T) {
 	e, _ := openMem(t, vfs.NewMem(), Options{})
 	tx := e.Begin(RepeatableRead)

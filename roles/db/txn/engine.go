@@ -64,6 +64,7 @@ type Engine struct {
 	queue    *commitQueue
 	sweeper  *sweeper
 	active   atomic.Int64 // transactions begun and not ended
+	closed   atomic.Bool
 }
 
 // Open starts transactions on st, which it does not own. It finishes what a crash
@@ -102,12 +103,15 @@ func Open(st *store.Store, opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// Close waits for the commits in the queue and stops. Transactions that have not
-// ended get ErrClosed at commit. The store stays open.
+// Close waits for the commits in the queue and stops. Later commits and first reads
+// of transactions get ErrClosed. It fails where a transaction has not ended: its view
+// would keep the store from closing. The store stays open. Call it once.
 func (e *Engine) Close() error {
 	e.queue.close()
 	e.sweeper.close()
-	e.releaseView(e.current.Load())
+	if !e.closed.Swap(true) {
+		e.releaseView(e.current.Load())
+	}
 	if n := e.active.Load(); n > 0 {
 		return fmt.Errorf("%d transactions have not ended", n)
 	}

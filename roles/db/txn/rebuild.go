@@ -29,6 +29,9 @@ func (t *Txn) Rebuild(ctx context.Context, table *store.Table, desc *store.Table
 	if err := t.currentTable(catalog, table); err != nil {
 		return nil, err
 	}
+	if err := sameName(table.Desc, desc); err != nil {
+		return nil, err
+	}
 	desc = desc.Clone()
 	desc.ID, desc.Version, desc.Layouts = table.Desc.ID, table.Desc.Version+1, nil
 	giveColumnIDs(desc)
@@ -77,6 +80,9 @@ func (t *Txn) AddIndexes(ctx context.Context, table *store.Table, desc *store.Ta
 		return nil, err
 	}
 	if err := t.currentTable(catalog, table); err != nil {
+		return nil, err
+	}
+	if err := sameName(table.Desc, desc); err != nil {
 		return nil, err
 	}
 	desc = desc.Clone()

@@ -84,6 +84,10 @@ func (t *Txn) Scan(ctx context.Context, table *store.Table, s Scan) (*Rows, erro
 // reader chooses the state that a read mode sees and checks that the table is in it
 // as the caller knows it. A view that is returned belongs to the caller.
 func (t *Txn) reader(ctx context.Context, table *store.Table, r store.KeyRange, mode ReadMode) (pebble.Reader, *view, error) {
+	if t.owns(table) {
+		// Made or changed by this transaction: its rows stand in the store, past any view.
+		return t.e.store.DB, nil, nil
+	}
 	switch mode {
 	case LockShared, LockExclusive:
 		lock := Exclusive
@@ -96,6 +100,9 @@ func (t *Txn) reader(ctx context.Context, table *store.Table, r store.KeyRange, 
 		return t.e.store.DB, nil, t.checkTable(table, t.e.Catalog())
 	case Latest:
 		v := t.e.currentView()
+		if v == nil {
+			return nil, nil, ErrClosed
+		}
 		if err := t.checkTable(table, v.catalog); err != nil {
 			t.e.releaseView(v)
 			return nil, nil, err
@@ -103,6 +110,9 @@ func (t *Txn) reader(ctx context.Context, table *store.Table, r store.KeyRange, 
 		return v.snap, v, nil
 	}
 	v := t.takeView()
+	if v == nil {
+		return nil, nil, ErrClosed
+	}
 	t.pinned = true
 	return v.snap, nil, t.checkTable(table, v.catalog)
 }
@@ -111,8 +121,11 @@ func (t *Txn) reader(ctx context.Context, table *store.Table, r store.KeyRange, 
 // state to be read or written: its index ids may belong to nothing there.
 func (t *Txn) checkTable(table *store.Table, catalog *store.Catalog) error {
 	if t.staged != nil {
-		if own := t.staged.TableByID(table.Desc.ID); own == table {
+		if t.owns(table) {
 			return nil
+		}
+		if own := t.staged.TableByID(table.Desc.ID); own == nil || own.Desc.Version != table.Desc.Version {
+			return fmt.Errorf("%s.%s: %w", table.Desc.Database, table.Desc.Name, ErrTableChanged)
 		}
 	}
 	in := catalog.TableByID(table.Desc.ID)
@@ -120,6 +133,16 @@ func (t *Txn) checkTable(table *store.Table, catalog *store.Catalog) error {
 		return nil
 	}
 	return fmt.Errorf("%s.%s: %w", table.Desc.Database, table.Desc.Name, ErrTableChanged)
+}
+
+// owns reports whether the transaction itself made the table what it is. It holds
+// the lock then.
+func (t *Txn) owns(table *store.Table) bool {
+	if t.staged == nil || t.staged.TableByID(table.Desc.ID) != table {
+		return false
+	}
+	published := t.e.Catalog().TableByID(table.Desc.ID)
+	return published == nil || published.Desc.Version != table.Desc.Version
 }
 
 // Next moves to the next row; false at the end or on error (see Err).

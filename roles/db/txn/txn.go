@@ -71,9 +71,13 @@ func (t *Txn) Catalog() *store.Catalog {
 	case t.owner.holds:
 		return t.e.Catalog()
 	}
-	return t.takeView().catalog
+	if v := t.takeView(); v != nil {
+		return v.catalog
+	}
+	return t.e.Catalog()
 }
 
+// takeView is nil once the engine is closed.
 func (t *Txn) takeView() *view {
 	if t.view == nil {
 		t.view = t.e.currentView()
@@ -83,8 +87,7 @@ func (t *Txn) takeView() *view {
 
 // StartSnapshot takes the view now (START TRANSACTION WITH CONSISTENT SNAPSHOT).
 func (t *Txn) StartSnapshot() {
-	t.takeView()
-	t.pinned = true
+	t.pinned = t.takeView() != nil
 }
 
 // Lock makes the transaction a writer. The first write and every locking read do it
@@ -103,8 +106,16 @@ func (t *Txn) lock(ctx context.Context, r store.KeyRange, mode LockMode) error {
 // HasWrites reports whether a commit would write anything.
 func (t *Txn) HasWrites() bool { return !t.set.empty() || t.staged != nil }
 
-// LogEvents appends binlog events to those that are committed with the transaction.
-func (t *Txn) LogEvents(events []byte) { t.events = append(t.events, events...) }
+// LogEvents appends binlog events to those that are committed with the transaction,
+// in the same batch. They count for the write set limit: ErrWriteSetFull.
+func (t *Txn) LogEvents(events []byte) error {
+	if t.set.size+int64(len(events)) > t.set.limit {
+		return ErrWriteSetFull
+	}
+	t.set.size += int64(len(events))
+	t.events = append(t.events, events...)
+	return nil
+}
 
 // Commit makes the transaction durable and visible, and ends it, also on error:
 // ErrReadOnly, ErrDiskFull and ErrClosed mean that nothing was written. ctx bounds

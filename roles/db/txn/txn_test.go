@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/dolthub/go-mysql-server/sql"
 
@@ -270,6 +271,49 @@ func TestReadOnlyAndFullDiskRefuseCommits(t *testing.T) {
 	write(t, e, func(tx *Txn) error { return tx.DropTable(ctx, other) })
 	if got := e.Executed().Seq; got != 4 {
 		t.Errorf("executed %d, want 4: refused commits must not move it", got)
+	}
+}
+
+// The events of a transaction are in its batch, under its number; a transaction that
+// does not commit leaves none.
+func TestEventsGoWithTheirTransaction(t *testing.T) {
+	e, _ := openMem(t, vfs.NewMem(), Options{WriteSetLimit: 64 << 10})
+	table := createTable(t, e, people(t))
+	undone := e.Begin(RepeatableRead)
+	must(t, undone.InsertRow(ctx, table, person(1, "a", 1, "")))
+	must(t, undone.LogEvents([]byte("undone")))
+	undone.Rollback()
+	write(t, e, func(tx *Txn) error {
+		if err := tx.LogEvents(make([]byte, 65<<10)); !errors.Is(err, ErrWriteSetFull) {
+			return fmt.Errorf("events over the limit: %v", err)
+		}
+		return errors.Join(tx.LogEvents([]byte("one ")), tx.InsertRow(ctx, table, person(1, "a", 1, "")), tx.LogEvents([]byte("two")))
+	})
+	span := store.SpaceRange(store.SpaceBinlog)
+	it, err := e.store.DB.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+	must(t, err)
+	defer it.Close()
+	if !it.First() || fmt.Sprintf("%x", it.Key()) != "050000000000000002" || string(it.Value()) != "one two" || it.Next() {
+		t.Fatalf("key %x, events %q", it.Key(), it.Value())
+	}
+}
+
+func TestClosedEngineRefuses(t *testing.T) {
+	e, stop := openMem(t, vfs.NewMem(), Options{})
+	table := createTable(t, e, people(t))
+	stop()
+	tx := e.Begin(RepeatableRead)
+	defer tx.Rollback()
+	if tx.Catalog().Table("site", "people") == nil {
+		t.Error("the catalog is gone")
+	}
+	for _, mode := range []ReadMode{Consistent, Latest} {
+		if _, err := tx.Scan(ctx, table, Scan{Mode: mode}); !errors.Is(err, ErrClosed) {
+			t.Errorf("mode %d: %v", mode, err)
+		}
+	}
+	if _, err := e.Check(ctx, nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("check: %v", err)
 	}
 }
 

@@ -39,13 +39,15 @@ func (v *view) tryRef() bool {
 	}
 }
 
-// currentView returns the published view with a reference for the caller.
+// currentView returns the published view with a reference for the caller, nil once
+// the engine is closed.
 func (e *Engine) currentView() *view {
-	for {
+	for !e.closed.Load() {
 		if v := e.current.Load(); v.tryRef() {
 			return v
 		}
 	}
+	return nil
 }
 
 func (e *Engine) newView(catalog *store.Catalog, pos Position) *view {
