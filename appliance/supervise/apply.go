@@ -93,8 +93,10 @@ func (s *supervisor) apply(ctx context.Context, nodes []*config.Node, m mode) er
 	changes, err := s.prepareAll(ctx, all, nodes, m)
 	if err != nil {
 		s.abortAll(changes)
-		undo()
-		s.reg.Revert(mark)
+		if m != modeStart { // the stop that follows ends what has started
+			undo()
+			s.reg.Revert(mark)
+		}
 		return err
 	}
 	removed := s.removedSlots(all, nodes)

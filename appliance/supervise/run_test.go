@@ -62,6 +62,9 @@ func TestStartFailsWithOneSentence(t *testing.T) {
 		if !s.logged(c.want) {
 			t.Errorf("%s: not said: %s", c.fingerprint, c.want)
 		}
+		if _, err := os.Stat(s.nodes[0].Site + ".closed-db"); err != nil {
+			t.Errorf("%s: the database that had started was not closed: %v", c.fingerprint, err)
+		}
 		if c.fingerprint == "panic-web" && !s.logged("told to panic") {
 			t.Error("the panic is not in the log")
 		}
@@ -168,16 +171,16 @@ func TestStopDeadlineAndSecondSignal(t *testing.T) {
 // TestStopOrderWithARoleThatWaitsForAnother: lb does not end before web begins to.
 func TestStopOrderWithARoleThatWaitsForAnother(t *testing.T) {
 	s := newSite(t)
-	s.nodes[0].Process.StopTimeout = 6 * time.Second
+	s.nodes[0].Process.StopTimeout = 12 * time.Second
 	s.nodes[0].Fingerprint = "lb-waits-for-web"
 	s.write()
 	s.launch()
 	began := time.Now()
 	s.signal(syscall.SIGTERM)
-	if err := s.wait(12 * time.Second); err != nil {
+	if err := s.wait(20 * time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took > 5*time.Second || s.logged("connections were cut") {
+	if took := time.Since(began); took > 10*time.Second || s.logged("connections were cut") {
 		t.Errorf("it took %s, and connections were cut: %v", took, s.logged("connections were cut"))
 	}
 }

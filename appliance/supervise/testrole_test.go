@@ -369,6 +369,9 @@ func (l *line) Close() error {
 	if l.node.Load() != nil && strings.Contains(l.node.Load().Fingerprint, "stuck") {
 		select {}
 	}
+	if n := l.node.Load(); n != nil {
+		os.WriteFile(n.Site+".closed-"+l.env.Role, nil, 0o600)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
