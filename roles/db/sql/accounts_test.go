@@ -124,4 +124,8 @@ func TestRefusedByName(t *testing.T) {
 	c.fails(1364, "INSERT INTO t (s) VALUES ('x')")
 	c.fails(1264, "INSERT INTO t (id) VALUES (99999999999)")
 	c.fails(1146, "DROP TABLE nosuch")
+	c.must("CREATE TABLE short (v VARCHAR(3), t TIME)")
+	c.fails(1406, "INSERT INTO short (v) VALUES ('abcd')", "Data too long for column 'v' at row 1")
+	c.fails(1235, "CREATE TABLE fraction (t TIME(3))")
+	c.fails(1235, "GRANT SELECT (v) ON short TO root", "column privileges")
 }

@@ -11,6 +11,7 @@ import (
 type span struct {
 	lo, hi store.Bound
 	empty  bool
+	single bool // at most one row can match
 	rest   []columnCheck
 }
 
@@ -29,6 +30,7 @@ type columnCheck struct {
 func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, r gms.MySQLRange) (span, error) {
 	s := span{lo: store.Bound{Inclusive: true}, hi: store.Bound{Inclusive: true}}
 	open := false // a column with bounds has been seen: the rest are checks
+	null := false // a NULL or a prefix: a unique index may have several entries
 	for i, c := range r {
 		if i >= len(types) {
 			break
@@ -45,6 +47,7 @@ func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, 
 		} else if ok {
 			s.lo.Values = append(s.lo.Values, v)
 			s.hi.Values = append(s.hi.Values, v)
+			null = null || v == nil || prefix
 			continue
 		}
 		open = true
@@ -63,6 +66,8 @@ func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, 
 		s.lo = s.lower(lo, prefix)
 		s.hi = s.upper(hi, prefix)
 	}
+	unique := ix.Desc.Unique || ix.IsPrimary()
+	s.single = unique && !open && !null && len(s.lo.Values) == len(types)
 	return s, nil
 }
 

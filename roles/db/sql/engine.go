@@ -71,7 +71,7 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 	if err := setVariables(opts); err != nil {
 		return nil, err
 	}
-	e := &Engine{db: db, log: opts.Log, opts: opts, sizes: sizes{store: st}, sessions: map[uint32]*Session{}}
+	e := &Engine{db: db, log: opts.Log, opts: opts, sizes: sizes{store: st, db: db}, sessions: map[uint32]*Session{}}
 	// The planner logs on its own; what matters of it comes back as errors.
 	logrus.SetOutput(io.Discard)
 	logrus.SetLevel(logrus.PanicLevel)

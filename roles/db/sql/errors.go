@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/dolthub/vitess/go/mysql"
 	goerrors "gopkg.in/src-d/go-errors.v1"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/types"
 
 	"stack/roles/db/txn"
 	"stack/roles/db/wire"
@@ -61,8 +63,14 @@ func clientError(err error, database string) error {
 	if cast.Num == mysql.ERUnknownError && strings.Contains(cast.Message, "syntax error") {
 		return mysqlError(1064, "You have an error in your SQL syntax: %s", cast.Message)
 	}
+	if cast.Num == mysql.ERUnknownError && unsupported.MatchString(cast.Message) {
+		return mysqlError(1235, "%s", cast.Message)
+	}
 	return cast
 }
+
+// unsupported is how the planner says that it lacks something.
+var unsupported = regexp.MustCompile(`(?i)not (?:yet |currently )?(?:been )?(?:yet )?(?:supported|implemented)`)
 
 func storeError(err error) error {
 	switch {
@@ -136,6 +144,7 @@ var kinds = []struct {
 	{gms.ErrUserDeletionFailure, 1396, same},
 	{gms.ErrUserAlterFailure, 1396, same},
 	{gms.ErrForeignKeyDropTable, 3730, same},
+	{types.ErrLengthBeyondLimit, 1406, tooLong},
 	{gms.ErrPrivilegeCheckFailed, 1142, same},
 	{gms.ErrDatabaseAccessDeniedForUser, 1044, same},
 	{gms.ErrTableAccessDeniedForUser, 1142, same},
@@ -187,6 +196,14 @@ func cannotBeNull(message, _ string) string {
 		return message
 	}
 	return fmt.Sprintf("Column '%s' cannot be null", parts[1])
+}
+
+func tooLong(message, _ string) string {
+	_, name, ok := strings.Cut(message, "too large for column '")
+	if !ok {
+		return message
+	}
+	return fmt.Sprintf("Data too long for column '%s' at row 1", strings.TrimSuffix(name, "'"))
 }
 
 func checkViolated(message, _ string) string {

@@ -16,6 +16,7 @@ type scan struct {
 	next    int // span to open
 	rows    *txn.Rows
 	rest    []columnCheck // what the open span leaves to check
+	single  bool          // the open span has had its only row
 }
 
 func newScan(s *Session, t *Table, p *partition) *scan {
@@ -64,7 +65,9 @@ func (r *scan) Next(ctx *gms.Context) (gms.Row, error) {
 				return nil, err
 			}
 		}
-		if !r.rows.Next() {
+		// After the only row of a point the store would walk over its older versions.
+		if r.single || !r.rows.Next() {
+			r.single = false
 			err := r.rows.Err()
 			r.rows.Close()
 			r.rows = nil
@@ -73,6 +76,7 @@ func (r *scan) Next(ctx *gms.Context) (gms.Row, error) {
 			}
 			continue
 		}
+		r.single = r.part.spans[r.next-1].single
 		row := r.rows.Row()
 		ok, err := r.holds(ctx, row)
 		if err != nil {

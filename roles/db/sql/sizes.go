@@ -1,24 +1,29 @@
 package sql
 
 import (
+	"context"
 	"sync"
 	"time"
 
 	"stack/roles/db/store"
+	"stack/roles/db/txn"
 )
 
 // sizes estimates how big tables are, for the planner and information_schema. What has
 // not been written from memory to disk yet is not in it.
 type sizes struct {
 	store *store.Store
+	db    *txn.Engine
 
 	mu    sync.Mutex
 	known map[uint32]size // by index id
 }
 
 type size struct {
-	bytes uint64
-	at    time.Time
+	bytes   uint64
+	rows    uint64
+	counted time.Time // of rows
+	at      time.Time // of bytes
 }
 
 const (
@@ -27,8 +32,9 @@ const (
 	sizesKept = 10_000
 	// rowBytes is what a row is taken to need on disk, compressed.
 	rowBytes = 100
-	// rowsAtLeast is the planner's idea of a table that is in memory still.
-	rowsAtLeast = 1000
+	// rowsCounted is up to where rows are counted rather than estimated: that takes
+	// less than a millisecond.
+	rowsCounted = 2000
 )
 
 func (z *sizes) index(id uint32) uint64 {
@@ -47,12 +53,52 @@ func (z *sizes) index(id uint32) uint64 {
 	if z.known == nil || len(z.known) >= sizesKept {
 		z.known = map[uint32]size{}
 	}
-	z.known[id] = size{n, time.Now()}
+	s = z.known[id]
+	s.bytes, s.at = n, time.Now()
+	z.known[id] = s
 	return n
 }
 
-func (z *sizes) rows(t *store.Table) uint64 {
-	return max(rowsAtLeast, z.index(t.Primary.Desc.ID)/rowBytes)
+// rows counts the rows of a small table and estimates those of others.
+func (z *sizes) rows(ctx context.Context, t *store.Table) uint64 {
+	id := t.Primary.Desc.ID
+	z.mu.Lock()
+	s, ok := z.known[id]
+	z.mu.Unlock()
+	if ok && time.Since(s.counted) < sizeAge {
+		return s.rows
+	}
+	n, err := z.count(ctx, t)
+	if err != nil {
+		return s.rows // an estimate: the last one is as good
+	}
+	if n == rowsCounted {
+		n = max(n, z.index(id)/rowBytes)
+	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.known == nil || len(z.known) >= sizesKept {
+		z.known = map[uint32]size{}
+	}
+	s = z.known[id]
+	s.rows, s.counted = n, time.Now()
+	z.known[id] = s
+	return n
+}
+
+func (z *sizes) count(ctx context.Context, t *store.Table) (uint64, error) {
+	tx := z.db.Begin(txn.ReadCommitted)
+	defer tx.Rollback()
+	rows, err := tx.Scan(ctx, t, txn.Scan{Mode: txn.Consistent, Columns: []int{}})
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	var n uint64
+	for n < rowsCounted && rows.Next() {
+		n++
+	}
+	return n, rows.Err()
 }
 
 func (z *sizes) bytes(t *store.Table) uint64 {

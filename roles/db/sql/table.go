@@ -129,7 +129,7 @@ func (t *Table) RowCount(ctx *gms.Context) (uint64, bool, error) {
 	if err != nil {
 		return 0, false, err
 	}
-	return s.engine.sizes.rows(t.stored), false, nil
+	return s.engine.sizes.rows(ctx, t.stored), false, nil
 }
 
 // DataLength is the bytes that the table takes, estimated.
