@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strconv"
@@ -131,7 +132,8 @@ func (p *Param) read(r *reader, typ byte, unsigned bool) error {
 		if p.Kind == ParamNull {
 			return Errorf(erMalformedPacket, "Malformed communication packet: there is no parameter type %d", typ)
 		}
-		p.Bytes = r.lenbytes()
+		// A copy: the engine may keep it, and the packet's buffer is used again.
+		p.Bytes = bytes.Clone(r.lenbytes())
 	}
 	return nil
 }

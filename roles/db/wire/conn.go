@@ -207,11 +207,7 @@ func (c *conn) commands() error {
 		if err := c.mustEnd(); err != nil {
 			return err
 		}
-		wait := c.state.WaitTimeout
-		if wait <= 0 {
-			wait = c.cfg.WaitTimeout
-		}
-		p, err := c.readPacket(c.cfg.MaxAllowedPacket, wait)
+		p, err := c.readPacket(c.maxPacket(), or(c.state.WaitTimeout, c.cfg.WaitTimeout))
 		if errors.Is(err, errWoken) {
 			continue
 		}
@@ -219,11 +215,7 @@ func (c *conn) commands() error {
 			return err
 		}
 		c.cfg = c.srv.cfg.Load()
-		c.readTimeout = c.cfg.NetReadTimeout
-		c.writeTimeout = c.cfg.NetWriteTimeout
-		if c.state.NetWriteTimeout > 0 {
-			c.writeTimeout = c.state.NetWriteTimeout
-		}
+		c.writeTimeout = or(c.state.NetWriteTimeout, c.cfg.NetWriteTimeout)
 		if err := c.command(p); err != nil {
 			return err
 		}
@@ -231,8 +223,19 @@ func (c *conn) commands() error {
 			return err
 		}
 		c.rest()
+		c.readTimeout = or(c.state.NetReadTimeout, c.cfg.NetReadTimeout)
 	}
 }
+
+// or is the session's own setting, or else the server's.
+func or[T int | time.Duration](own, server T) T {
+	if own > 0 {
+		return own
+	}
+	return server
+}
+
+func (c *conn) maxPacket() int { return or(c.state.MaxAllowedPacket, c.cfg.MaxAllowedPacket) }
 
 // mustEnd says why the connection may not take another command.
 func (c *conn) mustEnd() error {

@@ -122,65 +122,6 @@ func appendDecimal(b []byte, d *apd.Decimal, scale int) ([]byte, bool) {
 	return slices.Insert(b, len(b)-scale, '.'), true
 }
 
-// appendTime writes a temporal value as text, false if it is out of range.
-func (c *column) appendTime(b []byte, t time.Time) ([]byte, bool) {
-	t, zero, ok := c.round(t)
-	if !ok {
-		return b, false
-	}
-	if zero {
-		b = append(b, "0000-00-00"...)
-		if c.typ == typeDate {
-			return b, true
-		}
-		b = append(b, " 00:00:00"...)
-		if c.decimals > 0 {
-			b = append(append(b, '.'), "000000"[:min(c.decimals, 6)]...)
-		}
-		return b, true
-	}
-	year, month, day := t.Date()
-	b = append(b, byte('0'+year/1000), byte('0'+year/100%10), byte('0'+year/10%10), byte('0'+year%10), '-')
-	b = append(append2(b, int(month)), '-')
-	b = append2(b, day)
-	if c.typ == typeDate {
-		return b, true
-	}
-	hour, minute, second := t.Clock()
-	b = append(append2(append(b, ' '), hour), ':')
-	b = append(append2(b, minute), ':')
-	b = append2(b, second)
-	if c.decimals > 0 {
-		b = append(b, '.')
-		us := t.Nanosecond() / 1000
-		for i, unit := 0, 100000; i < int(c.decimals) && unit > 0; i, unit = i+1, unit/10 {
-			b = append(b, byte('0'+us/unit%10))
-		}
-	}
-	return b, true
-}
-
-func append2(b []byte, v int) []byte { return append(b, byte('0'+v/10), byte('0'+v%10)) }
-
-// round brings t to the column's precision and says whether it is MySQL's zero date.
-// ok is false outside the years 0 to 9999.
-func (c *column) round(t time.Time) (_ time.Time, zero, ok bool) {
-	if t.Equal(types.ZeroTime) {
-		return t, true, true
-	}
-	if c.typ != typeDate && t.Nanosecond() != 0 {
-		unit := time.Second
-		for range min(c.decimals, 6) {
-			unit /= 10
-		}
-		t = t.Round(unit)
-	}
-	if y := t.Year(); y < 0 || y > 9999 {
-		return t, false, false
-	}
-	return t, false, true
-}
-
 // appendLong writes a length-encoded string: what text and binary rows share.
 func (r *Results) appendLong(b []byte, c *column, v any) ([]byte, error) {
 	switch c.typ {

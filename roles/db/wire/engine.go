@@ -65,8 +65,8 @@ type Statement interface {
 	// context to describe it with. What Execute announces to its Results is what counts:
 	// it may differ.
 	Columns() (*sql.Context, sql.Schema)
-	// Execute runs the statement; len(params) == Params(). params and the bytes in
-	// them are valid until Execute returns.
+	// Execute runs the statement; len(params) == Params(). The slice is used again
+	// after Execute has returned, the bytes in it are the engine's to keep.
 	Execute(ctx context.Context, params []Param, out *Results) error
 	// Close forgets the statement.
 	Close()
@@ -81,8 +81,10 @@ type State struct {
 	Warnings      uint16
 
 	// The session's own settings; zero means the server's (Config).
-	WaitTimeout     time.Duration // wait_timeout, or interactive_timeout for such clients
-	NetWriteTimeout time.Duration
+	WaitTimeout      time.Duration // wait_timeout, or interactive_timeout for such clients
+	NetReadTimeout   time.Duration
+	NetWriteTimeout  time.Duration
+	MaxAllowedPacket int // bytes
 
 	// ClientCharset is character_set_client: what queries and string parameters are
 	// written in. The front hands them to the engine in UTF-8. Unspecified means UTF-8.

@@ -227,7 +227,7 @@ func (c *conn) sendLongData(arg []byte) {
 		s.longOK = false
 		return
 	}
-	if !s.longOK || len(s.long[i])+len(r.p) > c.cfg.MaxAllowedPacket || c.longBytes+len(r.p) > 4*c.cfg.MaxAllowedPacket {
+	if !s.longOK || len(s.long[i])+len(r.p) > c.maxPacket() || c.longBytes+len(r.p) > 4*c.maxPacket() {
 		c.dropLong(s)
 		s.longOK = false
 		return

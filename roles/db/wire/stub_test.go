@@ -181,6 +181,9 @@ func (s *stubSession) do(ctx context.Context, q string, out *Results) error {
 	case "idle":
 		s.state.WaitTimeout = time.Duration(n) * time.Millisecond
 		return nil
+	case "limit":
+		s.state.MaxAllowedPacket = n
+		return nil
 	case "latin1":
 		s.state.ClientCharset = sql.CharacterSet_latin1
 		return nil
