@@ -45,6 +45,30 @@ func TestTwoNodesShareAnAddress(t *testing.T) {
 	}
 }
 
+// TestManySocketsAndALargeConfig: more descriptors than one message carries, and a
+// config that does not fit into one either; over a reload and an upgrade.
+func TestManySocketsAndALargeConfig(t *testing.T) {
+	s := newSite(t)
+	n := s.nodes[0]
+	n.Binds[2].Group = 450
+	for i := range 20_000 {
+		n.Hosts = append(n.Hosts, fmt.Sprintf("host%d.example.org", i))
+	}
+	s.write()
+	s.launch()
+	if got := s.ask("lb", "size"); got != "450 20000" {
+		t.Fatalf("lb has %s", got)
+	}
+	n.Hosts = append(n.Hosts, "one.more.example.org")
+	s.write()
+	s.mustAdmin("POST", "/v1/reload")
+	s.signal(syscall.SIGUSR2)
+	s.waitLogs(`"msg":"started"`, 2)
+	s.eventually("the new generation has it all", func() bool {
+		return s.ask("lb", "size") == "450 20001" && strings.Contains(s.ask("lb", "who"), " 2 one")
+	})
+}
+
 func TestStandardErrorIsBounded(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

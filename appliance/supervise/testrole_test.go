@@ -317,6 +317,10 @@ func (l *line) answer(cmd string) string {
 		l.wedged.Store(true)
 	case "slow":
 		time.Sleep(300 * time.Millisecond)
+	case "size":
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return fmt.Sprint(len(l.listeners), " ", len(l.node.Load().Hosts))
 	case "others":
 		return fmt.Sprint(l.others.Load())
 	case "env":
