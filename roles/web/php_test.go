@@ -160,6 +160,53 @@ func TestPHP(t *testing.T) {
 	}
 }
 
+// php-fpm by a host name: looked up, used, and its absence said.
+func TestPHPByName(t *testing.T) {
+	f := startFPM(t, 2)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	go func() { // the unix socket, by TCP
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				u, err := net.Dial("unix", f.socket)
+				if err != nil {
+					return
+				}
+				defer u.Close()
+				go io.Copy(u, c)
+				io.Copy(c, u)
+			}()
+		}
+	}()
+	s := phpSite(t, f, func(w *config.Web) {
+		w.Sites[0].Locations[0].FastCGI.Address = "localhost:" + port
+		w.Sites[0].Locations = append(w.Sites[0].Locations, config.Location{Regex: `\.php5$`, FastCGI: &config.FastCGI{Address: "nobody.invalid:9000"}})
+	})
+	writeFile(t, filepath.Join(s.node.Web.Sites[0].Root, "x.php5"), []byte("<?php"))
+	for end := time.Now().Add(10 * time.Second); ; {
+		a := s.get("GET", "/pid.php")
+		if a.StatusCode == 200 {
+			break
+		}
+		if a.StatusCode != 502 || time.Now().After(end) {
+			t.Fatal(a.StatusCode)
+		}
+	}
+	if a := s.get("GET", "/x.php5"); a.StatusCode != 502 {
+		t.Error("a name that nobody has:", a.StatusCode)
+	}
+	s.log.wait(t, "its name is not resolved")
+}
+
 func testPHP(t *testing.T, s *server) {
 	is := func(what, got, want string) {
 		t.Helper()

@@ -14,10 +14,8 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +26,6 @@ import (
 	"stack/roles/internal/exchange"
 	"stack/roles/internal/loop"
 	"stack/roles/internal/upstream"
-	"stack/roles/web/fastcgi"
 	stacktls "stack/tls"
 )
 
@@ -233,60 +230,6 @@ func (r *Role) drop(g, keeper *generation) {
 	}
 }
 
-const (
-	// refreshEvery is how often roots and error pages are looked at.
-	refreshEvery = time.Second
-	// resolveEvery is how often the names of application servers are looked up; one that
-	// was never resolved is tried at each refresh.
-	resolveEvery = 30 * time.Second
-)
-
-// maintain replaces the upkeep of the generation before: certificates, roots that may
-// lead elsewhere now, error pages that may have changed.
-func (r *Role) maintain(g *generation) {
-	ctx, cancel := context.WithCancel(context.Background())
-	if r.stopping != nil {
-		r.stopping()
-	}
-	r.stopping = cancel
-	if g.certs != nil {
-		r.upkeep.Go(func() { g.certs.Maintain(ctx, r.log) })
-	}
-	r.upkeep.Go(func() {
-		tick := time.NewTicker(refreshEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				g.refresh(r.log)
-			}
-		}
-	})
-	for _, a := range g.apps {
-		r.upkeep.Go(func() { keepResolved(ctx, a) })
-	}
-}
-
-// keepResolved follows the name of an application server until ctx ends.
-func keepResolved(ctx context.Context, a *fastcgi.App) {
-	for {
-		a.Resolve(ctx)
-		wait := resolveEvery
-		if !a.Known() {
-			wait = refreshEvery
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-	}
-}
-
 // Log implements exchange.AccessLog: the end of every request, on its loop.
 func (r *Role) Log(rec *exchange.Record) {
 	req, ok := rec.Data.(*request)
@@ -390,63 +333,3 @@ func (r *Role) Alive() error {
 
 // Control implements supervise.Role: the web role has no run-time commands yet.
 func (r *Role) Control() http.Handler { return nil }
-
-// Detail is the role's part of `stack status --json`.
-type Detail struct {
-	Sites       []SiteDetail        `json:"sites"`
-	Connections int                 `json:"connections"`
-	Pools       []upstream.PoolView `json:"pools,omitempty"`
-}
-
-// SiteDetail is one site.
-type SiteDetail struct {
-	Name  string   `json:"name"`
-	Hosts []string `json:"hosts,omitempty"`
-	Root  string   `json:"root,omitempty"`
-	App   string   `json:"app,omitempty"`
-}
-
-// Status implements supervise.Role.
-func (r *Role) Status() supervise.Status {
-	g := r.current.Load()
-	if g == nil {
-		return supervise.Status{Text: "starting"}
-	}
-	d := Detail{Connections: r.set.Open(), Pools: r.pools.View()}
-	names := make([]string, 0, len(g.sites))
-	for i, s := range g.sites {
-		names = append(names, s.name)
-		d.Sites = append(d.Sites, SiteDetail{Name: s.name, Hosts: s.hosts, Root: g.node.Web.Sites[i].Root, App: g.node.Web.Sites[i].App})
-	}
-	if len(names) > 3 {
-		names = append(names[:3], fmt.Sprintf("and %d more", len(g.sites)-3))
-	}
-	text := fmt.Sprintf("serves %s, %d connections", strings.Join(names, ", "), d.Connections)
-	if r.draining.Load() {
-		text = fmt.Sprintf("drains, %d connections", d.Connections)
-	}
-	return supervise.Status{Ready: !r.draining.Load(), Text: text, Detail: d}
-}
-
-func (r *Role) certificates() []stacktls.Info {
-	if g := r.current.Load(); g != nil && g.certs != nil {
-		return g.certs.List()
-	}
-	return nil
-}
-
-func (r *Role) allStats() []*siteStats {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := make([]*siteStats, 0, len(r.stats))
-	for _, s := range r.stats {
-		all = append(all, s)
-	}
-	return all
-}
-
-func (r *Role) allPoints() []*listener {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.points)
-}

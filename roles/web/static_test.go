@@ -89,7 +89,7 @@ func TestStaticFiles(t *testing.T) {
 }
 
 func TestConditionalRequests(t *testing.T) {
-	root, small, _ := staticSite(t)
+	root, _, _ := staticSite(t)
 	s := serve(t, testWeb(config.WebSite{Root: root}))
 	first := s.get("GET", "/small.bin")
 	etag, modified := first.Header.Get("Etag"), first.Header.Get("Last-Modified")
@@ -128,7 +128,6 @@ func TestConditionalRequests(t *testing.T) {
 			}
 		}
 	}
-	_ = small
 }
 
 func TestRanges(t *testing.T) {
