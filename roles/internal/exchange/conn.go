@@ -45,9 +45,9 @@ const (
 )
 
 // serve takes a connection that the kernel, another loop or another process gave; it is
-// counted already.
-func (w *Worker) serve(p *Point, fd int, peer netip.AddrPort) {
-	c := &conn{point: p, peer: peer, state: onHead}
+// counted already. served: it has had requests, so it may stay idle.
+func (w *Worker) serve(p *Point, fd int, peer netip.AddrPort, served bool) {
+	c := &conn{point: p, peer: peer, state: onHead, served: served}
 	c.w, c.fd, c.owner = w, fd, c
 	w.link(c)
 	tok, err := w.l.Add(fd, c)
@@ -63,6 +63,8 @@ func (w *Worker) serve(p *Point, fd int, peer netip.AddrPort) {
 		w.l.Arm(&c.timer, c, f.Timeouts.RequestHead)
 	case f.TCP != nil:
 		c.tunnel()
+	case served:
+		w.l.Arm(&c.timer, c, f.Timeouts.Idle)
 	default:
 		w.l.Arm(&c.timer, c, f.Timeouts.RequestHead)
 	}
@@ -304,6 +306,10 @@ func (c *conn) Expired(*loop.Timer) {
 	case onExchange:
 		c.x.expired()
 	case onTunnel:
+		if c.x.fwd.phase == fwdQueued {
+			c.lost(QueueTimeout)
+			return
+		}
 		c.lost(TunnelTimeout)
 	case onHandshake:
 		c.tls.stop()

@@ -3,6 +3,7 @@ package exchange
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"stack/roles/internal/http1"
 )
@@ -22,9 +23,12 @@ func (f *forward) sendHead() {
 		h.B = append(h.B, r.Query()...)
 	}
 	h.B = append(h.B, " HTTP/1.1\r\nHost: "...)
-	if host := r.Host(); len(host) > 0 {
+	switch host := r.Host(); {
+	case len(host) > 0:
 		h.B = append(h.B, host...)
-	} else {
+	case strings.HasPrefix(f.srv.Address, "unix:"):
+		h.B = append(h.B, "localhost"...)
+	default:
 		h.B = append(h.B, f.srv.Address...)
 	}
 	h.B = append(h.B, "\r\n"...)

@@ -119,11 +119,11 @@ func (p *Point) accept(w *Worker, fd int, peer netip.AddrPort) {
 	to := p.set.group.Place(w.l)
 	to.AddLoad(1)
 	if to == w.l {
-		w.serve(p, fd, peer)
+		w.serve(p, fd, peer, false)
 		return
 	}
 	o := p.set.workers[to.Index()]
-	if !to.Post(func() { o.serve(p, fd, peer) }) {
+	if !to.Post(func() { o.serve(p, fd, peer, false) }) {
 		loop.Close(fd)
 		to.AddLoad(-1)
 		p.open.Add(-1)
@@ -170,7 +170,7 @@ func (p *Point) Adopt(fd int) {
 	p.open.Add(1)
 	p.set.open.Add(1)
 	w.l.AddLoad(1)
-	if !w.l.Post(func() { w.serve(p, fd, loop.PeerAddr(fd)) }) {
+	if !w.l.Post(func() { w.serve(p, fd, loop.PeerAddr(fd), true) }) {
 		loop.Close(fd)
 		w.l.AddLoad(-1)
 		p.open.Add(-1)

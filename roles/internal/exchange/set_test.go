@@ -73,7 +73,9 @@ func TestDrainPassesIdleConnections(t *testing.T) {
 		x.Start(200)
 		x.End([]byte("hi"))
 	})})
-	next := newRig(t, 1, &Frontend{Server: "new", Handler: hello("hi")})
+	patient := testTimeouts()
+	patient.RequestHead = 50 * time.Millisecond // which an idle connection outlives
+	next := newRig(t, 1, &Frontend{Server: "new", Handler: hello("hi"), Timeouts: patient})
 	idle, err := net.Dial("tcp", old.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -104,6 +106,7 @@ func TestDrainPassesIdleConnections(t *testing.T) {
 	if point := <-passed; point != "test" {
 		t.Error(point)
 	}
+	time.Sleep(2 * patient.RequestHead)
 	if resp, body := keepAliveGet(t, idle, ibr); resp.Header.Get("Server") != "new" || body != "hi" {
 		t.Errorf("%v", resp.Header)
 	}
@@ -123,6 +126,7 @@ func TestDrainPassesIdleConnections(t *testing.T) {
 		t.Error(err)
 	}
 	// The listening socket lives on: who connects now waits for the next process.
+	next.group.Each(func(*loop.Loop) { next.point.front[0].Timeouts = testTimeouts() })
 	late, err := net.Dial("tcp", old.addr)
 	if err != nil {
 		t.Fatal(err)

@@ -200,7 +200,7 @@ func (s *Stream) run() {
 		}
 		before, most := len(s.pend), scratchSize
 		if s.most > 0 {
-			most = min(most, s.most)
+			most = s.most
 		}
 		if before >= most {
 			s.closed(syscall.EMSGSIZE)
