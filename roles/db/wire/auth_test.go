@@ -86,13 +86,8 @@ func TestSha2Exchange(t *testing.T) {
 	s, addr := serve(t, Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}, e)
 	try := func(user, password, full string) string {
 		r := dial(t, addr)
+		r.startTLS()
 		p := r.hello(basicCaps|capSSL, user, "", "")
-		r.write(p[:32])
-		c := tls.Client(r.nc, &tls.Config{InsecureSkipVerify: true})
-		if err := c.Handshake(); err != nil {
-			t.Fatal(err)
-		}
-		r.nc = c
 		response := mysql.ScrambleCachingSha2Password(r.scramble, []byte(password))
 		p = append(append(p[:32], user...), 0, byte(len(response)))
 		p = append(append(append(p, response...), pluginSha2...), 0)

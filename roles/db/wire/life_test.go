@@ -84,7 +84,8 @@ func TestClientGone(t *testing.T) {
 			if why := receive(t, "the cause", e.causes); !errors.Is(why, ErrClientGone) {
 				t.Errorf("the statement ended because %v", why)
 			}
-			if took := time.Since(start); took > time.Second {
+			// A second, and room for a machine that is busy with other tests.
+			if took := time.Since(start); took > 3*time.Second {
 				t.Errorf("noticed after %v", took)
 			}
 		})
@@ -105,8 +106,13 @@ func TestClientGone(t *testing.T) {
 // TestDrain stops the server with connections of every kind.
 func TestDrain(t *testing.T) {
 	e := newStub()
-	s, addr := serve(t, Config{}, e)
+	cert, _ := certificate(t)
+	s, addr := serve(t, Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}, e)
 	idle := login1(t, addr, basicCaps)
+	secure := dial(t, addr)
+	secure.startTLS()
+	secure.write(secure.hello(basicCaps, "root", "", ""))
+	secure.expectOK()
 	inside := login1(t, addr, basicCaps)
 	inside.query("begin")
 	inside.expectOK()
@@ -119,6 +125,9 @@ func TestDrain(t *testing.T) {
 	idle.seq = 0
 	idle.expectErr(1053, "08S01", "Server shutdown in progress")
 	idle.expectClosed()
+	secure.seq = 0
+	secure.expectErr(1053, "08S01", "Server shutdown in progress")
+	secure.expectClosed()
 	inside.query("insert")
 	inside.expectOK()
 	inside.query("commit")
@@ -181,7 +190,7 @@ func TestListenerSurvives(t *testing.T) {
 // TestLimits covers max_connections, the administrator's place, and the time limits.
 func TestLimits(t *testing.T) {
 	e := newStub()
-	s, addr := serve(t, Config{MaxConnections: 2, ConnectTimeout: 300 * time.Millisecond, NetReadTimeout: 200 * time.Millisecond}, e)
+	s, addr := serve(t, Config{MaxConnections: 2, NetReadTimeout: 200 * time.Millisecond}, e)
 	plain := func() *raw {
 		r := dial(t, addr)
 		r.write(r.hello(basicCaps, "native", "secret", ""))
@@ -212,12 +221,19 @@ func TestLimits(t *testing.T) {
 	first.expectClosed()
 	eventually(t, "they have ended", func() bool { return s.Stats().Connections == 1 })
 	// Silence during the handshake.
-	silent := dial(t, addr)
+	connectTimeout := func(d time.Duration) {
+		if err := s.Reconfigure(Config{Version: "8", MaxConnections: 2, NetReadTimeout: 200 * time.Millisecond, ConnectTimeout: d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	connectTimeout(300 * time.Millisecond)
 	start := time.Now()
+	silent := dial(t, addr)
 	silent.expectClosed()
-	if took := time.Since(start); took < 200*time.Millisecond || took > 2*time.Second {
+	if took := time.Since(start); took < 300*time.Millisecond || took > 8*time.Second {
 		t.Errorf("connect_timeout of 300ms took %v", took)
 	}
+	connectTimeout(0)
 	// Silence between commands.
 	second.query("idle 50")
 	second.expectOK()

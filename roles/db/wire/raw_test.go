@@ -3,6 +3,7 @@ package wire
 import (
 	"crypto/sha1"
 	"crypto/subtle"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -121,7 +122,7 @@ func (r *raw) command(code byte, arg ...byte) {
 
 func (r *raw) query(q string) { r.t.Helper(); r.command(comQuery, []byte(q)...) }
 
-// reset makes the next command be numbered from 0.
+// expectOK reads an OK packet and returns what follows its first byte.
 func (r *raw) expectOK() reader {
 	r.t.Helper()
 	p := r.read()
@@ -189,7 +190,7 @@ func nativeResponse(password string, scramble []byte) []byte {
 	return out
 }
 
-// login connects as root.
+// login1 connects as root, who has no password.
 func login1(t testing.TB, addr string, caps uint32) *raw {
 	t.Helper()
 	r := dial(t, addr)
@@ -198,7 +199,18 @@ func login1(t testing.TB, addr string, caps uint32) *raw {
 	return r
 }
 
-// drainRows reads a text result of one column and returns its values and the last packet.
+// startTLS asks for TLS and starts it.
+func (r *raw) startTLS() {
+	r.t.Helper()
+	r.write(r.hello(basicCaps|capSSL, "", "", "")[:32])
+	c := tls.Client(r.nc, &tls.Config{InsecureSkipVerify: true})
+	if err := c.Handshake(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.nc = c
+}
+
+// rows reads a text result and returns the first column and the last packet.
 func (r *raw) rows(deprecateEOF bool) (values []string, last []byte) {
 	r.t.Helper()
 	head := r.read()
