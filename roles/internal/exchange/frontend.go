@@ -34,7 +34,8 @@ type Frontend struct {
 	TLS *tls.Config
 	// Timeouts: all > 0.
 	Timeouts config.Timeouts
-	// Limits: HeadBytes, Headers, BufferBytes > 0; Connections 0 = no bound; BodyBytes 0 = no bound.
+	// Limits: HeadBytes, Headers, BufferBytes > 0; BodyBytes 0 = no bound.
+	// Connections bounds those of all points of the Set together; 0 = no bound.
 	Limits config.Limits
 	// Log gets a record for each request (each connection in TCP mode). nil = none.
 	Log AccessLog

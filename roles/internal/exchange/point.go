@@ -34,7 +34,7 @@ type counts struct {
 // Counters of a Point; all but Open only grow.
 type Counters struct {
 	Open                         int64  // connections now
-	Accepted, Refused            uint64 // Refused: over Limits.Connections
+	Accepted, Refused            uint64 // Refused: over Limits.Connections of all points together
 	Requests                     uint64
 	BytesIn, BytesOut            uint64
 	Handshakes, HandshakesFailed uint64
@@ -108,7 +108,7 @@ func (p *Point) Listen(fds []int) error {
 // accept takes a new connection and places it on the least loaded loop.
 func (p *Point) accept(w *Worker, fd int, peer netip.AddrPort) {
 	n := p.count(w)
-	if limit := p.front[w.index].Limits.Connections; limit > 0 && p.open.Load() >= int64(limit) {
+	if limit := p.front[w.index].Limits.Connections; limit > 0 && p.set.open.Load() >= int64(limit) {
 		n.refused.Add(1)
 		loop.Close(fd)
 		return
