@@ -21,6 +21,9 @@ type server struct {
 	db     *txn.Engine
 	engine *Engine
 	ids    uint32
+
+	reserve  uint64 // of the next start; default 1 byte
+	writeSet int64
 }
 
 func newServer(t testing.TB) *server {
@@ -38,10 +41,10 @@ func newServer(t testing.TB) *server {
 func (s *server) start() {
 	s.t.Helper()
 	var err error
-	if s.store, err = store.Open(store.Options{Dir: s.dir, Reserve: 1}); err != nil {
+	if s.store, err = store.Open(store.Options{Dir: s.dir, Reserve: max(s.reserve, 1)}); err != nil {
 		s.t.Fatal(err)
 	}
-	if s.db, err = txn.Open(s.store, txn.Options{}); err != nil {
+	if s.db, err = txn.Open(s.store, txn.Options{WriteSetLimit: s.writeSet}); err != nil {
 		s.t.Fatal(err)
 	}
 	if s.engine, err = New(s.store, s.db, Options{}); err != nil {

@@ -14,6 +14,7 @@ import (
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/types"
 
+	"stack/roles/db/store"
 	"stack/roles/db/txn"
 	"stack/roles/db/wire"
 )
@@ -41,6 +42,8 @@ func clientError(err error, database string) error {
 	if err == nil {
 		return nil
 	}
+	// The planner's wrappers do not unwrap.
+	err = gms.UnwrapError(err)
 	var own *wire.Error
 	if errors.As(err, &own) || errors.Is(err, wire.ErrDrop) {
 		return err
@@ -52,14 +55,14 @@ func clientError(err error, database string) error {
 		return e
 	}
 	for _, k := range kinds {
-		if k.kind.Is(gms.UnwrapError(err)) {
-			return mysqlError(k.code, "%s", k.text(gms.UnwrapError(err).Error(), database))
+		if k.kind.Is(err) {
+			return mysqlError(k.code, "%s", k.text(err.Error(), database))
 		}
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return mysqlError(1317, "Query execution was interrupted")
 	}
-	cast := gms.CastSQLError(gms.UnwrapError(err))
+	cast := gms.CastSQLError(err)
 	if cast.Num == mysql.ERUnknownError && strings.Contains(cast.Message, "syntax error") {
 		return mysqlError(1064, "You have an error in your SQL syntax: %s", cast.Message)
 	}
@@ -84,6 +87,12 @@ func storeError(err error) error {
 		return mysqlError(1412, "Table definition has changed, please retry transaction")
 	case errors.Is(err, txn.ErrReadOnly):
 		return errReadOnly
+	case errors.Is(err, txn.ErrAutoIncrementExhausted):
+		return mysqlError(1467, "Failed to read auto-increment value from storage engine")
+	case errors.Is(err, txn.ErrClosed):
+		return mysqlError(1053, "Server shutdown in progress")
+	case errors.Is(err, store.ErrKeyTooLong):
+		return mysqlError(1071, "Specified key was too long; max key length is 3072 bytes")
 	}
 	return nil
 }
@@ -92,11 +101,10 @@ var errReadOnly = mysqlError(1290, "The MySQL server is running with the --read-
 
 // duplicateError finds the text that an editor made of a duplicate key.
 func duplicateError(err error) error {
-	inner := gms.UnwrapError(err)
-	if !gms.ErrPrimaryKeyViolation.Is(inner) && !gms.ErrUniqueKeyViolation.Is(inner) {
+	if !gms.ErrPrimaryKeyViolation.Is(err) && !gms.ErrUniqueKeyViolation.Is(err) {
 		return nil
 	}
-	kind, ok := inner.(*goerrors.Error)
+	kind, ok := err.(*goerrors.Error)
 	if !ok {
 		return nil
 	}

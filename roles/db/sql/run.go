@@ -97,7 +97,7 @@ func (s *Session) execute(ctx context.Context, text string, st sqlparser.Stateme
 	counted := &countingSink{sink: out}
 	for try := 1; ; try++ {
 		err = s.once(ctx, k, text, st, bindings, counted)
-		again := errors.Is(err, txn.ErrTableChanged) && !s.explicit() && !counted.begun && try < maxTableChanges
+		again := err != nil && errors.Is(gms.UnwrapError(err), txn.ErrTableChanged) && !s.explicit() && !counted.begun && try < maxTableChanges
 		if !again {
 			return s.tell(err)
 		}

@@ -303,3 +303,49 @@ func TestSessionsLeaveNothing(t *testing.T) {
 		t.Errorf("%d processes are listed for %d sessions", n, len(s.engine.sessions))
 	}
 }
+
+func TestDiskFull(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)", "INSERT INTO u VALUES (1)")
+	s.reserve = 1 << 60
+	s.restart()
+	c = s.test()
+	c.fails(1021, "INSERT INTO t VALUES (2)", "Disk full")
+	c.must("BEGIN", "INSERT INTO t VALUES (3)")
+	c.fails(1021, "COMMIT")
+	if c.State().InTransaction {
+		t.Error("the transaction whose commit was refused is still open")
+	}
+	c.fails(1021, "CREATE USER a IDENTIFIED BY 'x'")
+	if s.engine.HasAccount("a", "%") {
+		t.Error("an account was made that is not stored")
+	}
+	c.want("SELECT id FROM t", "1")
+	c.must("DROP TABLE u", "TRUNCATE t")
+	c.want("SHOW TABLES", "t")
+	c.want("SELECT COUNT(*) FROM t", "0")
+}
+
+func TestWriteSetLimit(t *testing.T) {
+	s := newServer(t)
+	s.writeSet = 1 << 20
+	s.restart()
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(1000))", "INSERT INTO t (v) VALUES (REPEAT('x', 1000))")
+	full := false
+	for range 12 {
+		if _, err := c.run("INSERT INTO t (v) SELECT v FROM t"); err != nil {
+			full = true
+			break
+		}
+	}
+	if !full {
+		t.Fatal("the limit was not reached")
+	}
+	rows := c.must("SELECT COUNT(*) FROM t").rows[0]
+	c.fails(1197, "INSERT INTO t (v) SELECT v FROM t")
+	c.want("SELECT COUNT(*) FROM t", rows) // nothing of it is there
+	c.must("ALTER TABLE t ADD COLUMN n INT NOT NULL DEFAULT 3", "CREATE INDEX v ON t (v(20))")
+	c.want("SELECT COUNT(*) FROM t WHERE n = 3 AND v LIKE 'x%'", rows)
+}
