@@ -13,6 +13,7 @@ func (g *generation) Serve(x *exchange.Exchange) {
 	if ls.seen != g {
 		ls.seen = g
 		ls.cache.Keep(g.owns)
+		ls.loop.Store(x.Worker().Loop())
 	}
 	r := ls.take()
 	x.Data = r

@@ -3,9 +3,11 @@ package web
 import (
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"stack/roles/internal/exchange"
 	"stack/roles/internal/http1"
+	"stack/roles/internal/loop"
 	"stack/roles/web/fastcgi"
 	"stack/roles/web/static"
 )
@@ -34,7 +36,8 @@ type request struct {
 type loopState struct {
 	index int
 	cache *static.Cache
-	seen  *generation // the cache holds nothing that this one does not own
+	seen  *generation               // the cache holds nothing that this one does not own
+	loop  atomic.Pointer[loop.Loop] // known from the first request on
 	free  []*request
 
 	entries, bytes, files atomic.Int64 // of the cache, for metrics
@@ -42,6 +45,16 @@ type loopState struct {
 
 func newLoopState(index int) *loopState {
 	return &loopState{index: index, cache: static.NewCache()}
+}
+
+// expire drops what is old from the cache, on the loop. From any goroutine.
+func (ls *loopState) expire() {
+	if l := ls.loop.Load(); l != nil {
+		l.Post(func() {
+			ls.cache.Expire(time.Now())
+			ls.report()
+		})
+	}
 }
 
 // report makes the size of the cache known to metrics.

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
 	"stack/appliance/config"
@@ -36,7 +37,9 @@ type Role struct {
 	group *loop.Group // nil until the first Prepare
 	set   *exchange.Set
 	pools *upstream.Set
-	loops []*loopState
+	// poolMetrics is registered while the pools are there.
+	poolMetrics prometheus.Collector
+	loops       []*loopState
 
 	access   *accesslog.Log
 	current  atomic.Pointer[generation]
@@ -125,7 +128,8 @@ func (r *Role) start(loops int) error {
 		r.loops = append(r.loops, newLoopState(i))
 	}
 	if r.env.Metrics != nil {
-		if err := r.env.Metrics.Register(upstream.NewCollector(r.pools, "stack_web")); err != nil {
+		r.poolMetrics = upstream.NewCollector(r.pools, "stack_web")
+		if err := r.env.Metrics.Register(r.poolMetrics); err != nil {
 			return errors.Join(fmt.Errorf("web: register metrics: %w", err), r.stop())
 		}
 	}
@@ -311,6 +315,10 @@ func (r *Role) Close() error {
 func (r *Role) stop() error {
 	if r.group == nil {
 		return nil
+	}
+	if r.poolMetrics != nil {
+		r.env.Metrics.Unregister(r.poolMetrics)
+		r.poolMetrics = nil
 	}
 	err := r.set.Close()
 	r.pools.Close()

@@ -95,19 +95,8 @@ func serve(t testing.TB, web *config.Web) *server {
 
 func tryServe(t testing.TB, web *config.Web) (*server, error) {
 	t.Helper()
-	bind := config.Bind{Role: "web", Addr: netip.MustParseAddrPort("127.0.0.1:0"), Group: web.Loops}
-	set, err := sockets.Open([]config.Bind{bind})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, sockets: set, log: &logText{}, registry: prometheus.NewRegistry()}
-	t.Cleanup(func() { set.Close() })
-	at, err := sockets.LocalAddr(set.Get(bind.Addr)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.addr = at.String()
-	web.Bind = append(web.Bind, config.Listen{Addr: bind.Addr})
+	s := &server{t: t, log: &logText{}, registry: prometheus.NewRegistry()}
+	web.Bind = append(web.Bind, config.Listen{Addr: anyPort})
 	s.node = &config.Node{Name: "web1", Site: "example.test", Web: web}
 	env := testEnv(s.log)
 	env.Metrics = s.registry
@@ -116,13 +105,31 @@ func tryServe(t testing.TB, web *config.Web) (*server, error) {
 		t.Fatal(err)
 	}
 	s.role = role.(*Role)
-	change, err := s.role.Prepare(t.Context(), s.node, set)
+	change, err := s.role.Prepare(t.Context(), s.node, s.listen())
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	change.Commit()
 	t.Cleanup(s.close)
 	return s, nil
+}
+
+var anyPort = netip.MustParseAddrPort("127.0.0.1:0")
+
+// listen opens the sockets of the server.
+func (s *server) listen() *sockets.Set {
+	s.t.Helper()
+	set, err := sockets.Open([]config.Bind{{Role: "web", Addr: anyPort, Group: 2}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { set.Close() })
+	at, err := sockets.LocalAddr(set.Get(anyPort)[0])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.sockets, s.addr = set, at.String()
+	return set
 }
 
 func (s *server) close() {

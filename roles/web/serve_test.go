@@ -298,6 +298,32 @@ func (s *server) metric(name, label string) float64 {
 	return -1
 }
 
+// A start that fails leaves a role that can be started.
+func TestStartAgainAfterAnError(t *testing.T) {
+	fds, routines := openFiles(t), runtime.NumGoroutine()
+	web := testWeb(config.WebSite{Root: t.TempDir() + "/none"})
+	s, err := tryServe(t, web)
+	if err == nil {
+		t.Fatal("a missing root was taken")
+	}
+	s.sockets.Close()
+	for end := time.Now().Add(5 * time.Second); openFiles(t) > fds || runtime.NumGoroutine() > routines; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("descriptors %d → %d, goroutines %d → %d", fds, openFiles(t), routines, runtime.NumGoroutine())
+		}
+	}
+	web.Sites[0].Root = t.TempDir()
+	change, err := s.role.Prepare(t.Context(), s.node, s.listen())
+	if err != nil {
+		t.Fatal(err)
+	}
+	change.Commit()
+	if a := s.get("GET", "/.stack/healthz"); a.StatusCode != 200 {
+		t.Error(a.StatusCode)
+	}
+	s.close()
+}
+
 func TestAccessLog(t *testing.T) {
 	root := t.TempDir()
 	writeFile(t, filepath.Join(root, "a"), []byte("abc"))

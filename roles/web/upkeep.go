@@ -26,6 +26,7 @@ func (r *Role) maintain(g *generation) {
 	if g.certs != nil {
 		r.upkeep.Go(func() { g.certs.Maintain(ctx, r.log) })
 	}
+	loops := r.loops
 	r.upkeep.Go(func() {
 		tick := time.NewTicker(refreshEvery)
 		defer tick.Stop()
@@ -35,6 +36,9 @@ func (r *Role) maintain(g *generation) {
 				return
 			case <-tick.C:
 				g.refresh(r.log)
+				for _, ls := range loops {
+					ls.expire()
+				}
 			}
 		}
 	})

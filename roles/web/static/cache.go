@@ -14,6 +14,9 @@ const (
 	// grace is how much longer it is used while a worker looks: without it every
 	// request of that moment would go to a worker.
 	grace = 200 * time.Millisecond
+	// idle is how long what nobody asks for is kept: a deleted file that is held open
+	// still takes its place on the disk.
+	idle = time.Minute
 )
 
 type key struct {
@@ -70,6 +73,7 @@ func (c *At) Find(root *Root, path []byte, stat bool) (*Entry, bool) {
 		l = &c.absent
 	}
 	l.front(e)
+	e.used = c.Now
 	return e, true
 }
 
@@ -77,6 +81,7 @@ func (c *At) Find(root *Root, path []byte, stat bool) (*Entry, bool) {
 // path. The entry's descriptor belongs to the cache from now on.
 func (c *Cache) Put(e *Entry, now time.Time) {
 	old := c.entries[e.key()]
+	e.used = now
 	if old == e {
 		e.checked = now
 		return
@@ -105,6 +110,15 @@ func (c *Cache) Put(e *Entry, now time.Time) {
 	c.present.push(e)
 	for c.present.n > 1 && (c.present.n > maxEntries || c.bytes > maxBytes || c.open > maxOpen) {
 		c.drop(c.present.last)
+	}
+}
+
+// Expire drops what nobody asked for within a minute. It is called now and then.
+func (c *Cache) Expire(now time.Time) {
+	for _, l := range []*list{&c.present, &c.absent} {
+		for l.last != nil && now.Sub(l.last.used) > idle {
+			c.drop(l.last)
+		}
 	}
 }
 

@@ -135,6 +135,25 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
+func TestWhatNobodyAsksForIsDropped(t *testing.T) {
+	r, dir := openRoot(t)
+	write(t, filepath.Join(dir, "large"), SmallFile+1)
+	write(t, filepath.Join(dir, "small"), 10)
+	c, now := NewCache(), time.Unix(1000, 0)
+	e := put(c, r, "/large", now, nil)
+	put(c, r, "/small", now, nil)
+	put(c, r, "/nothing", now, nil)
+	c.Expire(now.Add(idle))
+	if n, _, _ := c.Len(); n != 3 {
+		t.Errorf("%d entries within the time", n)
+	}
+	put(c, r, "/small", now.Add(30*time.Second), nil)
+	c.Expire(now.Add(idle + time.Second))
+	if n, _, open := c.Len(); n != 1 || open != 0 || e.Fd() >= 0 {
+		t.Errorf("%d entries, %d open, descriptor %d", n, open, e.Fd())
+	}
+}
+
 // A script's content is never read, not even into memory.
 func TestSourceIsNotRead(t *testing.T) {
 	r, dir := openRoot(t)

@@ -49,7 +49,8 @@ type Entry struct {
 
 	// Of the loop's cache.
 	checked    time.Time
-	asked      time.Time // when a worker was last sent to look again
+	asked      time.Time // the value of checked for which a worker was sent to look again
+	used       time.Time
 	refs       int
 	prev, next *Entry
 }
