@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -214,8 +216,21 @@ func (b *builder) root(path string, symlinks static.Symlinks, c *claims) (*stati
 		return nil, err
 	}
 	r.Source = func(path, name string) bool { return c.source(path) || c.source(name) }
+	r.Denied = denied(b.log, path)
 	b.g.roots[key] = r
 	return r, nil
+}
+
+// denied logs files that permissions keep from visitors, at most one a second: a flood
+// of requests must not become one of the log.
+func denied(log *slog.Logger, root string) func(path string) {
+	var last atomic.Int64
+	return func(path string) {
+		now := time.Now().Unix()
+		if before := last.Load(); before != now && last.CompareAndSwap(before, now) {
+			log.Warn("a file may not be read; give the user that stack runs as permission on it and the directories above", "root", root, "path", path)
+		}
+	}
 }
 
 func (b *builder) application(address string, keep int) (*fastcgi.App, error) {

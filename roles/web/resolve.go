@@ -160,6 +160,8 @@ func (r *resolver) file(a *action, path []byte) bool {
 		return false
 	}
 	switch {
+	case e.Forbidden:
+		a.verb, a.status = giveStatus, 403
 	case e.Kind != static.File:
 		return false
 	case e.Source:

@@ -240,6 +240,28 @@ func TestChangesAreSeen(t *testing.T) {
 	waitBody("there again", "four")
 }
 
+// Permissions give 403, and the log says so; not one line for each request.
+func TestPermissions(t *testing.T) {
+	if os.Geteuid() == 0 {
+		// Root reads everything: the loop threads and workers would too.
+		t.Skip("runs as root, who may read every file; run as another user")
+	}
+	root := t.TempDir()
+	writeFile(t, filepath.Join(root, "a"), []byte("a"))
+	if err := os.Chmod(filepath.Join(root, "a"), 0); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, testWeb(config.WebSite{Root: root}))
+	for range 20 {
+		if a := s.get("GET", "/a"); a.StatusCode != 403 {
+			t.Fatal(a.StatusCode)
+		}
+	}
+	if n := strings.Count(s.log.String(), "may not be read"); n < 1 || n > 3 {
+		t.Errorf("%d lines in the log", n)
+	}
+}
+
 // A root that is a link to a release follows the link when it is turned.
 func TestRootLinkIsFollowed(t *testing.T) {
 	base := t.TempDir()

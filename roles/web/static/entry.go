@@ -27,6 +27,8 @@ type Entry struct {
 	// Err is what kept the file from being opened for a passing reason (ErrBusy); such
 	// an entry is not kept.
 	Err error
+	// Forbidden says of an absent file that permissions are the reason.
+	Forbidden bool
 	// Name is the real place of the file (Opened.Name).
 	Name string
 	// Source says that the file is a script: it is run or refused, never shown.
@@ -85,6 +87,12 @@ func Load(root *Root, path string, stat bool, prior *Entry) *Entry {
 	switch err {
 	case nil:
 	case ErrNotFound:
+		return e
+	case ErrForbidden:
+		e.Forbidden = true
+		if root.Denied != nil {
+			root.Denied(path)
+		}
 		return e
 	case ErrDirectory:
 		e.Kind = Directory

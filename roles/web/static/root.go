@@ -40,11 +40,12 @@ func ParseSymlinks(word string) (Symlinks, error) {
 	return 0, fmt.Errorf("symlinks: %q is not one of within, follow, deny", word)
 }
 
-// Errors of Open. Everything that is not there, may not be read or is no regular
-// file is ErrNotFound, so that an answer does not tell which it was; ErrDirectory
-// is a directory that may be entered.
+// Errors of Open. Everything that is not there, that the policy hides or that is no
+// regular file is ErrNotFound, so that an answer does not tell which it was.
+// ErrForbidden is a matter of permissions, which the operator must hear of.
 var (
 	ErrNotFound  = errors.New("no such file")
+	ErrForbidden = errors.New("the system does not let the process read it")
 	ErrDirectory = errors.New("is a directory")
 	ErrBusy      = errors.New("out of file descriptors or memory")
 )
@@ -55,6 +56,9 @@ type Root struct {
 	// Source tells script sources by the path asked for and the file's real place
 	// (Entry.Source). nil = none. Set before use. It is called by workers.
 	Source func(path, name string) bool
+
+	// Denied is told of files that may not be read. nil = nobody. Called by workers.
+	Denied func(path string)
 
 	path     string // as configured, absolute
 	symlinks Symlinks
@@ -249,6 +253,8 @@ func kind(err error) error {
 	switch {
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EIO):
 		return fmt.Errorf("%w: %w", ErrBusy, err)
+	case errors.Is(err, unix.EACCES):
+		return ErrForbidden
 	}
 	return ErrNotFound
 }
