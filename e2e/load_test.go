@@ -115,3 +115,14 @@ func (l *load) end() (answered int64, failed int, failures []string) {
 	l.done.Wait()
 	return l.answered.Load(), l.failed, l.failures
 }
+
+// once asks for / on a connection that nobody asks for more.
+func once(address string) error {
+	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = (&load{path: "/"}).ask(conn, bufio.NewReader(conn), false)
+	return err
+}

@@ -186,13 +186,12 @@ var (
 	differs  = prometheus.NewDesc("stack_site_member_config_differs", "1 if the node of the site runs another site config than this one.", []string{"member"}, nil)
 	nodeInfo = prometheus.NewDesc("stack_node_info", "Always 1; what this node runs.", []string{"version", "fingerprint"}, nil)
 	ready    = prometheus.NewDesc("stack_role_ready", "1 if the role serves.", []string{"role"}, nil)
-	restarts = prometheus.NewDesc("stack_role_restarts_total", "Unplanned restarts of the role's process.", []string{"role"}, nil)
 	reloadOK = prometheus.NewDesc("stack_reload_failed", "1 if the last reload was refused and the config before it still serves.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (s *site) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{memberUp, differs, nodeInfo, ready, restarts, reloadOK} {
+	for _, d := range []*prometheus.Desc{memberUp, differs, nodeInfo, ready, reloadOK} {
 		out <- d
 	}
 }
@@ -211,7 +210,6 @@ func (s *site) Collect(out chan<- prometheus.Metric) {
 	gauge(reloadOK, st.ReloadError != "")
 	for _, r := range st.Roles {
 		gauge(ready, r.Ready, r.Role)
-		out <- prometheus.MustNewConstMetric(restarts, prometheus.CounterValue, float64(r.Restarts), r.Role)
 	}
 	for _, m := range s.members() {
 		if m.State == "self" {
