@@ -37,16 +37,6 @@ func (t *target) all() ([]*admin.Client, error) {
 	return clients, nil
 }
 
-// one returns a client for the node that was meant. The nodes of stack dev share a
-// supervisor, so for whole-process commands any of them will do.
-func (t *target) one() (*admin.Client, error) {
-	clients, err := t.all()
-	if err != nil {
-		return nil, err
-	}
-	return clients[0], nil
-}
-
 func newStatusCommand() *cobra.Command {
 	var t target
 	var asJSON bool
@@ -78,30 +68,39 @@ func newStatusCommand() *cobra.Command {
 
 func newReloadCommand() *cobra.Command {
 	return wholeProcess("reload", "Load the config again; on any error the one before it keeps serving",
-		"The new config serves.")
+		"The new config serves.", post("reload"))
 }
 
 func newUpgradeCommand() *cobra.Command {
 	return wholeProcess("upgrade", "Let the installed binary take over without losing a connection",
-		"The new generation serves; the old one drains.")
+		"The new generation serves; the old one drains.", admin.Upgrade)
 }
 
 func newStopCommand() *cobra.Command {
-	return wholeProcess("stop", "Drain and stop", "Stopping.")
+	return wholeProcess("stop", "Drain and stop", "Stopping.", post("stop"))
 }
 
-func wholeProcess(name, short, done string) *cobra.Command {
+// post asks for something of the process that the nodes share.
+func post(name string) func(context.Context, []*admin.Client) error {
+	return func(ctx context.Context, clients []*admin.Client) error {
+		return clients[0].Post(ctx, "/v1/"+name, nil, nil)
+	}
+}
+
+// wholeProcess makes a command that concerns every node that runs here: those of
+// stack dev share one supervisor.
+func wholeProcess(name, short, done string, do func(context.Context, []*admin.Client) error) *cobra.Command {
 	var t target
 	c := &cobra.Command{
 		Use:   name,
 		Short: short,
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := t.one()
+			clients, err := t.all()
 			if err != nil {
 				return err
 			}
-			if err := client.Post(c.Context(), "/v1/"+name, nil, nil); err != nil {
+			if err := do(c.Context(), clients); err != nil {
 				return err
 			}
 			fmt.Fprintln(c.OutOrStdout(), done)
