@@ -122,6 +122,11 @@ func TestQueriesOfClients(t *testing.T) {
 	c.want("SELECT @@version, @@lower_case_table_names, @@collation_server, @@global.sql_mode", Version+"|0|utf8mb4_unicode_520_ci|"+sortedMode)
 	c.want("SELECT COLUMN_NAME, COLUMN_KEY, COLUMN_DEFAULT, COLUMN_COMMENT FROM information_schema.columns WHERE TABLE_NAME = 't' ORDER BY ORDINAL_POSITION", "id|PRI|NULL|", "a|MUL|x|of note")
 	c.want("SELECT COLUMN_TYPE, COLLATION_NAME FROM information_schema.columns WHERE TABLE_NAME = 't' AND COLUMN_NAME = 'a'", "varchar(10)|utf8mb4_unicode_520_ci")
+	c.must("SET GLOBAL max_allowed_packet = 1048576")
+	if n := s.test().State().MaxAllowedPacket; n != 1<<20 {
+		t.Errorf("max_allowed_packet of a new session is %d", n)
+	}
+	c.must("SET GLOBAL max_allowed_packet = 67108864")
 	c.want("SELECT 'a' = 'A', 'é' = 'E' COLLATE utf8mb4_unicode_520_ci", "1|1")
 }
 

@@ -3,6 +3,7 @@ package sql
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -132,8 +133,27 @@ func TestTablesWithoutPrimaryKey(t *testing.T) {
 	c.must("CREATE TABLE t (a INT, b TEXT)", "INSERT INTO t VALUES (1,'x'),(1,'x'),(2,'y')")
 	c.must("DELETE FROM t WHERE a = 1 LIMIT 1", "UPDATE t SET b = 'z' WHERE a = 2")
 	c.want("SELECT a, b FROM t ORDER BY a", "1|x", "2|z")
+	c.must("CREATE DATABASE shop", "CREATE TABLE shop.t (a INT)", "INSERT INTO shop.t VALUES (1), (2)")
+	if out := c.must("DELETE FROM shop.t"); out.affected != 2 {
+		t.Errorf("%d rows deleted", out.affected)
+	}
+	c.want("SELECT COUNT(*) FROM t", "2")
+	c.must("BEGIN", "DELETE FROM t", "ROLLBACK")
+	c.want("SELECT COUNT(*) FROM t", "2")
 	c.must("DELETE FROM t")
 	c.want("SELECT COUNT(*) FROM t", "0")
+}
+
+func TestNoDatabaseChosen(t *testing.T) {
+	s := newServer(t)
+	c := s.root()
+	c.must("CREATE TABLE test.t (a INT PRIMARY KEY)", "INSERT INTO test.t VALUES (1), (2)", "UPDATE test.t SET a = a + 10", "CREATE INDEX i ON test.t (a)")
+	c.want("SELECT a FROM test.t ORDER BY a", "11", "12")
+	c.must("DELETE FROM test.t")
+	c.want("SELECT COUNT(*) FROM test.t", "0")
+	c.must("INSERT INTO test.t VALUES (1)", "TRUNCATE TABLE test.t", "DROP TABLE test.t")
+	c.fails(1046, "CREATE TABLE t (a INT)")
+	c.fails(1046, "SELECT * FROM t")
 }
 
 func TestDefaultsChecksGenerated(t *testing.T) {
@@ -265,4 +285,49 @@ func checkStore(t *testing.T, s *server) string {
 		t.Fatal(err)
 	}
 	return strings.Join(report.Problems, "\n")
+}
+
+// Tables that change under readers and writers: every statement of its own transaction
+// is run on one definition, and none fails for a change that came between.
+func TestDDLBesideStatements(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, a INT NOT NULL DEFAULT 1, KEY (a))", "INSERT INTO t (a) VALUES (1), (2), (3)")
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for i := range 4 {
+		w := s.test()
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				query := "SELECT * FROM t WHERE a = 2"
+				if i%2 == 0 {
+					query = "INSERT INTO t (a) VALUES (5)"
+					if n%2 == 0 {
+						query = "DELETE FROM t WHERE a = 5"
+					}
+				}
+				if _, err := w.run(query); err != nil {
+					t.Errorf("%s: %v", query, err)
+					return
+				}
+			}
+		}()
+	}
+	for range 6 {
+		c.must("ALTER TABLE t ADD COLUMN n INT", "ALTER TABLE t MODIFY a BIGINT NOT NULL DEFAULT 1", "CREATE INDEX n ON t (n)",
+			"ALTER TABLE t DROP COLUMN n", "ALTER TABLE t MODIFY a INT NOT NULL DEFAULT 1", "ALTER TABLE t RENAME INDEX a TO aa", "ALTER TABLE t RENAME INDEX aa TO a")
+	}
+	close(stop)
+	wg.Wait()
+	c.want("SELECT id, a FROM t WHERE a < 5 ORDER BY id", "1|1", "2|2", "3|3")
+	if problems := checkStore(t, s); problems != "" {
+		t.Error(problems)
+	}
 }

@@ -113,6 +113,7 @@ func (e *Engine) newSession(c wire.Client) (*Session, error) {
 		temporary:   map[string]*temporaryTable{},
 	}
 	s.SetConnectionId(c.ID)
+	s.packet = maxAllowedPacket()
 	gctx := s.context(context.Background(), "")
 	if c.Collation != 0 {
 		name := c.Collation.CharacterSet().Name()

@@ -39,6 +39,7 @@ type Session struct {
 	preparedText string
 	named        int // statements of PREPARE
 
+	packet  int // max_allowed_packet when the session was opened, bytes
 	closing sync.Once
 }
 
@@ -263,6 +264,8 @@ func (s *Session) State() wire.State {
 	}
 	st.WaitTimeout = s.seconds(timeout)
 	st.NetWriteTimeout = s.seconds("net_write_timeout")
+	st.NetReadTimeout = s.seconds("net_read_timeout")
+	st.MaxAllowedPacket = s.packet
 	if v, err := s.GetSessionVariable(nil, "character_set_client"); err == nil {
 		if name, ok := v.(string); ok {
 			if cs, err := gms.ParseCharacterSet(name); err == nil {

@@ -62,6 +62,7 @@ func (s *Session) classify(st sqlparser.Statement) (kind, error) {
 		if len(st.Partitions) > 0 {
 			return 0, notAvailable("PARTITION")
 		}
+		keepRowByRow(st)
 		return kindWrite, refuseFiles(st)
 	case *sqlparser.Load:
 		return 0, mysqlError(1148, "The used command is not allowed with this MySQL version: LOAD DATA")
@@ -92,6 +93,15 @@ func (s *Session) classify(st sqlparser.Statement) (kind, error) {
 		return s.classify(inner)
 	}
 	return classifyRest(st)
+}
+
+// keepRowByRow gives a DELETE of all rows a limit that it cannot reach: the planner
+// would make a TRUNCATE of it, and looks the table up in the current database for that,
+// whatever the statement says.
+func keepRowByRow(st *sqlparser.Delete) {
+	if st.Where == nil && st.Limit == nil && len(st.Targets) == 0 {
+		st.Limit = &sqlparser.Limit{Rowcount: sqlparser.NewIntVal([]byte("9223372036854775807"))}
+	}
 }
 
 // classifyRest refuses the statements of features that this version lacks.

@@ -37,7 +37,7 @@ func setVariables(opts Options) error {
 			Type: types.NewSystemIntType("lock_wait_timeout", 1, 31536000, false), Default: int64(31536000),
 		},
 		&gms.MysqlSystemVariable{
-			Name: "max_allowed_packet", Scope: global,
+			Name: "max_allowed_packet", Scope: global, Dynamic: true,
 			Type: types.NewSystemUintType("max_allowed_packet", 1024, 1<<30), Default: uint64(64 << 20),
 		},
 	})
@@ -65,6 +65,13 @@ func QuoteName(name string) string { return "`" + strings.ReplaceAll(name, "`", 
 // NO_BACKSLASH_ESCAPES.
 func QuoteText(text string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`, "\x00", `\0`).Replace(text) + "'"
+}
+
+// maxAllowedPacket is what sessions opened now may send at once, in bytes.
+func maxAllowedPacket() int {
+	_, v, _ := gms.SystemVariables.GetGlobal("max_allowed_packet")
+	n, _ := v.(uint64)
+	return int(n)
 }
 
 // readOnly says whether the server refuses writes, of everybody or of all but
