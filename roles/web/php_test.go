@@ -330,6 +330,24 @@ func TestPHPFailures(t *testing.T) {
 	}
 }
 
+// php-fpm restarts while connections to it are kept: no request is lost.
+func TestPHPRestartWithKeptConnections(t *testing.T) {
+	f := startFPM(t, 4)
+	s := phpSite(t, f, func(w *config.Web) { w.Sites[0].Locations[0].FastCGI.Keep = 2 })
+	for range 3 {
+		for range 6 {
+			if a := s.get("GET", "/pid.php"); a.StatusCode != 200 {
+				t.Error(a.StatusCode)
+			}
+		}
+		f.stop()
+		f.start()
+		if got := s.curl("--data", "a=1&b=2", "URL/post.php"); !strings.HasSuffix(got, "|1|2") {
+			t.Error(got)
+		}
+	}
+}
+
 // A client that leaves frees the worker's connection at once.
 func TestPHPClientLeaves(t *testing.T) {
 	f := startFPM(t, 1)
