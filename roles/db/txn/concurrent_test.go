@@ -216,7 +216,7 @@ func writeUntilKilled(dir string) {
 	for {
 		tx := e.Begin(RepeatableRead)
 		id, err := tx.NextAutoIncrement(table)
-		note := strings.Repeat("n", int(id%4)*4000)
+		note := strings.Repeat("n", int(id%8/7)*9000)
 		err = errors.Join(err,
 			tx.InsertRow(ctx, table, person(int64(id), fmt.Sprint(id), 1, note)),
 			tx.InsertRow(ctx, table, person(-int64(id), fmt.Sprint(-int64(id)), 2, note)))

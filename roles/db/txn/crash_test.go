@@ -61,7 +61,7 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 					n++
 					tx := e.Begin(RepeatableRead)
 					id := n*2*writers + int64(w)*2
-					note := strings.Repeat(strconv.FormatInt(id, 10)+" ", int(n%3)*1000+1)
+					note := strings.Repeat(strconv.FormatInt(id, 10)+" ", int(n%5/4)*2000+1)
 					err := errors.Join(
 						tx.InsertRow(ctx, table, person(id, fmt.Sprint(id), int32(w), note)),
 						tx.InsertRow(ctx, table, person(id+1, fmt.Sprint(id+1), int32(w), note)))
@@ -77,8 +77,8 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 			})
 		}
 		for range 5 {
-			target := e.Executed().Seq + uint64(20+r.IntN(60))
-			for range 100 {
+			target := e.Executed().Seq + uint64(10+r.IntN(40))
+			for range 60 {
 				budget <- struct{}{}
 			}
 			must(t, waitFor(func() bool { return e.Executed().Seq >= target }))

@@ -44,7 +44,7 @@ type logEntry struct {
 
 const (
 	maxLevel     = 16
-	nodeOverhead = 120 // of a node and its first version, measured
+	nodeOverhead = 120 // bytes of a node and its links, rounded up by the allocator
 	versionBytes = 40
 	logBytes     = 16
 )
