@@ -12,7 +12,7 @@ import (
 )
 
 // ErrDiskFull refuses a commit before the store meets a full disk (MySQL error 1021).
-var ErrDiskFull = errors.New("disk full: the data directory's file system is below its reserve; free space, or DROP or TRUNCATE tables")
+var ErrDiskFull = errors.New("disk full: the file system of the data directory is below its reserve; free space, or DROP or TRUNCATE tables")
 
 const (
 	minReserve    = 1 << 30
@@ -86,7 +86,7 @@ func (sp *space) stop() {
 	sp.wait.Wait()
 }
 
-// CheckSpace returns ErrDiskFull where a write of this many bytes would leave less
+// CheckSpace returns an error that wraps ErrDiskFull where a write of this many bytes would leave less
 // than the reserve. It measures again before it refuses, and for large writes.
 func (s *Store) CheckSpace(bytes uint64) error {
 	if s.space.unlimited.Load() {
@@ -101,7 +101,8 @@ func (s *Store) CheckSpace(bytes uint64) error {
 	if s.enough(bytes) {
 		return nil
 	}
-	return ErrDiskFull
+	available, reserve := s.FreeSpace()
+	return fmt.Errorf("%w (%d MiB free in %s, %d MiB are kept)", ErrDiskFull, available>>20, s.dir, reserve>>20)
 }
 
 func (s *Store) enough(bytes uint64) bool {
