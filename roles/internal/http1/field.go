@@ -86,7 +86,7 @@ func identify(name []byte) ID {
 
 // HopByHop says whether a field belongs to one connection only and is never
 // passed on (RFC 9110 section 7.6.1). Fields that Connection names are found by
-// Request.Dropped and Response.Dropped.
+// Head.Dropped.
 func (id ID) HopByHop() bool {
 	switch id {
 	case Connection, KeepAlive, ProxyConnection, TE, TransferEncoding, Upgrade, ProxyAuthenticate, ProxyAuthorization:

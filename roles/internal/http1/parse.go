@@ -46,7 +46,7 @@ func Complete(buf []byte, from int) bool {
 
 func (r *Request) parse(buf []byte, lim Limits) (int, *Error) {
 	r.reset(buf)
-	r.hasQuery, r.asterisk, r.expect = false, false, false
+	r.hasQuery, r.expect = false, false
 	r.path, r.query, r.authority = Span{}, Span{}, Span{}
 	start := 0
 	for start+1 < len(buf) && buf[start] == '\r' && buf[start+1] == '\n' {
@@ -124,7 +124,7 @@ func (r *Request) splitTarget(buf []byte) *Error {
 	}
 	if target[0] != '/' {
 		if len(target) == 1 && target[0] == '*' && string(r.Method()) == "OPTIONS" {
-			r.asterisk, r.path = true, r.target
+			r.path = r.target
 			return nil
 		}
 		rest := target

@@ -5,7 +5,7 @@ package http1
 type Request struct {
 	Head
 	method, target, path, query, authority Span
-	hasQuery, asterisk                     bool
+	hasQuery                               bool
 	expect                                 bool
 }
 

@@ -50,9 +50,6 @@ func (l *Loop) Arm(t *Timer, owner Expirer, d time.Duration) {
 // Disarm clears the deadline.
 func (l *Loop) Disarm(t *Timer) { t.when = 0 }
 
-// Armed says whether there is a deadline.
-func (t *Timer) Armed() bool { return t.when != 0 }
-
 // Left returns how long it is until the deadline, to the millisecond; 0 without one.
 func (l *Loop) Left(t *Timer) time.Duration {
 	if t.when == 0 {
