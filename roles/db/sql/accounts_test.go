@@ -83,6 +83,11 @@ func TestAccountStatementsThatFail(t *testing.T) {
 	owner.fails(1142, "GRANT SELECT ON *.* TO a")
 	owner.must("DROP DATABASE test", "CREATE DATABASE test")
 	owner.fails(1095, "KILL 1")
+	owner.fails(1142, "SHOW PROCESSLIST")
+	owner.fails(1227, "SELECT * FROM information_schema.processlist")
+	if rows := c.must("SHOW PROCESSLIST").rows; len(rows) < 2 {
+		t.Errorf("root sees %q", rows)
+	}
 }
 
 func TestRefusedByName(t *testing.T) {

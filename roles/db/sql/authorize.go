@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"regexp"
 	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -57,6 +58,10 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 				}
 			}
 		}
+	case *sqlparser.Select, *sqlparser.SetOp:
+		if processList.MatchString(ctx.Query()) && !s.seesProcesses(ctx) {
+			return mysqlError(1227, "Access denied; you need (at least one of) the PROCESS privilege(s) for this operation")
+		}
 	case *sqlparser.Insert:
 		return s.refuseSystem(st.Table)
 	case *sqlparser.Update:
@@ -65,6 +70,14 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 		return s.refuseSystem(st.TableExprs)
 	}
 	return nil
+}
+
+var processList = regexp.MustCompile(`(?i)\bprocesslist\b`)
+
+// seesProcesses says whether the account may see what others run.
+func (s *Session) seesProcesses(ctx *gms.Context) bool {
+	set := s.engine.accounts.db.UserActivePrivilegeSet(ctx)
+	return set.Has(gms.PrivilegeType_Process) || set.Has(gms.PrivilegeType_Super)
 }
 
 // refuseSystem refuses writes to the planner's own tables: they would not last.
