@@ -111,7 +111,7 @@ func openDirectory(path string) (*directory, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH}
 	probe, err := unix.Openat2(fd, ".", &how)
 	if err != nil {
-		return nil, fmt.Errorf("root %s: openat2 fails: %w; files are only served on Linux 5.6 or newer", path, err)
+		return nil, fmt.Errorf("root %s: openat2 fails: %w; it needs Linux 5.6, and no seccomp filter that hides it (RestrictSUIDSGID= in a unit does)", path, err)
 	}
 	_ = unix.Close(probe)
 	return d, nil
