@@ -200,10 +200,16 @@ func (f *forward) Drained(s *Stream) {
 	f.x.ResumeBody()
 }
 
-// clientDrained goes on with the answer's body.
+// clientDrained goes on with the answer's body, or with what follows interim answers.
 func (f *forward) clientDrained() {
-	if f.phase == fwdBody && f.s != nil {
+	if f.s == nil {
+		return
+	}
+	switch f.phase {
+	case fwdBody:
 		f.s.Deadline(f.pass.Timeouts.Body)
+		f.s.Resume()
+	case fwdHead: // the deadline of the answer runs on
 		f.s.Resume()
 	}
 }
@@ -251,6 +257,7 @@ func (f *forward) Closed(s *Stream, err error) {
 			cause = ResponseTimeout
 		}
 		f.release(cause, nil)
+		x.w.flushOf(&x.c.sock) // what came is the client's, also without an end
 		x.gone(cause)
 	}
 }

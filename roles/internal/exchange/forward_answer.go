@@ -57,6 +57,10 @@ func (f *forward) answerHead(s *Stream, p []byte) (used int, ok bool) {
 		if x.Req.Minor >= 1 {
 			f.relayHead()
 		}
+		if x.c.blocked() { // or a server that sends nothing else would fill the memory
+			s.Pause()
+			return n, false
+		}
 		return n, true
 	}
 	f.status = r.Status
@@ -78,6 +82,7 @@ func (f *forward) answerHead(s *Stream, p []byte) (used int, ok bool) {
 		// comes is not known, so the connections are not used again.
 		x.closeAfter = true
 	}
+	x.closeAfter = x.closeAfter || x.w.draining // it may have begun since the request came
 	x.phase, x.status = inRelay, r.Status
 	x.chunkedOut = (f.body == byChunks || f.body == byClose) && x.Req.Minor >= 1
 	f.relayHead()
@@ -260,5 +265,6 @@ func (f *forward) cut(s *Stream) {
 	s.end()
 	f.s = nil
 	f.release(ResponseFailed, nil)
+	f.x.w.flushOf(&f.x.c.sock) // what came is the client's, also without an end
 	f.x.gone(ResponseFailed)
 }

@@ -59,6 +59,7 @@ func (x *Exchange) Start(status int) *Header {
 
 // closeHead writes the fields about the connection and sends the head.
 func (x *Exchange) closeHead(h *Header) {
+	x.closeAfter = x.closeAfter || x.w.draining // it may have begun since the request came
 	if !x.bodyDone && !x.closeAfter && !x.discard {
 		// What is left of the body is in the way of the next request; where it may never
 		// come, or is long, the connection ends instead.

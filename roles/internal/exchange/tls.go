@@ -123,7 +123,10 @@ func helloComplete(p []byte) (whole, ok bool) {
 func (s *secure) handshake() {
 	defer s.c.w.set.goroutines.Done()
 	s.slots <- struct{}{}
-	err := s.conn.Handshake()
+	err := net.ErrClosed
+	if !s.stopped.Load() { // else its time was over while it waited for the slot
+		err = s.conn.Handshake()
+	}
 	if err == nil {
 		state := s.conn.ConnectionState()
 		s.version, s.serverName = state.Version, state.ServerName

@@ -98,6 +98,9 @@ func (x *Exchange) runTunnel() {
 	switch {
 	case c.failed:
 		x.gone(ClientGone)
+	case c.reset && !t.down.done && (s.blocked() || t.up.held > 0):
+		// A reset, which nobody would see before the server reads on.
+		x.gone(ClientGone)
 	case s.failed:
 		x.w.flushOf(&c.sock)
 		x.gone(ResponseFailed)

@@ -12,7 +12,8 @@ func (h *Head) reset(buf []byte) {
 // readFields reads the fields from pos to the empty line. It returns the size of the
 // head, 0 if there is more to come.
 func (h *Head) readFields(buf []byte, pos int, lim Limits) (int, *Error) {
-	upgrade, coded := false, 0
+	var upgrade asked
+	coded := 0
 	for {
 		rest := buf[pos:]
 		if len(rest) >= 2 && rest[0] == '\r' && rest[1] == '\n' {
@@ -72,7 +73,7 @@ func (h *Head) readFields(buf []byte, pos int, lim Limits) (int, *Error) {
 			return 0, errCodings
 		}
 	}
-	h.upgrade = h.upgrade && upgrade && h.Minor >= 1
+	h.upgrade = h.upgrade && upgrade == toUpgrade && h.Minor >= 1
 	h.Size = pos
 	return pos, nil
 }
@@ -101,9 +102,17 @@ func valueError(c byte) *Error {
 	return errValue
 }
 
+// asked is what the Upgrade fields of a head want.
+type asked uint8
+
+const (
+	toUpgrade    asked = iota + 1 // to another protocol
+	notToUpgrade                  // to one that is not let through
+)
+
 // framing notes the fields that say where the message ends and what becomes of the
 // connection (RFC 9112 sections 6 and 9).
-func (h *Head) framing(id ID, value []byte, upgrade *bool, coded *int) *Error {
+func (h *Head) framing(id ID, value []byte, upgrade *asked, coded *int) *Error {
 	switch id {
 	case ContentLength:
 		if h.hasLength {
@@ -129,8 +138,18 @@ func (h *Head) framing(id ID, value []byte, upgrade *bool, coded *int) *Error {
 		}
 		h.chunked = true
 	case Upgrade:
-		// Cleartext HTTP/2 inside a tunnel would pass unseen by every rule.
-		*upgrade = len(value) > 0 && !EqualFold(value, "h2c")
+		// Cleartext HTTP/2 inside a tunnel would pass unseen by every rule: a list that
+		// holds it, in whichever of several fields, is no upgrade at all.
+		var option []byte
+		for len(value) > 0 {
+			option, value = nextOption(value)
+			switch {
+			case EqualFold(option, "h2c"):
+				*upgrade = notToUpgrade
+			case len(option) > 0:
+				*upgrade = max(*upgrade, toUpgrade)
+			}
+		}
 	case Connection:
 		var option []byte
 		for len(value) > 0 {

@@ -270,3 +270,26 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// Cleartext HTTP/2 must not get through a list, nor behind a second field.
+func TestUpgradeToH2CIsNone(t *testing.T) {
+	for text, want := range map[string]bool{
+		"Upgrade: websocket\r\n":                   true,
+		"Upgrade: h2c\r\n":                         false,
+		"Upgrade: H2C\r\n":                         false,
+		"Upgrade: websocket, h2c\r\n":              false,
+		"Upgrade: h2c , websocket\r\n":             false,
+		"Upgrade: h2c\r\nUpgrade: websocket\r\n":   false,
+		"Upgrade: websocket\r\nUpgrade: x,h2c\r\n": false,
+		"Upgrade: ,\r\n":                           false,
+	} {
+		var r Request
+		n, err := r.Parse([]byte("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\n"+text+"\r\n"), Limits{Bytes: 4096, Fields: 10})
+		if err != nil || n == 0 {
+			t.Fatalf("%q: %d %v", text, n, err)
+		}
+		if r.Upgrades() != want {
+			t.Errorf("%q: Upgrades is %v", text, r.Upgrades())
+		}
+	}
+}
