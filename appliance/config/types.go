@@ -61,7 +61,7 @@ type VIP struct {
 	Interface string        `yaml:"interface" doc:"The network interface that carries them; by default the one that holds the node's address."`
 	VRID      int           `yaml:"vrid" default:"51" min:"1" max:"255" doc:"The virtual router identifier, unique in the network segment."`
 	Prefer    string        `yaml:"prefer" doc:"The balancer that owns the addresses when it can; by default the first in the list of nodes."`
-	Advert    time.Duration `yaml:"advert" default:"1s" min:"10ms" max:"40s" doc:"The time between two advertisements; an owner that dies is noticed after a little more than three of them."`
+	Advert    time.Duration `yaml:"advert" default:"100ms" min:"10ms" max:"40s" doc:"The time between two advertisements; an owner that dies is noticed after a little more than three of them."`
 	Preempt   bool          `yaml:"preempt" default:"true" doc:"Whether a balancer of higher priority takes the addresses back when it returns."`
 	Transport string        `yaml:"transport" default:"unicast" enum:"unicast multicast" doc:"How advertisements travel."`
 }
