@@ -23,7 +23,8 @@ const (
 type space struct {
 	available atomic.Uint64
 	reserve   atomic.Uint64
-	unlimited atomic.Bool // the file system cannot tell (in memory)
+	promised  atomic.Uint64 // bytes let through since then
+	unlimited atomic.Bool   // the file system cannot tell (in memory)
 	done      chan struct{}
 	wait      sync.WaitGroup
 }
@@ -47,6 +48,7 @@ func (s *Store) measureSpace() error {
 	s.space.unlimited.Store(false)
 	s.space.reserve.Store(reserve)
 	s.space.available.Store(usage.AvailBytes)
+	s.space.promised.Store(0)
 	return nil
 }
 
@@ -92,22 +94,29 @@ func (s *Store) CheckSpace(bytes uint64) error {
 	if s.space.unlimited.Load() {
 		return nil
 	}
-	if bytes < s.opts.MemtableSize/4 && s.enough(bytes) {
+	if bytes < s.opts.MemtableSize/4 && s.promise(bytes) {
 		return nil
 	}
 	if err := s.measureSpace(); err != nil {
 		return err
 	}
-	if s.enough(bytes) {
+	if s.promise(bytes) {
 		return nil
 	}
 	available, reserve := s.FreeSpace()
 	return fmt.Errorf("%w (%d MiB free in %s, %d MiB are kept)", ErrDiskFull, available>>20, s.dir, reserve>>20)
 }
 
-func (s *Store) enough(bytes uint64) bool {
+// promise lets a write through where it leaves the reserve. Writes since the last
+// measurement count: in a second, many can follow each other.
+func (s *Store) promise(bytes uint64) bool {
 	// What is written now takes its place in the log and again in a table.
-	return s.space.available.Load() >= s.space.reserve.Load()+2*bytes
+	promised := s.space.promised.Add(2 * bytes)
+	if s.space.available.Load() >= s.space.reserve.Load()+promised {
+		return true
+	}
+	s.space.promised.Add(^(2*bytes - 1))
+	return false
 }
 
 // FreeSpace is the free bytes under the data directory and the reserve kept from

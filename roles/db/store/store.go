@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -121,6 +122,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		FormatMajorVersion:          pebbleFormat,
 		Logger:                      logger{s.log, s.opts.Fatal},
 		L0CompactionThreshold:       2,
+		FlushDelayDeleteRange:       time.Second, // a dropped table gives its space back soon
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

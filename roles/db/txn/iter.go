@@ -24,8 +24,8 @@ type iter struct {
 }
 
 // newIter opens an iterator over r; reader is a snapshot or the store itself. It
-// sees the writes that the transaction has made so far and none that follow.
-func (t *Txn) newIter(reader pebble.Reader, r store.KeyRange, reverse bool) (*iter, error) {
+// sees the writes of the transaction up to number seq and none that follow.
+func (t *Txn) newIter(reader pebble.Reader, r store.KeyRange, reverse bool, seq uint64) (*iter, error) {
 	if bytes.Compare(r.Start, r.End) >= 0 {
 		r.End = r.Start
 	}
@@ -35,7 +35,7 @@ func (t *Txn) newIter(reader pebble.Reader, r store.KeyRange, reverse bool) (*it
 	}
 	it := &iter{base: base, reverse: reverse}
 	if !t.set.empty() {
-		it.set = t.set.iter(r.Start, r.End, reverse, t.set.seq)
+		it.set = t.set.iter(r.Start, r.End, reverse, seq)
 	}
 	return it, nil
 }

@@ -32,6 +32,7 @@ type Scan struct {
 	Reverse bool
 	Mode    ReadMode
 	Columns []int // positions of the columns to decode; nil: all. Others are nil in the rows.
+	Before  Mark  // zero: all own writes are seen; else those made before this mark, which must be live
 }
 
 // Rows iterates over the rows of a scan. It sees the transaction's writes made before
@@ -72,7 +73,16 @@ func (t *Txn) Scan(ctx context.Context, table *store.Table, s Scan) (*Rows, erro
 	if r.reader, r.view, err = t.reader(ctx, table, s.Range, s.Mode); err != nil {
 		return nil, err
 	}
-	if r.it, err = t.newIter(r.reader, s.Range, s.Reverse); err != nil {
+	seq := t.set.seq
+	if s.Before != (Mark{}) {
+		i := t.find(s.Before)
+		if i < 0 {
+			r.dropView()
+			return nil, fmt.Errorf("scan of table %s.%s: the mark is not live", table.Desc.Database, table.Desc.Name)
+		}
+		seq = t.set.marks[i].seq
+	}
+	if r.it, err = t.newIter(r.reader, s.Range, s.Reverse, seq); err != nil {
 		r.dropView()
 		return nil, err
 	}

@@ -99,7 +99,13 @@ func (s *sweeper) sweep() {
 	for _, id := range ready {
 		s.e.counters.forget(id)
 	}
-	if err := deleteIndexes(s.e.store.DB, ready); err != nil {
+	err := deleteIndexes(s.e.store.DB, ready)
+	if err == nil {
+		// The published view was taken before the deletion and keeps the keys on disk.
+		// On a full disk no commit follows that would replace it: an empty one does.
+		err = s.e.queue.commit(&commitRequest{})
+	}
+	if err != nil && err != ErrClosed {
 		s.e.log.Error(err.Error())
 	}
 }

@@ -28,7 +28,7 @@ func (t *Txn) unique(ctx context.Context, table *store.Table, ix *store.Index, r
 	if !ix.Padded() {
 		return nil
 	}
-	it, err := t.newIter(t.e.store.DB, store.IndexSpan(store.SpaceRows, ix.Desc.ID), false)
+	it, err := t.newIter(t.e.store.DB, store.IndexSpan(store.SpaceRows, ix.Desc.ID), false, t.set.seq)
 	if err != nil {
 		return err
 	}
