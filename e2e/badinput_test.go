@@ -274,7 +274,7 @@ func TestBadInputAtTheStart(t *testing.T) {
 		refuse(t, s.dir, attempt{args: []string{"statsu"}}, "statsu", "--help")
 		refuse(t, s.dir, attempt{args: []string{"lb", "drain", "web"}}, "POOL SERVER")
 		refuse(t, s.dir, attempt{args: []string{"secrets"}}, "init")
-		refuse(t, s.dir, attempt{args: []string{"status"}}, "no node runs here")
+		refuse(t, s.dir, attempt{args: []string{"status", "--node", "none"}}, "no node", "runs here")
 		refuse(t, s.dir, attempt{args: []string{"reload", "--socket", s.path("run/none.sock")}}, "nothing answers", "is stack running?")
 	})
 	t.Run("nodes", func(t *testing.T) {

@@ -244,7 +244,7 @@ func startDev(t *testing.T) *devSite {
 	dir := t.TempDir()
 	base := nextPorts()
 	s := &devSite{program: start(t, dir, "dev", "--ports", strconv.Itoa(base))}
-	s.awaitOutput("The site is up", 60*time.Second)
+	s.awaitOutput("Ctrl-C stops everything", 60*time.Second) // the last line of what it tells
 	s.secrets = filepath.Join(dir, ".stack", "secrets")
 	s.ca = filepath.Join(s.secrets, "ca.crt")
 	s.page = between(t, s.out.String(), "page       ", " ")
