@@ -26,7 +26,9 @@ type columnCheck struct {
 //
 // A key range is a run of equal columns and one column with bounds; every further
 // condition, and a bound that the column's type cannot hold exactly (5.5 for an INT),
-// becomes a check on the row.
+// becomes a check on the row. So does every condition on a prefix: its key is that of
+// longer values too, which two ranges would both return and a lookup for a join, which
+// the planner does not check again, would take for equal.
 func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, r gms.MySQLRange) (span, error) {
 	s := span{lo: store.Bound{Inclusive: true}, hi: store.Bound{Inclusive: true}}
 	open := false // a column with bounds has been seen: the rest are checks
@@ -48,6 +50,9 @@ func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, 
 			s.lo.Values = append(s.lo.Values, v)
 			s.hi.Values = append(s.hi.Values, v)
 			null = null || v == nil || prefix
+			if prefix && v != nil {
+				s.rest = append(s.rest, columnCheck{columns[i], c})
+			}
 			continue
 		}
 		open = true
@@ -59,7 +64,7 @@ func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, 
 		if err != nil {
 			return span{}, err
 		}
-		if !exactLo || !exactHi {
+		if !exactLo || !exactHi || prefix && !isAll(c) {
 			s.rest = append(s.rest, columnCheck{columns[i], c})
 		}
 		s.empty = s.empty || lo.place == pastAll || hi.place == beforeNull

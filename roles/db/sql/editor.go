@@ -84,9 +84,21 @@ func (e *editor) Update(ctx *gms.Context, old, new gms.Row) error {
 	return e.duplicate(e.session.tx.UpdateRow(ctx, e.stored, old, new), new)
 }
 
-// Delete removes a row.
+// Delete removes a row. One that is gone was removed by this very statement: a join
+// leads to it again, or a cascade came first.
 func (e *editor) Delete(ctx *gms.Context, row gms.Row) error {
-	return e.session.tx.DeleteRow(ctx, e.stored, row)
+	err := e.session.tx.DeleteRow(ctx, e.stored, row)
+	if errors.Is(err, txn.ErrRowNotFound) {
+		return nil
+	}
+	return err
+}
+
+// IndexedAccess reads for foreign keys, which look at what the statement has written.
+func (e *editor) IndexedAccess(ctx *gms.Context, lookup gms.IndexLookup) gms.IndexedTable {
+	t := *e.Table
+	t.own = true
+	return t.IndexedAccess(ctx, lookup)
 }
 
 // check brings the values to the columns' types: the store takes nothing else.

@@ -87,6 +87,8 @@ func storeError(err error) error {
 		return mysqlError(1412, "Table definition has changed, please retry transaction")
 	case errors.Is(err, txn.ErrReadOnly):
 		return errReadOnly
+	case errors.Is(err, txn.ErrRowChanged):
+		return notAvailable("changing a row twice in one statement (two names for one table, or a foreign key's action)")
 	case errors.Is(err, txn.ErrAutoIncrementExhausted):
 		return mysqlError(1467, "Failed to read auto-increment value from storage engine")
 	case errors.Is(err, txn.ErrClosed):

@@ -49,6 +49,7 @@ var forShare = regexp.MustCompile(`(?i)\bfor\s+share\s*(;|\)|$)`)
 
 // parse parses the first statement of a text.
 func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.Statement, string, string, error) {
+	query = plainComments(query)
 	st, text, rest, err := s.engine.gms.Parser.Parse(ctx, query, multi)
 	if err == nil || !forShare.MatchString(query) {
 		return st, text, rest, err
@@ -201,7 +202,7 @@ func (s *Session) begin(ctx *gms.Context, k kind, st sqlparser.Statement) (txn.M
 		s.BaseSession.SetTransaction(nil)
 	}
 	if k == kindControl {
-		s.kind, s.newest, s.hold = k, false, false
+		s.kind, s.newest, s.hold, s.start = k, false, false, txn.Mark{}
 		switch st.(type) {
 		case *sqlparser.Begin, *sqlparser.Commit, *sqlparser.Rollback:
 			if s.tx == nil {
@@ -231,7 +232,9 @@ func (s *Session) begin(ctx *gms.Context, k kind, st sqlparser.Statement) (txn.M
 		}
 		s.newest = true
 	}
-	return s.tx.Mark(), nil
+	mark := s.tx.Mark()
+	s.start = s.startOf(k, st, mark)
+	return mark, nil
 }
 
 func (s *Session) characteristic(ctx *gms.Context) gms.TransactionCharacteristic {

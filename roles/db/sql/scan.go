@@ -41,13 +41,15 @@ func (r *scan) open(ctx *gms.Context) error {
 	if err != nil {
 		return err
 	}
-	tx, mode, err := r.session.reader()
+	tx, read, err := r.session.reader()
 	if err != nil {
 		return err
 	}
-	r.rows, err = tx.Scan(ctx, r.table.stored, txn.Scan{
-		Index: r.part.index, Range: rng, Reverse: r.part.reverse, Mode: mode, Columns: columns,
-	})
+	if r.table.own {
+		read.Before = txn.Mark{}
+	}
+	read.Index, read.Range, read.Reverse, read.Columns = r.part.index, rng, r.part.reverse, columns
+	r.rows, err = tx.Scan(ctx, r.table.stored, read)
 	return err
 }
 

@@ -27,6 +27,7 @@ type Session struct {
 	tx        *txn.Txn // nil between transactions
 	kind      kind     // of the running statement
 	newest    bool     // the running statement reads the newest rows, not the view
+	start     txn.Mark // of the running statement, if its reads see none of its own writes
 	hold      bool     // the running statement must not end the transaction
 	rewriter  *rewriter
 	temporary map[string]*temporaryTable
@@ -74,14 +75,29 @@ func (s *Session) catalog() *store.Catalog {
 }
 
 // reader is the transaction to read from, and what its running statement sees.
-func (s *Session) reader() (*txn.Txn, txn.ReadMode, error) {
+func (s *Session) reader() (*txn.Txn, txn.Scan, error) {
 	switch {
 	case s.tx == nil:
-		return nil, 0, errNoSession
+		return nil, txn.Scan{}, errNoSession
 	case s.newest:
-		return s.tx, txn.LockExclusive, nil
+		return s.tx, txn.Scan{Mode: txn.LockExclusive, Before: s.start}, nil
 	}
-	return s.tx, txn.Consistent, nil
+	return s.tx, txn.Scan{Mode: txn.Consistent, Before: s.start}, nil
+}
+
+// startOf is the mark up to which a statement reads: its own changes must not feed it.
+// A join looks up each row anew and would change it again. Triggers read what the
+// statement that fires them has written, so where they may fire there is no mark.
+func (s *Session) startOf(k kind, st sqlparser.Statement, m txn.Mark) txn.Mark {
+	if k != kindWrite {
+		return txn.Mark{}
+	}
+	for _, t := range s.tablesOf(st) {
+		if len(s.catalog().Objects(objectTrigger, t.database)) > 0 {
+			return txn.Mark{}
+		}
+	}
+	return m
 }
 
 func (s *Session) isolation(ctx *gms.Context) txn.Isolation {

@@ -22,6 +22,7 @@ type Table struct {
 	projected []string // nil: every column
 	columns   []int    // positions of projected
 	schema    gms.Schema
+	own       bool // reads see what the running statement has written
 }
 
 var (

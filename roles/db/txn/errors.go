@@ -26,6 +26,8 @@ var (
 	ErrAutoIncrementExhausted = errors.New("the AUTO_INCREMENT counter of the table is exhausted")
 	// ErrRowNotFound: the row to change is not there; the caller's old row is stale.
 	ErrRowNotFound = errors.New("the row to change does not exist")
+	// ErrRowChanged: the transaction itself has changed the row since the caller read it.
+	ErrRowChanged = errors.New("the statement has changed the row already")
 	// ErrClosed: the engine is shutting down (1053).
 	ErrClosed = errors.New("the server is shutting down")
 	// ErrDone: the transaction has already been committed or rolled back.

@@ -116,7 +116,8 @@ func (t *Txn) atomically(write func() error) error {
 
 // UpdateRow changes a row; old is the whole row as it is now. Index entries and
 // large values that stay the same are not touched. *DuplicateKeyError as InsertRow;
-// ErrRowNotFound where old is not there.
+// ErrRowNotFound where old is not there, ErrRowChanged where the transaction has
+// changed it since old was read.
 func (t *Txn) UpdateRow(ctx context.Context, table *store.Table, old, row sql.Row) error {
 	if err := t.beginWrite(ctx, table); err != nil {
 		return err
@@ -124,6 +125,11 @@ func (t *Txn) UpdateRow(ctx context.Context, table *store.Table, old, row sql.Ro
 	oldKey, oldData, err := t.locate(ctx, table, old)
 	if err != nil {
 		return err
+	}
+	if stale, err := t.stale(ctx, table, oldKey, oldData, old); err != nil {
+		return err
+	} else if stale != nil {
+		return fmt.Errorf("table %s.%s, key % x: %w", table.Desc.Database, table.Desc.Name, oldKey, ErrRowChanged)
 	}
 	key := oldKey
 	if table.HasPrimaryKey() {
@@ -189,8 +195,8 @@ func (t *Txn) replaceEntries(ctx context.Context, old, entries []entry) error {
 	return nil
 }
 
-// DeleteRow removes a row; old is the whole row as it is now. ErrRowNotFound where
-// it is not there.
+// DeleteRow removes a row; old is the whole row as it was read, of which the primary
+// key finds what it is now. ErrRowNotFound where it is not there.
 func (t *Txn) DeleteRow(ctx context.Context, table *store.Table, old sql.Row) error {
 	if err := t.beginWrite(ctx, table); err != nil {
 		return err
@@ -198,6 +204,11 @@ func (t *Txn) DeleteRow(ctx context.Context, table *store.Table, old sql.Row) er
 	key, data, err := t.locate(ctx, table, old)
 	if err != nil {
 		return err
+	}
+	if now, err := t.stale(ctx, table, key, data, old); err != nil {
+		return err
+	} else if now != nil {
+		old = now
 	}
 	entries, err := entriesOf(table, old, key)
 	if err != nil {
@@ -234,6 +245,32 @@ func (t *Txn) locate(ctx context.Context, table *store.Table, row sql.Row) (key,
 		return nil, nil, fmt.Errorf("table %s.%s, key % x: %w", table.Desc.Database, table.Desc.Name, key, ErrRowNotFound)
 	}
 	return key, data, nil
+}
+
+// stale returns the row as it is now if the transaction itself has changed it since old
+// was read (an action of a foreign key, the row under another name), else nil: nobody
+// else can have. Index entries made of a stale row would leave the real ones behind.
+func (t *Txn) stale(ctx context.Context, table *store.Table, key, data []byte, old sql.Row) (sql.Row, error) {
+	if t.set.empty() || !table.HasPrimaryKey() {
+		return nil, nil // without a key rows are found by their value
+	}
+	if _, _, own := t.set.get(key, t.set.seq); !own {
+		return nil, nil
+	}
+	have, _, err := table.EncodeRow(ctx, old)
+	if err != nil || bytes.Equal(have, data) {
+		return nil, err
+	}
+	now, err := t.rowAt(ctx, t.e.store.DB, table, key, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range table.Desc.Columns {
+		if c.Virtual {
+			now[i] = old[i]
+		}
+	}
+	return now, nil
 }
 
 func (t *Txn) putEntry(ctx context.Context, e *entry) error {
