@@ -1,0 +1,79 @@
+package sql
+
+import "strings"
+
+// versionID is Version as it stands in comments: /*!80040 … */.
+const versionID = 80040
+
+// plainComments blanks the comments that only look like statements, as MySQL reads them:
+// /*M! … */, which is MariaDB's alone and opens each of its dumps, and /*!NNNNN … */ for
+// a version above ours. The parser would run both. The length of the text stays, so that
+// positions in it mean the same.
+func plainComments(query string) string {
+	if !strings.Contains(query, "/*!") && !strings.Contains(query, "/*M!") {
+		return query
+	}
+	var out []byte
+	for i := 0; i < len(query); {
+		switch c := query[i]; {
+		case c == '\'' || c == '"' || c == '`':
+			i = quotedEnd(query, i)
+		case c == '#' || strings.HasPrefix(query[i:], "-- "):
+			i = after(query, i, "\n")
+		case strings.HasPrefix(query[i:], "/*M!"), strings.HasPrefix(query[i:], "/*!") && above(query[i+3:]):
+			end := after(query, i+2, "*/")
+			if out == nil {
+				out = []byte(query)
+			}
+			for j := i; j < end; j++ {
+				if out[j] != '\n' { // lines are counted in messages
+					out[j] = ' '
+				}
+			}
+			i = end
+		case strings.HasPrefix(query[i:], "/*!"):
+			i += 3 // what is in it is run, and may hold comments itself
+		case strings.HasPrefix(query[i:], "/*"):
+			i = after(query, i+2, "*/")
+		default:
+			i++
+		}
+	}
+	if out == nil {
+		return query
+	}
+	return string(out)
+}
+
+// above says whether text begins with a version of five or six digits above ours.
+func above(text string) bool {
+	version, n := 0, 0
+	for n < len(text) && n < 6 && text[n] >= '0' && text[n] <= '9' {
+		version = version*10 + int(text[n]-'0')
+		n++
+	}
+	return n >= 5 && version > versionID
+}
+
+// after is the index behind the next end from i on, or that of the text's end.
+func after(query string, i int, end string) int {
+	if j := strings.Index(query[i:], end); j >= 0 {
+		return i + j + len(end)
+	}
+	return len(query)
+}
+
+// quotedEnd is the index behind the quoted text that begins at i. A doubled quote needs
+// no care: it ends one text and begins the next.
+func quotedEnd(query string, i int) int {
+	quote := query[i]
+	for i++; i < len(query); i++ {
+		switch {
+		case query[i] == '\\' && quote != '`':
+			i++
+		case query[i] == quote:
+			return i + 1
+		}
+	}
+	return len(query)
+}
