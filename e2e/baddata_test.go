@@ -51,12 +51,18 @@ func (s dbSite) start(t *testing.T) *program {
 // sql runs statements with the mariadb client as root.
 func (s dbSite) sql(t *testing.T, statements string) (string, error) {
 	t.Helper()
+	return tool(t, "mariadb", append(s.client(t), "--batch", "--skip-column-names", "--execute", statements)...)
+}
+
+// client is how the programs of MariaDB log in as root.
+func (s dbSite) client(t *testing.T) []string {
+	t.Helper()
 	password, err := os.ReadFile(s.path("secrets/db-root"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tool(t, "mariadb", "--no-defaults", "--host", "127.0.0.1", "--port", strconv.Itoa(s.base), "--ssl-ca", s.path("secrets/ca.crt"),
-		"--user", "root", "--password="+strings.TrimSpace(string(password)), "--batch", "--skip-column-names", "--execute", statements)
+	return []string{"--no-defaults", "--host", "127.0.0.1", "--port", strconv.Itoa(s.base), "--ssl-ca", s.path("secrets/ca.crt"),
+		"--user", "root", "--password=" + strings.TrimSpace(string(password)), "--default-character-set=utf8mb4"}
 }
 
 func (s dbSite) mustSQL(t *testing.T, statements string) string {
