@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // fresh is a T with all its defaults.
@@ -180,7 +181,7 @@ func fillPHP(site *WebSite) {
 	if !slices.Contains(site.Index, "index.php") {
 		site.Index = append(slices.Clone(site.Index), "index.php")
 	}
-	if last := len(site.TryFiles) - 1; last < 0 || site.TryFiles[last] != "/index.php" && site.TryFiles[last] != "=404" {
+	if last := len(site.TryFiles) - 1; last < 0 || !endsTries(site.TryFiles[last]) {
 		site.TryFiles = append(slices.Clone(site.TryFiles), "/index.php")
 	}
 	if slices.ContainsFunc(site.Locations, func(l Location) bool { return l.Regex == phpRegex }) {
@@ -188,6 +189,13 @@ func fillPHP(site *WebSite) {
 	}
 	site.Locations = append(slices.Clone(site.Locations),
 		Location{Regex: phpRegex, FastCGI: &FastCGI{Address: site.PHP, Index: "index.php"}})
+}
+
+// endsTries says of the last entry of try_files that it leaves nothing to
+// /index.php: a status, or a path with the query of the request, which can only be
+// the last one.
+func endsTries(last string) bool {
+	return last == "/index.php" || strings.HasPrefix(last, "=") || strings.HasSuffix(last, "?$args")
 }
 
 // binds lists every socket of n in a stable order.

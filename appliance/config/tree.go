@@ -144,7 +144,7 @@ func syntaxError(top *node, err error, p *problems) {
 	case strings.Contains(text, "mapping values are not allowed"):
 		cure = "; quote a value that contains \": \", and check the indentation"
 	case strings.Contains(text, "did not find expected"):
-		cure = "; check the indentation, brackets and quotes up to this line"
+		cure = "; check the indentation, brackets and quotes up to this line, and quote an address that begins with a colon (\":80\")"
 	case strings.Contains(text, "unknown anchor"):
 		cure = "; quote a value that begins with *"
 	}

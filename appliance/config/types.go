@@ -89,7 +89,7 @@ type Admin struct {
 // Log is the process's own log, not the access log.
 type Log struct {
 	Level  string `yaml:"level" default:"info" enum:"debug info warn error" doc:"The least important records that are written."`
-	Format string `yaml:"format" default:"auto" enum:"auto text json journal" doc:"How they are written; auto is journal fields under systemd, else text."`
+	Format string `yaml:"format" default:"auto" enum:"auto text json journal" doc:"How they are written; auto is text on a terminal, journal fields under systemd, else json."`
 }
 
 // Process shapes the supervisor.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +71,7 @@ func parseUnits(s string, units []unit, allowed, common string) (int64, error) {
 			}
 		}
 		if size == 0 {
-			return 0, fmt.Errorf("has the unknown unit %s, allowed are %s%s", quote(word), allowed, hint(word, names))
+			return 0, fmt.Errorf("has the unknown unit %s, allowed are %s%s", quote(word), allowed, unitHint(word, names))
 		}
 		total += num * float64(size)
 	}
@@ -78,6 +79,25 @@ func parseUnits(s string, units []unit, allowed, common string) (int64, error) {
 		return 0, fmt.Errorf("is too large")
 	}
 	return int64(math.Round(total)), nil
+}
+
+// otherUnits are the spellings of other programs.
+var otherUnits = map[string]string{
+	"k": "KiB", "kb": "KiB", "m": "MiB", "mb": "MiB", "g": "GiB", "gb": "GiB", "t": "TiB", "tb": "TiB",
+	"sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m", "minute": "m", "minutes": "m",
+	"hour": "h", "hours": "h", "day": "d", "days": "d", "year": "y", "years": "y", "msec": "ms",
+}
+
+// unitHint names the unit that word stands for elsewhere, else the nearest one. A
+// guess from one or two letters is worse than none, unless only their case differs.
+func unitHint(word string, names []string) string {
+	if other := otherUnits[strings.ToLower(word)]; slices.Contains(names, other) {
+		return "; nearest is " + quote(other)
+	}
+	if len(word) < 3 {
+		names = slices.DeleteFunc(names, func(n string) bool { return !strings.EqualFold(n, word) })
+	}
+	return hint(word, names)
 }
 
 // FormatDuration is the shortest way to write d that ParseDuration reads back.

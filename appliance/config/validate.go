@@ -18,8 +18,10 @@ type validator struct {
 	p      *problems
 	known  *problems // what was wrong before this validation
 	places map[string]*node
-	site   bool              // the file has nodes
-	used   map[string]string // pool of the balancer → mode of the first frontend that uses it
+	site   bool // the file has nodes
+	// balanced: one of them has the role lb.
+	balanced bool
+	used     map[string]string // pool of the balancer → mode of the first frontend that uses it
 }
 
 // at reports that something is wrong with the value of a key, or, when it is
@@ -310,12 +312,24 @@ func (v *validator) certificates(key string, t *BindTLS) {
 	}
 }
 
-// poolTimeouts refuses, in the timeouts of a pool, those that concern clients.
-func (v *validator) poolTimeouts(pool, role string) {
+// poolTimeouts refuses, in the timeouts of a pool, those that concern clients, and
+// in mode tcp those of requests.
+func (v *validator) poolTimeouts(pool, role, mode string) {
+	own := func(k string) (key string, written bool) {
+		key = pool + ".timeouts." + k
+		return key, v.written(key) && v.places[key] != v.places[role+".timeouts."+k]
+	}
 	for _, k := range []string{"request_head", "drain", "tunnel_drain"} {
-		key, inherited := pool+".timeouts."+k, role+".timeouts."+k
-		if v.written(key) && v.places[key] != v.places[inherited] {
+		if key, written := own(k); written {
 			v.at(key, "the key concerns clients, not a pool; set it in %s.timeouts", role)
+		}
+	}
+	if mode != "tcp" {
+		return
+	}
+	for _, k := range []string{"response", "body", "idle"} {
+		if key, written := own(k); written {
+			v.at(key, "the pool has mode tcp, which knows no requests; connect and tunnel bound its connections")
 		}
 	}
 }

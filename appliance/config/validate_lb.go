@@ -56,6 +56,9 @@ func (v *validator) frontend(key string, f *Frontend, pools []string, used map[s
 			v.at(at, "the pool %s serves a frontend of mode %s already; one pool has one mode", quote(pool), used[pool])
 		}
 	}
+	if v.written(join(key, "https_port")) && !f.RedirectHTTPS {
+		v.at(join(key, "https_port"), "the key is for redirect_https: true only")
+	}
 	if f.Mode == "tcp" {
 		switch {
 		case len(f.Routes) > 0:
@@ -82,9 +85,6 @@ func (v *validator) frontend(key string, f *Frontend, pools []string, used map[s
 		v.at(join(key, "redirect_https"), "the frontend speaks TLS, so the redirect would lead to itself")
 	case f.Backend != "":
 		use(join(key, "backend"), f.Backend)
-	}
-	if v.written(join(key, "https_port")) && !f.RedirectHTTPS {
-		v.at(join(key, "https_port"), "the key is for redirect_https: true only")
 	}
 	for i, r := range f.Routes {
 		at := v.item(join(key, "routes"), i, "")
@@ -179,7 +179,7 @@ func (v *validator) backend(key string, b *Backend) {
 	v.servers(key, b.Servers)
 	v.check(join(key, "check"), b.Check, b.Mode)
 	v.retries(join(key, "retries"), b.Retries)
-	v.poolTimeouts(key, "lb")
+	v.poolTimeouts(key, "lb", b.Mode)
 	if b.AllBackups && !slices.ContainsFunc(b.Servers, func(s Server) bool { return s.Backup }) {
 		v.at(join(key, "all_backups"), "the pool has no backup server")
 	}

@@ -14,6 +14,9 @@ func (v *validator) web(w *Web) {
 	if v.written("web.public") && v.written("web.bind") {
 		v.at("web.public", "web.bind says where to listen already; remove one of the two")
 	}
+	if v.written("web.public") && w.Public && !v.balanced && !v.written("web.bind") {
+		v.at("web.public", "there is no balancer, so the web servers listen on :80 and :443 anyway; remove the key")
+	}
 	v.certificates("web.tls", w.TLS)
 	v.absolute("web.access_log.path", w.AccessLog.Path)
 	v.urlPath("web.health_path", w.HealthPath)
@@ -57,6 +60,13 @@ func (v *validator) webSite(key string, s *WebSite) {
 		v.at(join(key, "php"), "scripts need the key root, the directory where they are")
 	case s.Root == "" && s.App == "" && !whole:
 		v.at(key, "the key root is missing; write the directory of the files, or a location for / with proxy, fastcgi or status")
+	}
+	if s.Root == "" && !slices.ContainsFunc(s.Locations, func(l Location) bool { return l.Root != "" }) {
+		for _, k := range []string{"index", "try_files", "symlinks", "dotfiles"} {
+			if v.written(join(key, k)) {
+				v.at(join(key, k), "the key is for files, and neither the site nor a location of it has a root")
+			}
+		}
 	}
 	if s.PHP != "" {
 		v.serverAddress(join(key, "php"), s.PHP)
@@ -150,7 +160,7 @@ func (v *validator) handler(key string, l *Location) {
 		}
 		v.check(join(at, "check"), p.Check, "http")
 		v.retries(join(at, "retries"), p.Retries)
-		v.poolTimeouts(at, "web")
+		v.poolTimeouts(at, "web", "http")
 	}
 	if f := l.FastCGI; f != nil {
 		at := join(key, "fastcgi")
@@ -186,7 +196,7 @@ func (v *validator) demo(key string, d *Demo) {
 	}
 }
 
-var statusWord = regexp.MustCompile(`^=[2-5][0-9][0-9]$`)
+var statusWord = regexp.MustCompile(`^=[45][0-9][0-9]$`)
 
 // tryFiles: "$uri" with something before or behind it, a path, or a last "=404".
 func (v *validator) tryFiles(key string, list []string) {
@@ -198,6 +208,10 @@ func (v *validator) tryFiles(key string, list []string) {
 			if i != len(list)-1 {
 				v.at(at, "%s must be the last item: nothing is tried after it", quote(f))
 			}
+		case strings.HasPrefix(f, "="):
+			v.at(at, "%s is not = and a status from 400 to 599, such as =404", quote(f))
+		case strings.HasSuffix(f, "?$args") && i != len(list)-1:
+			v.at(at, "%s must be the last item: only the path that the request goes on with may carry ?$args", quote(f))
 		case strings.Contains(bare, "$"):
 			v.at(at, "%s holds an unknown variable, allowed is $uri", quote(f))
 		case !strings.HasPrefix(f, "$uri") && !strings.HasPrefix(f, "/"):
