@@ -134,3 +134,28 @@ func TestRefusedByName(t *testing.T) {
 	c.fails(1235, "CREATE TABLE fraction (t TIME(3))")
 	c.fails(1235, "GRANT SELECT (v) ON short TO root", "column privileges")
 }
+
+// What an account may not read it may not lock either, and no statement shows it what
+// others run; a word in its data is no name of a table.
+func TestAccountsLockAndWatchOnlyTheirOwn(t *testing.T) {
+	s := newServer(t)
+	root := s.root()
+	root.must("CREATE DATABASE secret", "CREATE TABLE secret.s (i INT PRIMARY KEY)", "CREATE TABLE test.t (x VARCHAR(20))",
+		"CREATE USER low@'%' IDENTIFIED BY 'pw'", "GRANT ALL ON test.* TO low@'%'")
+	low := s.login("low", "%", "test")
+	low.fails(1044, "LOCK TABLES secret.s READ")
+	low.fails(1044, "LOCK TABLES t READ, secret.s WRITE")
+	low.must("LOCK TABLES t WRITE", "INSERT INTO t VALUES ('processlist')", "UNLOCK TABLES")
+	low.want("SELECT x FROM t WHERE x = 'processlist'", "processlist")
+	for _, q := range []string{
+		"SELECT * FROM information_schema.processlist",
+		"INSERT INTO t SELECT info FROM information_schema.PROCESSLIST",
+		"UPDATE t SET x = (SELECT MAX(info) FROM information_schema.processlist)",
+		"CREATE TABLE c AS SELECT * FROM information_schema.processlist",
+		"CREATE VIEW v AS SELECT * FROM information_schema.processlist",
+		"SET @a = (SELECT MAX(info) FROM information_schema.processlist)",
+		"DELETE FROM t WHERE x IN (SELECT info FROM information_schema.processlist)",
+	} {
+		low.fails(1227, q)
+	}
+}

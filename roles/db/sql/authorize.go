@@ -1,7 +1,6 @@
 package sql
 
 import (
-	"regexp"
 	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -46,6 +45,11 @@ func namesDatabase(auth sqlparser.AuthInformation) bool {
 // authorize checks what the planner does not: databases by name, global variables, and
 // the tables of accounts, which only account statements change.
 func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
+	for _, t := range s.tablesOf(st) {
+		if t.database == "information_schema" && t.name == "processlist" && !s.seesProcesses(ctx) {
+			return mysqlError(1227, "Access denied; you need (at least one of) the PROCESS privilege(s) for this operation")
+		}
+	}
 	switch st := st.(type) {
 	case *sqlparser.DBDDL:
 		return s.authorizeDatabase(ctx, st)
@@ -58,10 +62,8 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 				}
 			}
 		}
-	case *sqlparser.Select, *sqlparser.SetOp:
-		if processList.MatchString(ctx.Query()) && !s.seesProcesses(ctx) {
-			return mysqlError(1227, "Access denied; you need (at least one of) the PROCESS privilege(s) for this operation")
-		}
+	case *sqlparser.LockTables:
+		return s.authorizeLocks(ctx, st)
 	case *sqlparser.Insert:
 		return s.refuseSystem(st.Table)
 	case *sqlparser.Update:
@@ -72,7 +74,20 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 	return nil
 }
 
-var processList = regexp.MustCompile(`(?i)\bprocesslist\b`)
+// authorizeLocks checks LOCK TABLES: without the privilege an account could make
+// everybody wait for tables that it may not even read.
+func (s *Session) authorizeLocks(ctx *gms.Context, st *sqlparser.LockTables) error {
+	set := s.engine.accounts.db.UserActivePrivilegeSet(ctx)
+	for _, t := range s.tablesOf(st) {
+		db := set.Database(t.database)
+		lock := set.Has(gms.PrivilegeType_LockTables) || db.Has(gms.PrivilegeType_LockTables)
+		read := set.Has(gms.PrivilegeType_Select) || db.Has(gms.PrivilegeType_Select) || db.Table(t.name).Has(gms.PrivilegeType_Select)
+		if !lock || !read {
+			return mysqlError(1044, "Access denied for user '%s'@'%s' to database '%s'", s.client.Account.User, s.client.Account.Host, t.database)
+		}
+	}
+	return nil
+}
 
 // seesProcesses says whether the account may see what others run.
 func (s *Session) seesProcesses(ctx *gms.Context) bool {
