@@ -10,25 +10,33 @@ short=-short
 
 step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 
+# tests runs go test and shows packages, failures and, once, why tests were skipped.
+tests() { go test -json -tags $tags "$@" 2>&1 | dist/testreport; }
+
+packages() { go list -tags $tags ./... | grep -v "$@"; }
+
 step 'format and vet'
 unformatted=$(git ls-files '*.go' | xargs gofmt -l)
 [ -z "$unformatted" ] || { echo "gofmt would change: $unformatted"; exit 1; }
-CGO_ENABLED=0 go vet -tags $tags ./...
+export CGO_ENABLED=0
+go vet -tags $tags ./...
+go build -o dist/testreport ./packaging/testreport
 
 step 'unit and protocol tests'
-CGO_ENABLED=0 go test -tags $tags $short -timeout 15m $(CGO_ENABLED=0 go list -tags $tags ./... | grep -v -e /e2e -e /bench)
+# shellcheck disable=SC2046
+tests $short -timeout 20m $(packages -e /e2e -e /bench)
+
+step 'end to end'
+tests $short -count=1 -timeout 20m ./e2e/...
 
 if command -v gcc >/dev/null; then
 	step 'race detector'
 	# The SQL engine takes minutes to build with the detector: only in the full run.
-	skip='-e /e2e -e /bench -e /cmd/'
+	skip='-e /e2e -e /bench -e /cmd/ -e /packaging'
 	[ "$mode" = full ] || skip="$skip -e /db/sql -e /roles/db$"
 	# shellcheck disable=SC2046,SC2086
-	CGO_ENABLED=1 go test -race -tags $tags -short -timeout 15m $(go list -tags $tags ./... | grep -v $skip)
+	CGO_ENABLED=1 tests -race -short -timeout 20m $(packages $skip)
 else
 	echo 'skipped: the race detector needs gcc'
 fi
-
-step 'end to end'
-CGO_ENABLED=0 go test -tags $tags $short -count=1 -timeout 20m ./e2e/...
 step 'done'
