@@ -96,6 +96,9 @@ func (s *slot) promote(c *child) {
 	s.mu.Lock()
 	before := s.current
 	s.current = c
+	if before != nil {
+		s.old = append(s.old, before) // in the same step: the counters and a stop count every child
+	}
 	s.down = ""
 	s.mu.Unlock()
 	if before != nil {
@@ -121,8 +124,8 @@ func (s *slot) retire(c, next *child) {
 	c.retire = time.Now().Add(limit)
 	if s.current == c {
 		s.current = nil
+		s.old = append(s.old, c)
 	}
-	s.old = append(s.old, c)
 	tooMany := len(s.old) - maxOld
 	var oldest *child
 	if tooMany > 0 {

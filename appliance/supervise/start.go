@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -35,6 +36,9 @@ func start(l launch) (*child, error) {
 	fail := func(err error) (*child, error) {
 		for _, fd := range opened {
 			unix.Close(fd)
+		}
+		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+			err = fmt.Errorf("no file descriptor left; raise LimitNOFILE of the unit: %w", err)
 		}
 		return nil, fmt.Errorf("start %s of %s: %w", c.role, c.node, err)
 	}

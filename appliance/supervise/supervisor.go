@@ -232,6 +232,7 @@ func (s *supervisor) signal(sig os.Signal, stop func(), stopping bool) bool {
 		if stopping {
 			return false
 		}
+		s.cancel() // before anything that takes time: an upgrade looks at it last of all
 		s.log.Info("stopping", "signal", sig.String())
 		stop()
 	case syscall.SIGHUP, syscall.SIGUSR2:

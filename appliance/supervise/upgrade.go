@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
@@ -194,10 +195,18 @@ func (s *supervisor) execInPlace() error {
 	}
 	fds := append(st.descriptors(), fd)
 	// Between here and Notify in the new image a signal finds the default action. HUP
-	// and USR2 are ignored meanwhile: the new image loads the config anyway.
+	// and USR2 are ignored meanwhile: the new image loads the config anyway. A stop in
+	// that moment ends everything at once, since Go cannot keep TERM and INT blocked
+	// over an exec; ignored, it would be lost.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR2)
+	err = s.settleSignals()
 	syscall.ForkLock.Lock()
-	err = inherit(fds, true)
+	if err == nil {
+		err = inherit(fds, true)
+	}
+	if err == nil {
+		err = s.ctx.Err() // a stop that came before is ours
+	}
 	if err == nil {
 		env := append(withoutEnv(s.opt.Environ, stateVariable), stateVariable+"="+strconv.Itoa(fd))
 		err = syscall.Exec(s.opt.Program, s.opt.Args, env)
@@ -207,6 +216,18 @@ func (s *supervisor) execInPlace() error {
 	syscall.Close(fd)
 	signal.Notify(s.sigs, handled...)
 	return errors.Join(fmt.Errorf("execute %s: %w", s.opt.Program, err), back)
+}
+
+// settleSignals returns when every signal that has arrived was acted on: an exec would
+// forget those that are only queued.
+func (s *supervisor) settleSignals() error {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM)
+	signal.Stop(c) // waits until what is on its way is in s.sigs
+	for len(s.sigs) > 0 && s.ctx.Err() == nil {
+		time.Sleep(time.Millisecond) // the loop takes them at once
+	}
+	return s.ctx.Err()
 }
 
 // runInherited goes on where the binary before us, under this PID, was replaced.
