@@ -158,6 +158,7 @@ func TestLateHandshakeIsNotComputed(t *testing.T) {
 		t.Error("a handshake without its turn succeeded")
 	}
 	<-r.set.slots
+	r.set.each(func(*Worker) {}) // what the loop started happened before
 	r.set.goroutines.Wait()
 	if n := computed.Load(); n != 0 {
 		t.Errorf("%d handshakes were computed for a client that had been given up", n)
