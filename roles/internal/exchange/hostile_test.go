@@ -164,3 +164,32 @@ func TestLateHandshakeIsNotComputed(t *testing.T) {
 		t.Errorf("%d handshakes were computed for a client that had been given up", n)
 	}
 }
+
+// A server may refuse an upload and close while the body is still coming: its answer
+// counts, not the error of the write that finds the connection closed.
+func TestAnswerBeforeTheBodyIsRead(t *testing.T) {
+	addr := origin(t, func(c net.Conn, br *bufio.Reader) {
+		c.Read(make([]byte, 64)) // the rest stays unread: the close is a reset
+		io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge")
+	})
+	r := forwardRig(t, passTo(t, addr))
+	piece := make([]byte, 100_000)
+	for i := range 300 {
+		c, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+		for range 10 {
+			if _, err := c.Write(piece); err != nil {
+				break
+			}
+		}
+		head := readHead(bufio.NewReader(c))
+		c.Close()
+		if !strings.HasPrefix(head, "HTTP/1.1 413 ") {
+			t.Fatalf("upload %d was answered with %q", i, head)
+		}
+	}
+}

@@ -224,6 +224,7 @@ func (s *sock) transmit(a, b []byte) {
 
 func (s *sock) fail(e syscall.Errno) {
 	s.failed, s.errno = true, e
+	s.readable = true // what the peer said before it closed may still be there
 	s.w.l.Again(s.tok)
 }
 

@@ -208,6 +208,9 @@ func (s *Stream) run() {
 		}
 		f := s.fill(most)
 		if f == dry {
+			if s.failed {
+				s.closed(s.errno)
+			}
 			return
 		}
 		if f == ended {
