@@ -10,7 +10,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -224,29 +223,14 @@ func (r *Role) certificates() (list []stacktls.Info) {
 	return list
 }
 
-// Drain implements supervise.Role. Connections that have not ended after timeouts.drain
-// are cut, tunnels (mode tcp and upgraded connections) after timeouts.tunnel_drain.
+// Drain implements supervise.Role.
 func (r *Role) Drain(ctx context.Context, next *sockets.Passage) error {
 	r.draining.Store(true)
-	if r.loops == 0 {
+	g := r.current.Load()
+	if g == nil {
 		return nil
 	}
-	var pass func(fd int, point string) bool
-	if next != nil {
-		pass = func(fd int, point string) bool {
-			if next.Send(fd, []byte(point)) != nil {
-				return false
-			}
-			unix.Close(fd)
-			return true
-		}
-	}
-	if g := r.current.Load(); g != nil {
-		t := g.node.LB.Timeouts
-		defer time.AfterFunc(t.Drain, func() { r.set.Cut(false) }).Stop()
-		defer time.AfterFunc(t.TunnelDrain, func() { r.set.Cut(true) }).Stop()
-	}
-	return r.set.Drain(ctx, pass)
+	return r.set.HandOver(ctx, next, g.node.LB.Timeouts)
 }
 
 // Adopt implements supervise.Role. A connection whose listening point is not in this

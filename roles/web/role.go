@@ -258,20 +258,11 @@ func (r *Role) Log(rec *exchange.Record) {
 // Drain implements supervise.Role.
 func (r *Role) Drain(ctx context.Context, next *sockets.Passage) error {
 	r.draining.Store(true)
-	if r.group == nil {
+	g := r.current.Load()
+	if g == nil {
 		return nil
 	}
-	var pass func(fd int, point string) bool
-	if next != nil {
-		pass = func(fd int, point string) bool {
-			if next.Send(fd, []byte(point)) != nil {
-				return false
-			}
-			_ = unix.Close(fd)
-			return true
-		}
-	}
-	return r.set.Drain(ctx, pass)
+	return r.set.HandOver(ctx, next, g.node.Web.Timeouts)
 }
 
 // Adopt implements supervise.Role. A connection whose listener this generation does not
