@@ -56,6 +56,8 @@ func (c *claims) source(name string) bool {
 	if len(c.extensions) == 0 && len(c.regexes) == 0 {
 		return false
 	}
+	// The kernel names a file so that was replaced while it was looked at.
+	name = strings.TrimSuffix(name, " (deleted)")
 	name = strings.ToLower(strings.TrimRight(name, ". ~"))
 	if c.extensions[path.Ext(name)] {
 		return true

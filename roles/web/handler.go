@@ -180,7 +180,7 @@ func (g *generation) runScript(x *exchange.Exchange, r *request, a *action) {
 	env.Script = append(env.Script[:0], a.script...)
 	env.Info = append(env.Info[:0], a.info...)
 	env.Query = append(env.Query[:0], a.query...)
-	env.RequestURI = x.Req.Target()
+	env.RequestURI = originForm(&x.Req)
 	env.Client, env.ForwardedFor = r.client, r.forwarded
 	env.Server = x.Local()
 	env.HTTPS = r.https

@@ -229,6 +229,10 @@ func testPHP(t *testing.T, s *server) {
 		"REMOTE_ADDR=127.0.0.1\nHTTPS=(none)\nREQUEST_SCHEME=http\nHTTP_HOST=site.test\nHTTP_X_TWO=a, b\nHTTP_PROXY=(none)\nHTTP_COOKIE=a=1; b=2\n" +
 		"HTTP_UNDER_SCORE=(none)\nHTTP_CONTENT_TYPE=(none)\nREDIRECT_STATUS=200\n"
 	is("parameters", got, want)
+	// The name in an absolute target chooses the site, so the script sees it too.
+	keys = "REQUEST_URI,SERVER_NAME,HTTP_HOST"
+	is("absolute target", s.raw("GET http://site.test/info.php?k="+keys+" HTTP/1.1\r\nHost: other.test\r\nConnection: close\r\n\r\n"),
+		"200 REQUEST_URI=/info.php?k="+keys+"\nSERVER_NAME=site.test\nHTTP_HOST=site.test\n")
 
 	is("form", s.curl("--data", "a=x%20y&b=2", "URL/post.php"), "application/x-www-form-urlencoded|11|x y|2")
 	is("front controller takes a form", s.curl("--data", "a=1", "URL/p?q=1"), "front /p?q=1 q=1")

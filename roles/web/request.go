@@ -85,6 +85,19 @@ func (ls *loopState) give(r *request) {
 	ls.free = append(ls.free, r)
 }
 
+// originForm is the target as path and query, which is what scripts expect, also of
+// an absolute target (RFC 9112 section 3.2.1).
+func originForm(req *http1.Request) []byte {
+	if t := req.Target(); len(t) > 0 && t[0] == '/' {
+		return t
+	}
+	out := append([]byte(nil), req.Path()...)
+	if req.HasQuery() {
+		out = append(append(out, '?'), req.Query()...)
+	}
+	return out
+}
+
 // trusted are the peers whose X-Forwarded-* fields are believed.
 type trusted []netip.Prefix
 

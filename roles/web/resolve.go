@@ -189,8 +189,9 @@ func (r *resolver) directory(a *action, path []byte) bool {
 		switch {
 		case len(a.path) == 0 || a.path[len(a.path)-1] != '/':
 			a.verb = giveDirectory
-		case e.Source:
-			// The location of the script runs it. Two buffers take turns: the path of a
+		case e.Source, r.site.match(r.scratch.index).answers():
+			// The location of the script runs it, or hands it to an application: what is
+			// only there for that one must not be shown as a file. Two buffers take turns: the path of a
 			// second jump is made of the first one's.
 			r.scratch.jump, r.scratch.index = r.scratch.index, r.scratch.jump
 			r.jump = r.scratch.jump

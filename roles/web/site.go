@@ -81,6 +81,9 @@ func (s *site) match(path []byte) *location {
 	return best
 }
 
+// answers reports whether the location answers by itself, not with files.
+func (l *location) answers() bool { return l.pass != nil || l.fcgi != nil || l.status != 0 }
+
 // covers reports whether the location's prefix holds path: /api and /api/x are below
 // /api, /apix is not.
 func (l *location) covers(path []byte) bool {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -374,29 +373,19 @@ func TestBadSites(t *testing.T) {
 	}
 }
 
-func TestRegexExtensions(t *testing.T) {
-	for expr, want := range map[string][]string{
-		`\.php$`:                      {".php"},
-		`\.php(/|$)`:                  {".php"},
-		`\.php(/.*)?$`:                {".php"},
-		`(?i)\.php$`:                  {".php"},
-		`\.(php|phtml|php[3-5])(/|$)`: {".php", ".php3", ".php4", ".php5", ".phtml"},
-		`^/app/.+\.php5?$`:            {".php", ".php5"},
-		`^/v1\.2/.*\.php$`:            {".php"},
-		`^/cgi/`:                      nil,
-		`[^/]\.php(/|$)`:              {".php"},
-	} {
-		c := &claims{}
-		for _, ext := range regexExtensions(expr) {
-			c.addExtension(ext)
-		}
-		var got []string
-		for ext := range c.extensions {
-			got = append(got, ext)
-		}
-		slices.Sort(got)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: %v, want %v", expr, got, want)
+// TestIndexThatAnotherLocationAnswers: an index file whose path belongs to an
+// application is asked of that, as a request for it would be, and not shown.
+func TestIndexThatAnotherLocationAnswers(t *testing.T) {
+	root := t.TempDir()
+	writeFile(t, filepath.Join(root, "index.php"), []byte("<?php secret"))
+	writeFile(t, filepath.Join(root, "dir", "index.html"), []byte("shown"))
+	s := serve(t, testWeb(config.WebSite{Root: root, Index: []string{"index.html", "index.php"},
+		Locations: []config.Location{{Regex: `\.php$`, Status: 403}}}))
+	for range 2 { // from the disk, then from the cache
+		for path, want := range map[string]int{"/": 403, "/index.php": 403, "/dir/": 200} {
+			if a := s.get("GET", path); a.StatusCode != want || strings.Contains(a.body, "secret") {
+				t.Errorf("%s: %d %q, want %d", path, a.StatusCode, a.body, want)
+			}
 		}
 	}
 }

@@ -109,6 +109,11 @@ func appendFields(dst []byte, req *http1.Request, e *Env) []byte {
 			continue
 		}
 		joined := string(value)
+		if id == http1.Host {
+			// That of an absolute target wins (RFC 9112 section 3.2.2), and it chose the
+			// site: the script must not see another name.
+			joined = string(req.Host())
+		}
 		for j := i + 1; j < req.Len(); j++ {
 			if _, other, more := req.At(j); strings.EqualFold(string(other), string(name)) {
 				separator := ", "

@@ -61,6 +61,7 @@ func TestEntriesAgeAndAreLookedAtOnce(t *testing.T) {
 		t.Error("but not for long")
 	}
 	now = now.Add(2 * time.Second)
+	first.settled = true // the file is new, but the test does not wait
 	if again := put(c, r, "/a", now, first); again != first {
 		t.Error("an unchanged file is the same entry")
 	}
@@ -183,5 +184,30 @@ func BenchmarkCacheHit(b *testing.B) {
 		if _, ok := at.Find(r, path, false); !ok {
 			b.Fatal("not there")
 		}
+	}
+}
+
+// TestChangeWithinTheClocksGrain: two changes of a file within one tick of the file
+// system's clock leave the same size and times, so what was read between them must be
+// read again, however equal the file looks.
+func TestChangeWithinTheClocksGrain(t *testing.T) {
+	r, dir := openRoot(t)
+	file := filepath.Join(dir, "a")
+	write(t, file, 100)
+	first := Load(r, "/a", false, nil)
+	if again := Load(r, "/a", false, first); again == first {
+		t.Error("a file that was read in the moment of its change is believed for ever")
+	}
+	o, err := r.Stat("/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := time.Unix(o.Stat.Ctim.Unix())
+	if settled(&o.Stat, changed.Add(time.Second)) || !settled(&o.Stat, changed.Add(3*time.Second)) {
+		t.Error("a file has settled after two seconds")
+	}
+	first.settled = true // as if it had been read later
+	if again := Load(r, "/a", false, first); again != first {
+		t.Error("a file that has settled is read again")
 	}
 }

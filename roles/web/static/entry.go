@@ -48,6 +48,9 @@ type Entry struct {
 	stat bool // found by Stat: nothing was read
 	id   identity
 	fd   int // -1 with Body
+	// settled says that the file had not changed for a while when it was read, so that
+	// one more change must show in its identity.
+	settled bool
 
 	// Of the loop's cache.
 	checked    time.Time
@@ -65,6 +68,15 @@ type identity struct {
 	mtime, ctime unix.Timespec
 }
 
+// grain is the coarsest clock of file times that is met (FAT: 2 s; ext4 and others
+// before Linux 6.13: a timer tick). A file that changed twice within a grain, with the
+// same size, has the times of its first change still.
+const grain = 2 * time.Second
+
+func settled(st *unix.Stat_t, now time.Time) bool {
+	return now.Sub(time.Unix(st.Ctim.Unix())) > grain
+}
+
 func identify(st *unix.Stat_t) identity {
 	return identity{dev: st.Dev, ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
 }
@@ -73,12 +85,13 @@ func identify(st *unix.Stat_t) identity {
 // stat, only whether it is there. It blocks. prior, if not nil, is what was known: when
 // the file is the same, prior is returned.
 func Load(root *Root, path string, stat bool, prior *Entry) *Entry {
-	if prior != nil && prior.Kind == File {
+	if prior != nil && prior.Kind == File && prior.settled {
 		if o, err := root.Stat(path); err == nil && identify(&o.Stat) == prior.id && o.Name == prior.Name {
 			return prior
 		}
 	}
 	e := &Entry{root: root, path: path, stat: stat, fd: -1}
+	begun := time.Now()
 	o, err := root.Stat(path)
 	source := err == nil && root.Source != nil && root.Source(path, o.Name)
 	if err == nil && !stat && !source {
@@ -102,6 +115,7 @@ func Load(root *Root, path string, stat bool, prior *Entry) *Entry {
 		return e
 	}
 	e.Kind, e.Name, e.Size, e.id, e.Source = File, o.Name, o.Stat.Size, identify(&o.Stat), source
+	e.settled = settled(&o.Stat, begun)
 	if o.FD < 0 {
 		return e // a script is never read
 	}
