@@ -16,7 +16,8 @@ func newCheckCommand() *cobra.Command {
 		Short: "Check the config, and build on this node all that it asks for, without serving",
 		Long: "Check reports every error of the config at once, as file:line:column, for every node of the site. On a\n" +
 			"server of the site it then builds what that server would serve: certificates, routes, document roots and\n" +
-			"the format of stored data. Nothing is changed and nothing listens.",
+			"the format of stored data. Nothing listens, and nothing is changed, except that where the key of the\n" +
+			"site's CA is, a node's certificate that is missing or does not cover its names is issued.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -31,8 +32,11 @@ func newCheckCommand() *cobra.Command {
 				return err
 			}
 			node, err := cfg.Resolve(s.node)
+			if err != nil && s.node != "" {
+				return err
+			}
 			if err != nil {
-				fmt.Fprintf(c.OutOrStdout(), "The config of %d node(s) is good. %v, so files were not looked at.\n", len(nodes), err)
+				fmt.Fprintf(c.OutOrStdout(), "The config of %d node(s) is good, but files were not looked at: %v.\n", len(nodes), err)
 				return nil
 			}
 			if err := probe(node); err != nil {

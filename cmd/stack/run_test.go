@@ -48,12 +48,18 @@ func TestProbeTakesTheArgumentsOfTheSupervisor(t *testing.T) {
 }
 
 func TestWrongCommandLines(t *testing.T) {
+	site := filepath.Join(t.TempDir(), "site.yaml")
+	text := "site: www.example.com\nnodes: [{name: web1, roles: [web], address: 192.0.2.1}]\nweb: {sites: [{root: /srv}]}\n"
+	if err := os.WriteFile(site, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ args, want string }{
 		{"child", "child: needs one role"},
 		{"child mail", `child: no role "mail" in this binary`},
 		{"--rol=web", "unknown flag: --rol"},
 		{"serve", `unknown command "serve"`},
 		{"--config /nowhere/stack.yaml", "/nowhere/stack.yaml"},
+		{"check --node wbe1 " + site, `no node has the name "wbe1", there are web1`},
 	} {
 		err := Run(context.Background(), strings.Fields(c.args))
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {

@@ -48,7 +48,7 @@ func newSecretsExportCommand() *cobra.Command {
 		Use:   "export NODE",
 		Short: "Write a tar archive of what a node needs: CA certificate, its leaf, its shared keys",
 		Long: "Write to standard output the tar archive to unpack in the node's secrets directory:\n\n" +
-			"  stack secrets export web1 | ssh web1 sudo tar -x -C /etc/stack/secrets",
+			"  stack secrets export web1 | ssh web1 sudo -u stack tar -x -C /etc/stack/secrets",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if out, ok := c.OutOrStdout().(*os.File); ok && term.IsTerminal(int(out.Fd())) {
