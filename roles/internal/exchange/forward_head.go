@@ -37,7 +37,11 @@ func (f *forward) sendHead() {
 	for i := range r.Len() {
 		id, name, value := r.At(i)
 		switch id {
-		case http1.Other, http1.Date, http1.Server, http1.Via:
+		case http1.Other:
+			if f.pass.Forwarded && http1.ImitatesForwarded(name) {
+				continue
+			}
+		case http1.Date, http1.Server, http1.Via:
 		case http1.Host, http1.ContentLength:
 			continue
 		case http1.Trailer:

@@ -193,3 +193,23 @@ func TestAnswerBeforeTheBodyIsRead(t *testing.T) {
 		}
 	}
 }
+
+// To an application behind a CGI-like interface X_Forwarded_For is X-Forwarded-For.
+func TestForwardingFieldsCannotBeImitated(t *testing.T) {
+	heads := make(chan string, 1)
+	addr := origin(t, func(c net.Conn, br *bufio.Reader) {
+		heads <- readHead(br)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	})
+	r := forwardRig(t, passTo(t, addr))
+	raw(t, r.addr, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX_Forwarded_For: 6.6.6.6\r\nX-forwarded_proto: evil\r\n"+
+		"x_Forwarded-Host: evil\r\nX-Forwarded_Port: evil\r\nX_Forwarded_By: me\r\nMy_Own: field\r\n\r\n")
+	head := <-heads
+	for _, line := range strings.Split(head, "\r\n") {
+		if strings.HasSuffix(line, ": evil") || strings.HasSuffix(line, ": 6.6.6.6") {
+			t.Errorf("%q reached the server", line)
+		}
+	}
+	contains(t, head, "X_Forwarded_By: me\r\n")
+	contains(t, head, "My_Own: field\r\n")
+}

@@ -95,6 +95,28 @@ func (id ID) HopByHop() bool {
 	return false
 }
 
+// ImitatesForwarded says whether name is an X-Forwarded field but for underscores in
+// place of hyphens: an application behind a CGI-like interface cannot tell the two apart
+// (RFC 3875 section 4.1.18).
+func ImitatesForwarded(name []byte) bool {
+	const shortest, longest = len("x-forwarded-for"), len("x-forwarded-proto")
+	if len(name) < shortest || len(name) > longest || name[0]|0x20 != 'x' || name[1] != '_' && name[11] != '_' {
+		return false
+	}
+	var plain [longest]byte
+	for i, c := range name {
+		if c == '_' {
+			c = '-'
+		}
+		plain[i] = c
+	}
+	switch identify(plain[:len(name)]) {
+	case XForwardedFor, XForwardedProto, XForwardedHost, XForwardedPort:
+		return true
+	}
+	return false
+}
+
 // EqualFold compares b with s, which must be lower case, without regard to the
 // case of ASCII letters.
 func EqualFold(b []byte, s string) bool {
