@@ -14,7 +14,7 @@ import (
 type collector struct {
 	r *Role
 
-	open, accepted, refused, requests, bytes, handshakes, errors, log *prometheus.Desc
+	open, accepted, refused, starved, requests, bytes, handshakes, errors, log *prometheus.Desc
 }
 
 func newCollector(r *Role) *collector {
@@ -26,6 +26,7 @@ func newCollector(r *Role) *collector {
 		open:       desc("frontend_connections", "Client connections now.", "frontend"),
 		accepted:   desc("frontend_connections_total", "Client connections accepted.", "frontend"),
 		refused:    desc("frontend_connections_refused_total", "Client connections refused because lb.limits.connections was reached.", "frontend"),
+		starved:    desc("frontend_accepts_starved_total", "Times that connections had to wait because no file descriptor was left (LimitNOFILE).", "frontend"),
 		requests:   desc("frontend_requests_total", "Requests by status class of the answer; code \"none\" had no answer.", "frontend", "code"),
 		bytes:      desc("frontend_bytes_total", "Bytes received from (in) and sent to (out) clients.", "frontend", "direction"),
 		handshakes: desc("frontend_tls_handshakes_total", "TLS handshakes by result.", "frontend", "result"),
@@ -37,7 +38,7 @@ func newCollector(r *Role) *collector {
 // Describe implements prometheus.Collector. The upstream collector's descriptions are
 // the same in every configuration, so they can be given before there is one.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.open, c.accepted, c.refused, c.requests, c.bytes, c.handshakes, c.errors, c.log} {
+	for _, d := range []*prometheus.Desc{c.open, c.accepted, c.refused, c.starved, c.requests, c.bytes, c.handshakes, c.errors, c.log} {
 		ch <- d
 	}
 	upstream.NewCollector(nil, "stack_lb").Describe(ch)
@@ -63,6 +64,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, float64(n.Open), name)
 		counter(c.accepted, n.Accepted, name)
 		counter(c.refused, n.Refused, name)
+		counter(c.starved, n.Starved, name)
 		for i, v := range n.Status {
 			code := "none"
 			if i > 0 {
