@@ -89,7 +89,9 @@ func (s *supervisor) serveAdmin(n *Node) error {
 	n.admin = a
 	n.mu.Unlock()
 	if running != nil {
-		running.stop()
+		// Not waited for: the reload that brings us here may have been asked for through
+		// it, and its answer is what it finishes.
+		running.cancel()
 	}
 	return nil
 }
@@ -104,13 +106,25 @@ func (a *adminServer) stop() {
 }
 
 func (n *Node) stopAdmin() {
-	n.mu.Lock()
-	a := n.admin
-	n.admin = nil
-	n.mu.Unlock()
-	if a != nil {
+	if a := n.takeAdmin(); a != nil {
 		a.stop()
 	}
+}
+
+// leaveAdmin ends the interface of a node that a reload took away, after the answers
+// that it has begun, that reload's among them.
+func (n *Node) leaveAdmin() {
+	if a := n.takeAdmin(); a != nil {
+		a.cancel()
+	}
+}
+
+func (n *Node) takeAdmin() *adminServer {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	a := n.admin
+	n.admin = nil
+	return a
 }
 
 // unixPaths returns the control sockets of nodes.

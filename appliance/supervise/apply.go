@@ -112,7 +112,7 @@ func (s *supervisor) apply(ctx context.Context, nodes []*config.Node, m mode) er
 	}
 	for _, n := range old {
 		if !slices.Contains(all, n) {
-			n.stopAdmin()
+			n.leaveAdmin()
 		}
 	}
 	for _, n := range all {

@@ -103,6 +103,22 @@ func TestReloadMovesSockets(t *testing.T) {
 	}
 }
 
+// TestReloadThatMovesTheAdminInterfaceAnswers: the command that asked waits on the
+// interface that the reload replaces.
+func TestReloadThatMovesTheAdminInterfaceAnswers(t *testing.T) {
+	s := newSite(t).launch()
+	n := s.nodes[0]
+	s.bind(n, "admin", 1)
+	s.write()
+	s.mustAdmin("POST", "/v1/reload")
+	n.Name, n.Roles = "n2", []string{"web", "lb"} // another node, on the same control socket
+	s.write()
+	s.mustAdmin("POST", "/v1/reload")
+	if st := s.status(); st.Node != "n2" {
+		t.Errorf("node %s serves", st.Node)
+	}
+}
+
 func TestReloadAddsAndRemovesRoles(t *testing.T) {
 	s := newSite(t).launch()
 	n := s.nodes[0]

@@ -111,7 +111,11 @@ func testAdmin(ctx context.Context, n *Node, unix net.Listener, tcp []net.Listen
 	<-ctx.Done()
 	end, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	return srv.Shutdown(end)
+	err := srv.Shutdown(end)
+	if err != nil {
+		srv.Close()
+	}
+	return err
 }
 
 func testSpecs() []Spec {
