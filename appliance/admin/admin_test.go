@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -224,5 +225,38 @@ func TestTable(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
+	}
+}
+
+// Clients that ask and never read must not take the places of all others.
+func TestClientThatDoesNotReadIsCut(t *testing.T) {
+	s := New(newFake(), slog.New(slog.DiscardHandler))
+	if s.open.WriteTimeout <= gatherTimeout {
+		t.Fatalf("an answer may take %v", s.open.WriteTimeout)
+	}
+	s.open.WriteTimeout = 100 * time.Millisecond
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		s.Serve(ctx, nil, []net.Listener{tcp})
+		close(ended)
+	}()
+	defer func() { cancel(); <-ended }()
+	c, err := net.Dial("tcp", tcp.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	asked := []byte(strings.Repeat("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", 1000))
+	for err == nil { // until the server gives up
+		_, err = c.Write(asked)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is still open")
 	}
 }

@@ -23,6 +23,8 @@ const (
 	headTimeout    = 5 * time.Second
 	// A scrape must answer before Prometheus's default time-out of 10 s.
 	gatherTimeout = 8 * time.Second
+	// A scraper that does not read must not hold one of the connections for ever.
+	writeTimeout = 30 * time.Second
 )
 
 // Server serves the control and health interface of one node.
@@ -39,6 +41,7 @@ func New(node Node, log *slog.Logger) *Server {
 	s := &Server{node: node, site: newSite(node), log: log}
 	s.local = s.server(s.localRoutes())
 	s.open = s.server(s.openRoutes())
+	s.open.WriteTimeout = writeTimeout // commands on the Unix socket may take longer
 	return s
 }
 
