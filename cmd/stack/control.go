@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -141,22 +142,34 @@ func newLBCommand() *cobra.Command {
 		{"drain", "Give a server no new traffic; sessions that run go on"},
 		{"maint", "Take a server out; its checks stop"},
 	} {
-		c.AddCommand(serverCommand(action.name+" POOL SERVER", action.short, cobra.ExactArgs(2), func([]string) any { return nil }))
+		c.AddCommand(serverCommand(action.name+" POOL SERVER", action.short, cobra.ExactArgs(2), func([]string) (any, error) { return nil, nil }))
 	}
 	c.AddCommand(serverCommand("weight POOL SERVER 0..256", "Change a server's share until the next reload that changes it", cobra.ExactArgs(3),
-		func(args []string) any { return map[string]json.Number{"weight": json.Number(args[2])} }))
+		weightBody))
 	return c
+}
+
+func weightBody(args []string) (any, error) {
+	weight, err := strconv.Atoi(args[2])
+	if err != nil || weight < 0 || weight > 256 {
+		return nil, fmt.Errorf("%q is not a weight: a whole number from 0 to 256", args[2])
+	}
+	return map[string]int{"weight": weight}, nil
 }
 
 // serverCommand makes a command that posts to /v1/lb/servers/POOL/SERVER/NAME on every
 // balancer that runs here.
-func serverCommand(use, short string, args cobra.PositionalArgs, body func([]string) any) *cobra.Command {
+func serverCommand(use, short string, args cobra.PositionalArgs, body func([]string) (any, error)) *cobra.Command {
 	var t target
 	c := &cobra.Command{Use: use, Short: short, Args: args}
 	c.RunE = func(c *cobra.Command, args []string) error {
+		send, err := body(args)
+		if err != nil {
+			return err
+		}
 		path := fmt.Sprintf("/v1/lb/servers/%s/%s/%s", args[0], args[1], c.Name())
 		return t.eachWith(c.Context(), "lb", func(client *admin.Client) error {
-			return client.Post(c.Context(), path, body(args), nil)
+			return client.Post(c.Context(), path, send, nil)
 		})
 	}
 	t.flags(c)

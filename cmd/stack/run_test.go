@@ -59,6 +59,8 @@ func TestWrongCommandLines(t *testing.T) {
 		{"--rol=web", "unknown flag: --rol"},
 		{"serve", `unknown command "serve"`},
 		{"--config /nowhere/stack.yaml", "/nowhere/stack.yaml"},
+		{"lb weight web web1 many", `"many" is not a weight: a whole number from 0 to 256`},
+		{"lb weight web web1 257", `"257" is not a weight`},
 		{"check --node wbe1 " + site, `no node has the name "wbe1", there are web1`},
 	} {
 		err := Run(context.Background(), strings.Fields(c.args))

@@ -88,6 +88,11 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
+	// Pebble would make it readable by everybody, and the directory above may be the
+	// operator's own.
+	if err := makeDir(s.fs, filepath.Join(s.dir, pebbleDir)); err != nil {
+		return err
+	}
 	s.cache = pebble.NewCache(s.opts.CacheBytes)
 	s.DB, err = pebble.Open(filepath.Join(s.dir, pebbleDir), s.pebbleOptions())
 	if err != nil {

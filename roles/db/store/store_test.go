@@ -68,6 +68,26 @@ func TestDataDirectoryIsMadeAndKept(t *testing.T) {
 	}
 }
 
+// TestDataIsPrivate: a data directory that the operator made may be open to everybody.
+func TestDataIsPrivate(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	st, err := os.Stat(filepath.Join(dir, pebbleDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Mode().Perm() != 0o700 {
+		t.Errorf("the store has mode %v: others can read the data", st.Mode().Perm())
+	}
+}
+
 func TestBadDirectoriesAreRefusedWithTheCure(t *testing.T) {
 	made := func() string {
 		dir := t.TempDir()
