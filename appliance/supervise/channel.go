@@ -36,12 +36,12 @@ var errGone = errors.New("the process has ended")
 // channel is the supervisor's end of a child's control socket. Requests may overlap;
 // replies are told apart by id.
 type channel struct {
-	fd   int
-	f    *os.File
-	wmu  sync.Mutex
-	done chan struct{} // closed when nothing more will be read
+	fd  int
+	f   *os.File
+	wmu sync.Mutex
 
 	mu      sync.Mutex
+	done    chan struct{} // see ended
 	next    uint64
 	pending map[uint64]chan frame
 	closed  bool
@@ -60,12 +60,19 @@ func newChannel(fd int, last func([]byte)) *channel {
 		pending: map[uint64]chan frame{},
 		last:    last,
 	}
-	go c.read()
+	go c.read(c.done)
 	return c
 }
 
-func (c *channel) read() {
-	defer close(c.done)
+// ended returns what is closed when nothing more is read; each resume makes another.
+func (c *channel) ended() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.done
+}
+
+func (c *channel) read(done chan<- struct{}) {
+	defer close(done)
 	buf := make([]byte, maxPacket)
 	for {
 		fr, err := readFrame(c.f, buf)
@@ -168,7 +175,7 @@ func (c *channel) send(kind string, body any, fds []int, reply chan frame) (uint
 // pause stops reading, for an exec: what has not been read stays in the socket.
 func (c *channel) pause() {
 	c.f.SetReadDeadline(time.Unix(1, 0))
-	<-c.done
+	<-c.ended()
 }
 
 // resume reads again after a pause whose exec failed.
@@ -176,12 +183,13 @@ func (c *channel) resume() {
 	c.f.SetReadDeadline(time.Time{})
 	c.mu.Lock()
 	c.closed = false
+	done := make(chan struct{})
+	c.done = done
 	c.mu.Unlock()
-	c.done = make(chan struct{})
-	go c.read()
+	go c.read(done)
 }
 
 func (c *channel) close() {
 	c.f.Close()
-	<-c.done
+	<-c.ended()
 }

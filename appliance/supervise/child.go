@@ -104,7 +104,7 @@ func (c *child) reap(pumped chan struct{}) {
 	close(c.dead)
 	late := time.NewTimer(2 * time.Second)
 	defer late.Stop()
-	for _, end := range []chan struct{}{c.ch.done, pumped} {
+	for _, end := range []<-chan struct{}{c.ch.ended(), pumped} {
 		select {
 		case <-end:
 		case <-late.C:
