@@ -127,6 +127,7 @@ func TestParseHead(t *testing.T) {
 		{"Status: 301 Gone away\r\nLocation: /x\r\n\r\n", "301 [Gone away] -1 Location=/x"},
 		{"Content-Length: 12\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n", "200 [] 12 Set-Cookie=a=1 Set-Cookie=b=2"},
 		{"Connection: close\nTransfer-Encoding: chunked\nUpgrade: x\nKeep-Alive: 5\nTE: x\nTrailer: x\nX: 1\n\n", "200 [] -1 X=1"},
+		{"date: x\nServer: y\nX: 1\n\n", "200 [] -1 X=1"}, // the role writes its own, and there is one of each
 		{"\n", "error: " + errNothing.Error()},
 		{"Status: 100 Continue\n\n", "error: " + errStatus.Error()},
 		{"Status: 20\n\n", "error: " + errStatus.Error()},

@@ -27,7 +27,8 @@ type Field struct{ Name, Value []byte }
 type Head struct {
 	Status int
 	Reason []byte // as sent, may be empty
-	// Fields are to be sent on, in order, hop-by-hop fields and Status taken out.
+	// Fields are to be sent on, in order; hop-by-hop fields, Status, Date and Server
+	// are taken out.
 	Fields []Field
 	// Length is Content-Length, -1 without one.
 	Length int64
@@ -85,8 +86,8 @@ func ParseHead(h *Head, data []byte) error {
 			continue
 		case f.is("Location"):
 			location = true
-		case f.hopByHop():
-			continue
+		case f.hopByHop(), f.is("Date"), f.is("Server"):
+			continue // the role writes its own
 		}
 		h.Fields = append(h.Fields, f)
 	}

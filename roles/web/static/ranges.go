@@ -26,6 +26,9 @@ const (
 // dst (RFC 9110 section 14.1.2 and 14.2).
 func ParseRange(dst []Span, field []byte, size int64) ([]Span, RangeResult) {
 	const unit = "bytes="
+	if size == 0 {
+		return dst, Whole // nothing can be left out, and nobody is helped by a 416
+	}
 	if len(field) < len(unit) || !bytes.EqualFold(field[:len(unit)], []byte(unit)) {
 		return dst, Whole
 	}
