@@ -1,6 +1,8 @@
 package sql
 
 import (
+	"slices"
+
 	gms "github.com/dolthub/go-mysql-server/sql"
 
 	"stack/roles/db/store"
@@ -70,6 +72,12 @@ func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, 
 		s.empty = s.empty || lo.place == pastAll || hi.place == beforeNull
 		s.lo = s.lower(lo, prefix)
 		s.hi = s.upper(hi, prefix)
+	}
+	if slices.ContainsFunc(ix.Desc.Columns, func(c store.IndexColumnDesc) bool { return c.Prefix > 0 }) {
+		s.rest = nil // everything that the range says
+		for i, c := range r[:min(len(r), len(types))] {
+			s.rest = append(s.rest, columnCheck{columns[i], c})
+		}
 	}
 	unique := ix.Desc.Unique || ix.IsPrimary()
 	s.single = unique && !open && !null && len(s.lo.Values) == len(types)

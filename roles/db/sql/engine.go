@@ -77,6 +77,7 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 	logrus.SetLevel(logrus.PanicLevel)
 	p := &provider{engine: e}
 	a := analyzer.NewBuilder(p).Build()
+	a.ExecBuilder.PriorityBuilder = distinctBuilder{a.ExecBuilder}
 	a.Catalog.StatsProvider = rowCounts{}
 	a.Catalog.AuthHandler = authorization{a.Catalog.AuthHandler}
 	e.gms = sqle.New(a, nil)

@@ -112,19 +112,8 @@ func (x *Index) PrefixLengths() []uint16 {
 	return lengths
 }
 
-// HandledFilters are those that a lookup answers fully.
-func (x *Index) HandledFilters(ctx *gms.Context, filters []gms.Expression) []gms.Expression {
-	if x.PrefixLengths() != nil {
-		return nil
-	}
-	var handled []gms.Expression
-	for _, f := range filters {
-		if expression.PreciseComparison(ctx, f) {
-			handled = append(handled, f)
-		}
-	}
-	return handled
-}
+// HandledFilters are none: the planner keeps them above a lookup.
+func (x *Index) HandledFilters(*gms.Context, []gms.Expression) []gms.Expression { return nil }
 
 // Order is ascending unless a prefix ties values that differ.
 func (x *Index) Order(*gms.Context) gms.IndexOrder {

@@ -22,6 +22,9 @@ func TestPrefixIndexChecksTheWholeValue(t *testing.T) {
 	} {
 		c.want(query, rows...)
 	}
+	c.must("CREATE TABLE q (id INT PRIMARY KEY, c0 INT, c1 TEXT, c2 DATE, KEY (c1(1), c2, c0))",
+		"INSERT INTO q VALUES (3, NULL, 'a', '2030-05-05'), (4, 0, 'A', '2030-05-05'), (5, 200, 'A', '2030-05-05'), (6, 3, 'a', '2024-01-01')")
+	c.want("SELECT id FROM q WHERE (c2 = '2030-05-05' AND c1 = 'a') OR c0 > 4 ORDER BY id", "3", "4", "5")
 }
 
 // A row that several rows of a join lead to is deleted once, and the rows that it was

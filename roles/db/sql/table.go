@@ -154,8 +154,9 @@ func (t *Table) GetIndexes(ctx *gms.Context) ([]gms.Index, error) {
 	return list, nil
 }
 
-// PreciseMatch says that a lookup returns no row outside its ranges.
-func (t *Table) PreciseMatch() bool { return true }
+// PreciseMatch is false, so that filters are kept above lookups: the planner makes a range
+// of everything out of some of them (d <> 9.99 of a DECIMAL).
+func (t *Table) PreciseMatch() bool { return false }
 
 // IndexedAccess returns the table read through an index.
 func (t *Table) IndexedAccess(_ *gms.Context, lookup gms.IndexLookup) gms.IndexedTable {

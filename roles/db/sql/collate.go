@@ -1,0 +1,177 @@
+package sql
+
+import (
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/analyzer"
+	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/hash"
+	"github.com/dolthub/go-mysql-server/sql/iters"
+	"github.com/dolthub/go-mysql-server/sql/plan"
+	"github.com/dolthub/go-mysql-server/sql/rowexec"
+	"github.com/dolthub/go-mysql-server/sql/transform"
+	"github.com/dolthub/go-mysql-server/sql/types"
+)
+
+// Rules of this kind have one place that the short cuts for simple statements keep to.
+func init() {
+	rule := analyzer.Rule{Id: -1, Apply: compareByCollation}
+	analyzer.OnceAfterAll = append([]analyzer.Rule{rule}, analyzer.OnceAfterAll...)
+	// The short cut for simple SELECTs has rules of its own; any rule here turns it off.
+	nothing := func(_ *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, _ *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
+		return n, transform.SameTree, nil
+	}
+	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: nothing})
+}
+
+// compareByCollation is a rule for finished plans. The planner compares by the column's
+// collation with =, but byte by byte with IN and <=>: 'a' IN ('A') was false where
+// 'a' = 'A' is true. It makes both of them out of =.
+func compareByCollation(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, _ *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
+	return collatePlan(ctx, n)
+}
+
+func collatePlan(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
+	return transform.NodeWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
+		same := transform.SameTree
+		if insert, ok := n.(*plan.InsertInto); ok && insert.Source != nil {
+			source, sourceSame, err := collatePlan(ctx, insert.Source)
+			if err != nil {
+				return nil, transform.SameTree, err
+			}
+			if !sourceSame {
+				n, same = insert.WithSource(source), transform.NewTree
+			}
+		}
+		n, exprsSame, err := transform.OneNodeExpressions(ctx, n, collateExpression)
+		return n, same && exprsSame, err
+	})
+}
+
+func collateExpression(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
+	switch e := e.(type) {
+	case *plan.Subquery:
+		query, same, err := collatePlan(ctx, e.Query)
+		if err != nil || same {
+			return e, transform.SameTree, err
+		}
+		return e.WithQuery(query), transform.NewTree, nil
+	case *expression.HashInTuple, *expression.InTuple:
+		in := e.(expression.Comparer)
+		list, ok := in.Right().(expression.Tuple)
+		if !ok || len(list) == 0 || !collated(in.Left().Type(ctx)) {
+			return e, transform.SameTree, nil
+		}
+		for _, v := range list {
+			if t := v.Type(ctx); !collated(t) && t != types.Null {
+				return e, transform.SameTree, nil
+			}
+		}
+		return anyEqual(in.Left(), list), transform.NewTree, nil
+	case *expression.NullSafeEquals:
+		l, r := e.Left(), e.Right()
+		if !collated(l.Type(ctx)) || !collated(r.Type(ctx)) {
+			return e, transform.SameTree, nil
+		}
+		return expression.NewOr(
+			expression.NewAnd(expression.NewIsNull(l), expression.NewIsNull(r)),
+			expression.JoinAnd(expression.NewNot(expression.NewIsNull(l)), expression.NewNot(expression.NewIsNull(r)), expression.NewEquals(l, r)),
+		), transform.NewTree, nil
+	}
+	return e, transform.SameTree, nil
+}
+
+// collated says whether values of t are text.
+func collated(t gms.Type) bool {
+	s, ok := t.(gms.StringType)
+	return ok && s.Collation() != gms.Collation_binary
+}
+
+// anyEqual is left = a OR left = b …, as a tree whose depth grows with the logarithm
+// of the list.
+func anyEqual(left gms.Expression, list []gms.Expression) gms.Expression {
+	if len(list) == 1 {
+		return expression.NewEquals(left, list[0])
+	}
+	half := len(list) / 2
+	return expression.NewOr(anyEqual(left, list[:half]), anyEqual(left, list[half:]))
+}
+
+// distinctBuilder builds DISTINCT and UNION, which the planner's own builder decides
+// byte by byte, by the collations and numbers of the columns.
+type distinctBuilder struct{ base *rowexec.BaseBuilder }
+
+// Build returns nil for what it leaves to the planner's builder.
+func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.RowIter, error) {
+	switch n := n.(type) {
+	case *plan.Distinct:
+		if len(n.DistinctOn()) > 0 {
+			return nil, nil
+		}
+		child, err := b.base.Build(ctx, n.Child, row)
+		if err != nil {
+			return nil, err
+		}
+		return iters.NewDistinctIter(ctx, child, distinctRows(n.Child.Schema(ctx))), nil
+	case *plan.UpdateSource:
+		return b.updates(ctx, n, row)
+	case *plan.SetOp:
+		if !n.Distinct || n.SetOpType != plan.UnionType {
+			return nil, nil
+		}
+		return b.union(ctx, n, row)
+	}
+	return nil, nil
+}
+
+func (b distinctBuilder) union(ctx *gms.Context, n *plan.SetOp, row gms.Row) (gms.RowIter, error) {
+	all := *n
+	all.Distinct, all.Limit, all.Offset, all.SortConditions = false, nil, nil, nil
+	rows, err := b.base.Build(ctx, &all, row)
+	if err != nil {
+		return nil, err
+	}
+	rows = iters.NewDistinctIter(ctx, rows, distinctRows(n.Schema(ctx)))
+	if len(n.SortConditions) > 0 {
+		rows = iters.NewSortIter(n.SortConditions, rows)
+	}
+	if n.Offset != nil {
+		skip, err := iters.GetInt64Value(ctx, n.Offset)
+		if err != nil {
+			return nil, err
+		}
+		rows = &skipIter{rows, skip}
+	}
+	if n.Limit != nil {
+		limit, err := iters.GetInt64Value(ctx, n.Limit)
+		if err != nil {
+			return nil, err
+		}
+		rows = &iters.LimitIter{Limit: limit, ChildIter: rows}
+	}
+	return rows, nil
+}
+
+// skipIter leaves out the first rows.
+type skipIter struct {
+	gms.RowIter
+	left int64
+}
+
+// Next returns the next row after those.
+func (s *skipIter) Next(ctx *gms.Context) (gms.Row, error) {
+	for ; s.left > 0; s.left-- {
+		if _, err := s.RowIter.Next(ctx); err != nil {
+			s.left = 0
+			return nil, err
+		}
+	}
+	return s.RowIter.Next(ctx)
+}
+
+// distinctRows hashes rows so that those that are equal by their types have one hash.
+type distinctRows gms.Schema
+
+// HashOf is the hash of row.
+func (d distinctRows) HashOf(ctx *gms.Context, row gms.Row) (uint64, error) {
+	return hash.HashOf(ctx, gms.Schema(d), row)
+}
