@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -57,10 +58,18 @@ func probe(node *config.Node) error {
 		for _, name := range node.Roles {
 			if spec.Name == name && spec.Probe != nil {
 				if err := spec.Probe(node); err != nil {
-					problems = append(problems, fmt.Errorf("%s: %w", name, err))
+					problems = append(problems, named(name, err))
 				}
 			}
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// named puts the role before an error that does not begin with it.
+func named(role string, err error) error {
+	if strings.HasPrefix(err.Error(), role+": ") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", role, err)
 }
