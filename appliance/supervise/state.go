@@ -31,6 +31,7 @@ type state struct {
 	Generation int           `json:"generation"`
 	Sockets    sockets.State `json:"sockets"`
 	Nodes      []nodeState   `json:"nodes"`
+	StopMark   int           `json:"stop_mark"` // eventfd, written by a stop that comes too late for this image
 }
 
 type nodeState struct {
@@ -110,6 +111,9 @@ func (s *slot) state() slotState {
 // descriptors returns every descriptor that the state names.
 func (st *state) descriptors() []int {
 	var fds []int
+	if st.StopMark > 0 {
+		fds = append(fds, st.StopMark)
+	}
 	for _, g := range st.Sockets.Groups {
 		fds = append(fds, g.FDs...)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -77,6 +78,7 @@ type supervisor struct {
 	op     chan struct{}  // turn of reload, upgrade and stop
 	stopC  chan struct{}  // a stop was asked for through the admin interface
 	stops  sync.Once
+	mark   atomic.Int32 // state.StopMark while an exec is near; 0 is none
 
 	mu           sync.Mutex
 	nodes        []*Node
@@ -233,6 +235,7 @@ func (s *supervisor) signal(sig os.Signal, stop func(), stopping bool) bool {
 			return false
 		}
 		s.cancel() // before anything that takes time: an upgrade looks at it last of all
+		s.markStop()
 		s.log.Info("stopping", "signal", sig.String())
 		stop()
 	case syscall.SIGHUP, syscall.SIGUSR2:

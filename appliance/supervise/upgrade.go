@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // resolveProgram finds, at the start, the path that an upgrade executes: the one this
@@ -188,7 +190,15 @@ func (s *supervisor) replaceSelf() error {
 func (s *supervisor) execInPlace() error {
 	keepDescriptors.Lock()
 	defer keepDescriptors.Unlock()
+	mark, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("mark of a stop: %w", err)
+	}
+	s.mark.Store(int32(mark))
+	defer unix.Close(mark)
+	defer s.mark.Store(0)
 	st := s.state()
+	st.StopMark = mark
 	fd, err := st.file()
 	if err != nil {
 		return err
@@ -218,6 +228,26 @@ func (s *supervisor) execInPlace() error {
 	return errors.Join(fmt.Errorf("execute %s: %w", s.opt.Program, err), back)
 }
 
+// markStop tells the new image of a stop that comes when nothing holds the exec any more.
+func (s *supervisor) markStop() {
+	if fd := s.mark.Load(); fd > 0 {
+		one := [8]byte{1}
+		_, _ = unix.Write(int(fd), one[:])
+	}
+}
+
+// takeMark stops at once if the image before us was told to.
+func (s *supervisor) takeMark(fd int) {
+	if fd <= 0 {
+		return
+	}
+	var b [8]byte
+	if n, err := unix.Read(fd, b[:]); err == nil && n == len(b) {
+		s.askStop()
+	}
+	unix.Close(fd)
+}
+
 // settleSignals returns when every signal that has arrived was acted on: an exec would
 // forget those that are only queued.
 func (s *supervisor) settleSignals() error {
@@ -238,6 +268,7 @@ func (s *supervisor) runInherited(ctx context.Context, st *state) error {
 		return err
 	}
 	s.restore(st)
+	s.takeMark(st.StopMark)
 	defer s.reg.Close()
 	started := make(chan error, 1)
 	go func() {
