@@ -3,6 +3,7 @@ package vip
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"time"
@@ -24,8 +25,8 @@ type addresses struct {
 	list   []netip.Addr
 }
 
-// hold sets the addresses or renews their lifetime.
-func (a *addresses) hold() error {
+// hold sets the addresses or renews their lifetime, and returns how many are set.
+func (a *addresses) hold() (set int, err error) {
 	var failed []error
 	for _, address := range a.list {
 		entry := a.entry(address)
@@ -33,17 +34,20 @@ func (a *addresses) hold() error {
 		entry.PreferedLft = entry.ValidLft
 		if err := netlink.AddrReplace(a.link(), entry); err != nil {
 			failed = append(failed, fmt.Errorf("set %s on %s: %w", address, a.device.Name, err))
+			continue
 		}
+		set++
 	}
-	return errors.Join(failed...)
+	return set, errors.Join(failed...)
 }
 
-// release removes the addresses; one that is not there is no error.
+// release removes the addresses; one that is not there, or
+// whose interface is gone, is no error.
 func (a *addresses) release() error {
 	var failed []error
 	for _, address := range a.list {
 		err := netlink.AddrDel(a.link(), a.entry(address))
-		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {
 			failed = append(failed, fmt.Errorf("remove %s from %s: %w", address, a.device.Name, err))
 		}
 	}
@@ -80,37 +84,68 @@ type lost struct {
 	device  int
 }
 
-// watchLost reports removed addresses until stop is closed.
-func watchLost(stop <-chan struct{}, onError func(error)) (<-chan lost, error) {
-	updates := make(chan netlink.AddrUpdate, 64)
-	options := netlink.AddrSubscribeOptions{ErrorCallback: onError}
-	done := make(chan struct{})
-	if err := netlink.AddrSubscribeWithOptions(updates, done, options); err != nil {
-		return nil, fmt.Errorf("watch the addresses of the machine: %w", err)
+// watchLost reports removed addresses until stop is closed. A watch that breaks, as when
+// more changes come than the kernel keeps for us, is begun again; the refresh puts back
+// what was removed meanwhile.
+func watchLost(stop <-chan struct{}, log *slog.Logger) (<-chan lost, error) {
+	updates, end, err := subscribe()
+	if err != nil {
+		return nil, err
 	}
 	out := make(chan lost, 64)
 	go func() {
-		defer close(done)
 		for {
-			select {
-			case <-stop:
+			again := forward(updates, out, stop)
+			end()
+			for range updates { // the library's goroutine ends when its last update is taken
+			}
+			if !again {
 				return
-			case update, ok := <-updates:
-				if !ok {
+			}
+			log.Warn("the watch of the machine's addresses broke; it is begun again")
+			for updates = nil; updates == nil; {
+				select {
+				case <-stop:
 					return
+				case <-time.After(time.Second):
 				}
-				if update.NewAddr {
-					continue
-				}
-				if address, ok := netip.AddrFromSlice(update.LinkAddress.IP); ok {
-					select {
-					case out <- lost{address.Unmap(), update.LinkIndex}:
-					case <-stop:
-						return
-					}
+				if updates, end, err = subscribe(); err != nil {
+					log.Error("virtual addresses", "err", err)
 				}
 			}
 		}
 	}()
 	return out, nil
+}
+
+func subscribe() (updates chan netlink.AddrUpdate, end func(), err error) {
+	updates = make(chan netlink.AddrUpdate, 64)
+	done := make(chan struct{})
+	if err := netlink.AddrSubscribe(updates, done); err != nil {
+		return nil, nil, fmt.Errorf("watch the addresses of the machine: %w", err)
+	}
+	return updates, func() { close(done) }, nil
+}
+
+// forward returns true when updates ended by itself.
+func forward(updates <-chan netlink.AddrUpdate, out chan<- lost, stop <-chan struct{}) bool {
+	for {
+		select {
+		case <-stop:
+			return false
+		case update, ok := <-updates:
+			if !ok {
+				return true
+			}
+			address, valid := netip.AddrFromSlice(update.LinkAddress.IP)
+			if update.NewAddr || !valid {
+				continue
+			}
+			select {
+			case out <- lost{address.Unmap(), update.LinkIndex}:
+			case <-stop:
+				return false
+			}
+		}
+	}
 }

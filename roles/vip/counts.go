@@ -31,3 +31,9 @@ func newCounts(r prometheus.Registerer) *counts {
 		since:       gauge("state_since_seconds", "When the VRRP state was entered, as Unix time."),
 	}
 }
+
+// forget drops the state of a group that is no more; its counters stay.
+func (c *counts) forget(g *group) {
+	c.state.DeleteLabelValues(g.name, g.family())
+	c.since.DeleteLabelValues(g.name, g.family())
+}

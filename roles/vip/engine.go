@@ -1,8 +1,11 @@
 package vip
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
+	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,6 +16,7 @@ import (
 // in one at a time, so nothing in a group needs a lock.
 type engine struct {
 	log    *slog.Logger
+	counts *counts
 	groups []*group
 	ready  bool
 	reason string
@@ -24,88 +28,98 @@ type engine struct {
 	stopped  chan struct{}
 	readers  sync.WaitGroup
 
-	turned atomic.Int64 // Unix nanoseconds of the last turn
-	view   atomic.Pointer[[]View]
+	started time.Time
+	turned  atomic.Int64 // of the last turn, nanoseconds after started: no step of the clock counts
+	view    atomic.Pointer[[]View]
 }
 
-// received is a packet for a group; buffer goes back to the pool.
+// received is an advert for a group.
 type received struct {
 	to     *group
-	packet arrival
-	buffer *[]byte
+	advert *Advert
+	from   netip.Addr
 }
 
 // maxPacket is more than any advert of 32 IPv6 addresses; a longer packet is cut and
 // then rejected for its length.
 const maxPacket = 1024
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, maxPacket); return &b }}
-
 // aliveEvery bounds a turn, so that Alive can tell a stall.
 const aliveEvery = 250 * time.Millisecond
 
-func startEngine(groups []*group, log *slog.Logger) (*engine, error) {
-	e := &engine{log: log, groups: groups, reason: "the balancer is not ready yet",
+func startEngine(log *slog.Logger, counts *counts) (*engine, error) {
+	e := &engine{log: log, counts: counts, reason: "the balancer is not ready yet", started: time.Now(),
 		packets: make(chan received, 256), commands: make(chan func(time.Time)), stop: make(chan struct{}), stopped: make(chan struct{})}
 	var err error
-	complain := func(err error) {
-		if !e.stopping() {
-			log.Error("watch addresses", "err", err)
-		}
-	}
-	if e.lost, err = watchLost(e.stop, complain); err != nil {
+	if e.lost, err = watchLost(e.stop, log); err != nil {
 		return nil, err
-	}
-	// What an owner that was killed left behind is not ours until we are elected.
-	for _, g := range groups {
-		if err := g.addresses.release(); err != nil {
-			close(e.stop)
-			return nil, err
-		}
-	}
-	for _, g := range groups {
-		e.read(g)
 	}
 	e.show()
 	go e.run()
 	return e, nil
 }
 
-// read moves packets of g to the engine until its transport is closed.
-func (e *engine) read(g *group) {
-	e.readers.Go(func() {
-		for {
-			buffer := buffers.Get().(*[]byte)
-			p, err := g.transport.receive(*buffer)
-			if err != nil {
-				buffers.Put(buffer)
-				if e.stopping() {
-					return
+// exchange makes groups those that run. One that ran before goes on as it is; list has
+// the interface of each as it is now.
+func (e *engine) exchange(list []plan, groups []*group) {
+	e.call(func(now time.Time) {
+		before := e.groups
+		e.groups = groups
+		for _, g := range before {
+			if !slices.Contains(groups, g) {
+				e.complain(g, g.leave(now, "new config"))
+				e.counts.forget(g)
+			}
+		}
+		for i, g := range groups {
+			if slices.Contains(before, g) {
+				if !bytes.Equal(g.device.HardwareAddr, list[i].device.HardwareAddr) {
+					e.complain(g, g.reopen()) // or the announcements would name the old one
 				}
-				g.log.Error("receive adverts", "err", err)
+				continue
+			}
+			// What an owner that was killed left behind is not ours until we are elected.
+			e.complain(g, g.addresses.release())
+			g.follow = e.read
+			e.read(g)
+			g.serve(now, e.ready, e.reason)
+		}
+		e.show()
+	})
+}
+
+func (e *engine) complain(g *group, err error) {
+	if err != nil {
+		g.log.Error("virtual address", "err", err)
+	}
+}
+
+// read moves adverts of g to the engine until its transport is closed.
+func (e *engine) read(g *group) {
+	t := g.transport
+	e.readers.Go(func() {
+		buffer := make([]byte, maxPacket)
+		for {
+			p, err := t.receive(buffer)
+			if err != nil {
 				select { // an interface that is down answers every read at once
-				case <-e.stop:
+				case <-t.closed:
 					return
 				case <-time.After(100 * time.Millisecond):
 				}
 				continue
 			}
+			a := g.admit(p)
+			if a == nil {
+				continue
+			}
 			select {
-			case e.packets <- received{g, p, buffer}:
-			case <-e.stop:
+			case e.packets <- received{g, a, p.from}:
+			case <-t.closed:
 				return
 			}
 		}
 	})
-}
-
-func (e *engine) stopping() bool {
-	select {
-	case <-e.stop:
-		return true
-	default:
-		return false
-	}
 }
 
 func (e *engine) run() {
@@ -114,27 +128,41 @@ func (e *engine) run() {
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		for _, g := range e.groups {
-			g.wake(now)
-		}
+		e.wake(now)
 		e.show()
-		e.turned.Store(now.UnixNano())
+		e.turned.Store(int64(now.Sub(e.started)))
 		timer.Reset(time.Until(e.next(now)))
 		select {
 		case <-e.stop:
 			return
 		case <-timer.C:
 		case r := <-e.packets:
-			r.to.receive(time.Now(), r.packet)
-			buffers.Put(r.buffer)
+			// The timers first: one who slept must know before it answers for addresses
+			// that may have moved.
+			now := time.Now()
+			e.wake(now)
+			r.to.receive(now, r.advert, r.from)
 		case l := <-e.lost:
+			now := time.Now()
+			e.wake(now)
 			for _, g := range e.groups {
-				g.restore(l)
+				g.restore(now, l)
 			}
 		case do := <-e.commands:
 			do(time.Now())
 		}
 	}
+}
+
+func (e *engine) wake(now time.Time) {
+	for _, g := range e.groups {
+		g.wake(now)
+	}
+}
+
+// still is for how long no turn has ended.
+func (e *engine) still() time.Duration {
+	return time.Since(e.started) - time.Duration(e.turned.Load())
 }
 
 func (e *engine) next(now time.Time) time.Time {
@@ -162,24 +190,22 @@ func (e *engine) setReady(ready bool, reason string) {
 	e.call(func(now time.Time) {
 		e.ready, e.reason = ready, reason
 		for _, g := range e.groups {
-			g.do(now, g.machine.Ready(now, ready, reason))
+			g.serve(now, ready, reason)
 		}
 	})
 }
 
 // release gives every address away and ends; the addresses are gone when it returns.
 func (e *engine) release(reason string) error {
+	var failed []error
 	e.call(func(now time.Time) {
 		for _, g := range e.groups {
-			g.do(now, g.machine.Stop(reason))
+			failed = append(failed, g.leave(now, reason))
 		}
+		e.groups = nil
 	})
 	close(e.stop)
 	<-e.stopped
-	var failed []error
-	for _, g := range e.groups {
-		failed = append(failed, g.addresses.release(), g.close())
-	}
 	e.readers.Wait()
 	return errors.Join(failed...)
 }
@@ -199,23 +225,28 @@ type View struct {
 
 // show publishes the state for readers of other goroutines.
 func (e *engine) show() {
+	since := map[string]View{}
 	old := e.view.Load()
+	if old != nil {
+		for _, v := range *old {
+			since[v.Name] = v
+		}
+	}
 	list := make([]View, 0, len(e.groups))
-	for i, g := range e.groups {
+	for _, g := range e.groups {
 		v := View{Name: g.name, Family: g.family(), VRID: g.router.vrid, State: g.machine.state.String(), Reason: g.machine.reason,
 			Priority: g.machine.priority, Interface: g.device.Name, Since: time.Now().Unix()}
 		for _, a := range g.addresses.list {
 			v.Addresses = append(v.Addresses, a.String())
 		}
-		if old != nil && (*old)[i].State == v.State {
-			v.Since = (*old)[i].Since
+		if before, ok := since[v.Name]; ok && before.State == v.State {
+			v.Since = before.Since
 		}
 		g.counts.state.WithLabelValues(g.name, g.family()).Set(float64(g.machine.state))
 		g.counts.since.WithLabelValues(g.name, g.family()).Set(float64(v.Since))
 		list = append(list, v)
 	}
-	if old != nil && slices.EqualFunc(*old, list, func(a, b View) bool { return a.State == b.State && a.Reason == b.Reason }) {
-		return
+	if old == nil || !reflect.DeepEqual(*old, list) {
+		e.view.Store(&list)
 	}
-	e.view.Store(&list)
 }

@@ -2,141 +2,21 @@ package vip
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
-
-	"stack/appliance/config"
 )
 
 // announceAfter are the times after a take-over at which the addresses are announced:
 // a switch may drop what comes while its port is still learning.
 var announceAfter = []time.Duration{0, time.Second, 3 * time.Second, 5 * time.Second}
 
-// plan is one virtual router as the config asks for it: a group of addresses that move
-// together.
-type plan struct {
-	name       string
-	device     *net.Interface
-	own        netip.Addr
-	peers      []netip.Addr // empty: multicast
-	router     routerConfig
-	advertised []netip.Addr // those of the family in which the adverts travel
-	virtual    []netip.Addr // all of the group
-}
-
-// plans derives the virtual routers of node; nothing is opened.
-func plans(node *config.Node) ([]plan, error) {
-	var out []plan
-	for _, vip := range node.VIP {
-		device, err := interfaceOf(vip, node.Address)
-		if err != nil {
-			return nil, err
-		}
-		p := plan{name: vip.Name, device: device, virtual: vip.Addresses}
-		if err := p.transportOf(vip, node); err != nil {
-			return nil, err
-		}
-		for _, address := range vip.Addresses {
-			if address.Is6() == p.own.Is6() {
-				p.advertised = append(p.advertised, address)
-			}
-		}
-		p.router = routerConfig{version: 3, vrid: uint8(vip.VRID), priority: priorityOf(vip, node), interval: vip.Advert, preempt: vip.Preempt, address: p.own}
-		out = append(out, p)
-	}
-	return out, nil
-}
-
-// transportOf chooses our address and the peers. Adverts of a group with addresses of
-// both families travel in one of them, that of the balancers' own addresses where it
-// can, and the others follow.
-func (p *plan) transportOf(vip config.VIP, node *config.Node) error {
-	v6 := node.Address.Is6()
-	sameFamily := slices.ContainsFunc(vip.Addresses, func(a netip.Addr) bool { return a.Is6() == v6 })
-	if vip.Transport == "multicast" {
-		own, err := sourceOf(p.device, node.Address, v6 == sameFamily)
-		p.own = own
-		return err
-	}
-	if !sameFamily {
-		return fmt.Errorf("vip %s: %s cannot travel between balancers whose addresses are of the other family: say transport: multicast", vip.Name, vip.Addresses[0])
-	}
-	p.own = node.Address
-	for _, m := range node.Members {
-		if m.Name != node.Name && slices.Contains(m.Roles, "lb") {
-			p.peers = append(p.peers, m.Address)
-		}
-	}
-	return nil
-}
-
-// priorityOf follows the order of the balancers in the file: 254, 253, …; the
-// preferred one comes first.
-func priorityOf(vip config.VIP, node *config.Node) uint8 {
-	var order []string
-	for _, m := range node.Members {
-		if slices.Contains(m.Roles, "lb") && m.Name != vip.Prefer {
-			order = append(order, m.Name)
-		}
-	}
-	if vip.Prefer != "" {
-		order = slices.Insert(order, 0, vip.Prefer)
-	}
-	return uint8(max(1, 254-slices.Index(order, node.Name)))
-}
-
-func interfaceOf(vip config.VIP, own netip.Addr) (*net.Interface, error) {
-	if vip.Interface != "" {
-		device, err := net.InterfaceByName(vip.Interface)
-		if err != nil {
-			return nil, fmt.Errorf("vip %s: interface %s: %w: `ip link` lists what there is", vip.Name, vip.Interface, err)
-		}
-		return device, nil
-	}
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("list the interfaces: %w", err)
-	}
-	for i := range all {
-		list, err := all[i].Addrs()
-		if err != nil {
-			return nil, fmt.Errorf("list the addresses of %s: %w", all[i].Name, err)
-		}
-		for _, a := range list {
-			if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().Unmap() == own {
-				return &all[i], nil
-			}
-		}
-	}
-	return nil, fmt.Errorf("vip %s: no interface holds %s: name one in vip.interface", vip.Name, own)
-}
-
-// sourceOf finds the address that multicast adverts come from: the node's own, or for
-// IPv6 the link-local one (RFC 9568 section 5.1.2.1).
-func sourceOf(device *net.Interface, own netip.Addr, v6 bool) (netip.Addr, error) {
-	if !v6 && own.Is4() {
-		return own, nil
-	}
-	list, err := device.Addrs()
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("list the addresses of %s: %w", device.Name, err)
-	}
-	for _, a := range list {
-		prefix, err := netip.ParsePrefix(a.String())
-		if err != nil {
-			continue
-		}
-		address := prefix.Addr().Unmap()
-		if address.Is6() == v6 && (!v6 || address.IsLinkLocalUnicast()) {
-			return address.WithZone(""), nil
-		}
-	}
-	return netip.Addr{}, fmt.Errorf("interface %s has no address of its own to send adverts from", device.Name)
-}
+const (
+	checkEvery = time.Second      // looks at the interface, and tries again after a fault
+	healEvery  = time.Second      // bounds the announcements that adverts of others cause
+	logEvery   = 10 * time.Second // bounds the lines about what goes on
+)
 
 // group runs one virtual router: its sockets, its state machine and its addresses. It
 // belongs to the engine's goroutine.
@@ -149,23 +29,111 @@ type group struct {
 	log       *slog.Logger
 	counts    *counts
 
+	ready  bool   // the balancer behind the addresses serves
+	why    string // it does or does not
+	fault  string // what keeps this group from serving, whatever the balancer does
+	follow func(*group)
+
 	holding    bool
+	checkAt    time.Time
 	refreshAt  time.Time
 	announceAt []time.Time
+	healedAt   time.Time
+	twoAt      time.Time // of the last line about two masters
+	failedAt   time.Time // of the last line about failed, with its text
+	failed     string
 }
 
 func openGroup(p plan, log *slog.Logger, counts *counts) (*group, error) {
-	t, err := openTransport(p.device, p.own, p.peers)
+	g := &group{plan: p, machine: newRouter(p.router), counts: counts, log: log.With("vip", p.name, "vrid", p.router.vrid), why: "starting"}
+	return g, g.open()
+}
+
+// open takes the sockets on the interface.
+func (g *group) open() error {
+	t, err := openTransport(g.device, g.own, g.peers)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	a, err := openAnnouncer(p.device)
+	a, err := openAnnouncer(g.device)
 	if err != nil {
 		t.close()
-		return nil, err
+		return err
 	}
-	return &group{plan: p, machine: newRouter(p.router), transport: t, announcer: a, counts: counts,
-		addresses: addresses{p.device, p.virtual}, log: log.With("vip", p.name, "vrid", p.router.vrid)}, nil
+	g.transport, g.announcer, g.addresses = t, a, addresses{g.device, g.virtual}
+	return nil
+}
+
+// serve says whether the balancer behind the addresses serves.
+func (g *group) serve(now time.Time, ready bool, why string) {
+	g.ready, g.why = ready, why
+	g.judge(now)
+}
+
+// judge tells the state machine whether the addresses can be served here.
+func (g *group) judge(now time.Time) {
+	if g.fault != "" {
+		g.do(now, g.machine.Ready(now, false, g.fault))
+		return
+	}
+	g.do(now, g.machine.Ready(now, g.ready, g.why))
+}
+
+// fail gives the addresses away because of a fault that lasts until the next check.
+func (g *group) fail(now time.Time, fault string) {
+	g.fault, g.checkAt = fault, now.Add(checkEvery)
+	g.judge(now)
+}
+
+// check looks at the interface. One that was deleted and made again under its name is
+// a new one: the sockets of the old hear nothing.
+func (g *group) check(now time.Time) {
+	g.checkAt = now.Add(checkEvery)
+	index, running, err := g.transport.look(g.device.Name)
+	fault := ""
+	switch {
+	case err != nil:
+		fault = "interface " + g.device.Name + " is gone"
+	case index != g.device.Index:
+		if err := g.reopen(); err != nil {
+			g.complain(now, err)
+			fault = "interface " + g.device.Name + " cannot be used"
+		}
+	case !running:
+		fault = "interface " + g.device.Name + " has no link"
+	}
+	if fault != g.fault {
+		g.fault = fault
+		g.judge(now)
+	}
+}
+
+func (g *group) reopen() error {
+	device, err := interfaceNamed(g.name, g.device.Name)
+	if err != nil {
+		return err
+	}
+	next := *g
+	next.device = device
+	if err := next.open(); err != nil {
+		return err
+	}
+	g.close()
+	g.device, g.transport, g.announcer, g.addresses = device, next.transport, next.announcer, next.addresses
+	g.follow(g)
+	return nil
+}
+
+// complain counts a failure, and logs it unless it was logged a moment ago.
+func (g *group) complain(now time.Time, err error) {
+	if err == nil {
+		return
+	}
+	g.counts.errors.WithLabelValues(g.name, g.family()).Inc()
+	if text := err.Error(); text != g.failed || now.Sub(g.failedAt) >= logEvery {
+		g.failed, g.failedAt = text, now
+		g.log.Error("virtual address", "err", err)
+	}
 }
 
 // do carries out what the state machine decided.
@@ -178,15 +146,17 @@ func (g *group) do(now time.Time, a act) {
 	switch {
 	case a.changed && g.machine.state == master:
 		g.holding = true
-		failed = append(failed, g.addresses.hold())
-		g.refreshAt = now.Add(refresh)
+		if !g.hold(now) {
+			return
+		}
 		g.planAnnouncements(now)
 	case a.changed && g.holding:
 		// The address goes before the advert that lets the next one take it.
 		g.holding = false
 		g.announceAt = nil
 		failed = append(failed, g.addresses.release())
-	case a.heal:
+	case a.heal && now.Sub(g.healedAt) >= healEvery:
+		g.healedAt = now
 		g.planAnnouncements(now)
 	}
 	if a.send {
@@ -198,10 +168,19 @@ func (g *group) do(now time.Time, a act) {
 		}
 	}
 	g.announceDue(now, &failed)
-	if err := errors.Join(failed...); err != nil {
-		g.counts.errors.WithLabelValues(g.name, g.family()).Inc()
-		g.log.Error("virtual address", "err", err)
+	g.complain(now, errors.Join(failed...))
+}
+
+// hold sets or renews the addresses. Where not one can be set, another balancer has to:
+// it returns false and has given them away.
+func (g *group) hold(now time.Time) bool {
+	g.refreshAt = now.Add(refresh)
+	set, err := g.addresses.hold()
+	g.complain(now, err)
+	if set == 0 {
+		g.fail(now, "the addresses cannot be set")
 	}
+	return set > 0
 }
 
 func (g *group) planAnnouncements(now time.Time) {
@@ -220,22 +199,21 @@ func (g *group) announceDue(now time.Time, failed *[]error) {
 
 // wake handles every deadline that has passed.
 func (g *group) wake(now time.Time) {
+	if !g.checkAt.After(now) {
+		g.check(now)
+	}
 	if at := g.machine.Deadline(); !at.IsZero() && !at.After(now) {
 		g.do(now, g.machine.Expire(now))
 	}
 	if !g.holding {
 		return
 	}
+	if !g.refreshAt.After(now) && !g.hold(now) {
+		return
+	}
 	var failed []error
-	if !g.refreshAt.After(now) {
-		g.refreshAt = now.Add(refresh)
-		failed = append(failed, g.addresses.hold())
-	}
 	g.announceDue(now, &failed)
-	if err := errors.Join(failed...); err != nil {
-		g.counts.errors.WithLabelValues(g.name, g.family()).Inc()
-		g.log.Error("virtual address", "err", err)
-	}
+	g.complain(now, errors.Join(failed...))
 }
 
 // next is when wake has something to do.
@@ -256,46 +234,41 @@ func (g *group) next() time.Time {
 }
 
 // restore puts an address back that somebody else removed.
-func (g *group) restore(l lost) {
+func (g *group) restore(now time.Time, l lost) {
 	if !g.holding || l.device != g.device.Index || !g.addresses.has(l.address) {
 		return
 	}
 	g.counts.restored.WithLabelValues(g.name, g.family()).Inc()
 	g.log.Warn("virtual address was removed by another program; it is put back", "address", l.address)
-	if err := g.addresses.hold(); err != nil {
-		g.log.Error("virtual address", "err", err)
-		return
-	}
-	if err := g.announcer.announce([]netip.Addr{l.address}); err != nil {
-		g.log.Error("virtual address", "err", err)
+	if g.hold(now) {
+		g.complain(now, g.announcer.announce([]netip.Addr{l.address}))
 	}
 }
 
-// receive checks a packet as RFC 9568 section 7.1 asks, and hands the advert on.
-func (g *group) receive(now time.Time, p arrival) {
-	reject := func(cause string) {
+// admit checks a packet as RFC 9568 section 7.1 asks. It returns nil for one that is not
+// for this group. It reads only what never changes and may be called from any goroutine,
+// so that rubbish does not reach the engine.
+func (g *group) admit(p arrival) *Advert {
+	reject := func(cause string) *Advert {
 		g.counts.invalid.WithLabelValues(g.name, g.family(), cause).Inc()
+		return nil
 	}
 	switch {
 	case p.from == g.own:
-		return
+		return nil
 	case p.hops != hopLimit:
-		reject("hop limit")
-		return
+		return reject("hop limit")
 	case len(g.peers) > 0 && !slices.Contains(g.peers, p.from):
-		reject("unknown sender")
-		return
+		return reject("unknown sender")
 	}
 	a, err := ParseAdvert(p.payload, p.from, p.to)
 	switch {
 	case err != nil:
-		reject(err.Error())
-		return
+		return reject(err.Error())
 	case a.VRID != g.router.vrid:
-		return // another virtual router of the segment
+		return nil // another virtual router of the segment
 	case a.Version != g.router.version:
-		reject("other version")
-		return
+		return reject("other version")
 	}
 	g.counts.received.WithLabelValues(g.name, g.family()).Inc()
 	// Other addresses behind the same VRID are a difference of configs, not a reason to
@@ -303,11 +276,19 @@ func (g *group) receive(now time.Time, p arrival) {
 	if !slices.Equal(sorted(a.Addresses), sorted(g.advertised)) {
 		reject("other addresses")
 	}
+	return a
+}
+
+// receive hands an admitted advert to the state machine.
+func (g *group) receive(now time.Time, a *Advert, from netip.Addr) {
 	if g.machine.state == master && a.Priority != 0 {
 		g.counts.masters.WithLabelValues(g.name, g.family()).Inc()
-		g.log.Warn("two masters", "own", g.own, "other", p.from, "own_priority", g.machine.priority, "other_priority", a.Priority)
+		if now.Sub(g.twoAt) >= logEvery {
+			g.twoAt = now
+			g.log.Warn("two masters", "own", g.own, "other", from, "own_priority", g.machine.priority, "other_priority", a.Priority)
+		}
 	}
-	g.do(now, g.machine.Receive(now, a, p.from))
+	g.do(now, g.machine.Receive(now, a, from))
 }
 
 func sorted(list []netip.Addr) []netip.Addr {
@@ -321,6 +302,12 @@ func (g *group) family() string {
 		return "ipv6"
 	}
 	return "ipv4"
+}
+
+// leave gives the addresses away for good.
+func (g *group) leave(now time.Time, reason string) error {
+	g.do(now, g.machine.Stop(reason))
+	return errors.Join(g.addresses.release(), g.close())
 }
 
 func (g *group) close() error {

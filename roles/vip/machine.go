@@ -14,6 +14,7 @@ type Router struct {
 	reason   string
 	priority uint8 // as configured, or 0 while the balancer is not ready
 
+	left           bool          // the master has said that it leaves
 	masterInterval time.Duration // the interval of the master, learned from its adverts
 	deadline       time.Time     // of the advert timer (master) or the master-down timer (backup)
 }
@@ -98,6 +99,9 @@ func (r *Router) Expire(now time.Time) act {
 		return act{}
 	}
 	if r.state == backup {
+		if r.left {
+			return r.become(now, "the master left")
+		}
 		return r.become(now, "no advert from a master")
 	}
 	// A holder that slept through a whole master-down interval may have been replaced:
@@ -120,7 +124,7 @@ func (r *Router) become(now time.Time, reason string) act {
 	return act{send: true, with: r.priority, changed: true}
 }
 
-func (r *Router) move(to state, reason string) { r.state, r.reason = to, reason }
+func (r *Router) move(to state, reason string) { r.state, r.reason, r.left = to, reason, false }
 
 // Receive handles an advert of the same VRID from another router.
 func (r *Router) Receive(now time.Time, a *Advert, from netip.Addr) act {
@@ -136,8 +140,10 @@ func (r *Router) Receive(now time.Time, a *Advert, from netip.Addr) act {
 func (r *Router) receiveBackup(now time.Time, a *Advert) act {
 	switch {
 	case a.Priority == 0:
+		r.left = true
 		r.deadline = now.Add(r.skew())
 	case !r.id.preempt || a.Priority >= r.priority:
+		r.left = false
 		r.masterInterval = a.Interval
 		r.deadline = now.Add(r.masterDown())
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +24,7 @@ type Role struct {
 
 	mu     sync.Mutex
 	plans  []plan
+	groups []*group // of plans
 	engine *engine
 	ready  bool // of the balancer
 }
@@ -42,8 +43,8 @@ func Probe(node *config.Node) error {
 	return err
 }
 
-// Prepare implements supervise.Role. A config with the same virtual routers changes
-// nothing, so a reload does not move an address.
+// Prepare implements supervise.Role. A virtual router that a config leaves as it is
+// goes on, so that a reload does not move its addresses.
 func (r *Role) Prepare(_ context.Context, node *config.Node, _ *sockets.Set) (supervise.Change, error) {
 	next, err := plans(node)
 	if err != nil {
@@ -51,54 +52,54 @@ func (r *Role) Prepare(_ context.Context, node *config.Node, _ *sockets.Set) (su
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.engine != nil && reflect.DeepEqual(r.plans, next) {
-		return supervise.Change{Commit: func() {}, Abort: func() {}}, nil
-	}
-	groups, err := r.open(next)
-	if err != nil {
-		return supervise.Change{}, err
-	}
+	groups, opened, err := r.open(next)
 	abort := func() {
-		for _, g := range groups {
+		for _, g := range opened {
 			g.close()
 		}
+	}
+	if err != nil {
+		abort()
+		return supervise.Change{}, err
 	}
 	return supervise.Change{Commit: func() { r.replace(next, groups) }, Abort: abort}, nil
 }
 
-func (r *Role) open(list []plan) ([]*group, error) {
-	var groups []*group
+// open returns the groups of a list of plans, those that run already among them, and
+// which it has opened, also with an error.
+func (r *Role) open(list []plan) (all, opened []*group, err error) {
 	for _, p := range list {
+		if i := slices.IndexFunc(r.plans, p.same); i >= 0 && r.engine != nil {
+			all = append(all, r.groups[i])
+			continue
+		}
 		g, err := openGroup(p, r.env.Log, r.counts)
 		if err != nil {
-			for _, opened := range groups {
-				opened.close()
-			}
-			return nil, err
+			return nil, opened, err
 		}
-		groups = append(groups, g)
+		all, opened = append(all, g), append(opened, g)
 	}
-	return groups, nil
+	return all, opened, nil
 }
 
 func (r *Role) replace(list []plan, groups []*group) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.engine != nil {
-		if err := r.engine.release("new config"); err != nil {
-			r.env.Log.Error("release virtual addresses", "err", err)
+	if r.engine == nil {
+		var err error
+		if r.engine, err = startEngine(r.env.Log, r.counts); err != nil {
+			r.env.Log.Error("virtual addresses are not served", "err", err)
+			for _, g := range groups {
+				g.close()
+			}
+			return
+		}
+		if r.ready {
+			r.engine.setReady(true, "the balancer is ready")
 		}
 	}
-	started, err := startEngine(groups, r.env.Log)
-	if err != nil {
-		r.env.Log.Error("virtual addresses are not served", "err", err)
-		r.engine = nil
-		return
-	}
-	r.plans, r.engine = list, started
-	if r.ready {
-		started.setReady(true, "the balancer is ready")
-	}
+	r.engine.exchange(list, groups)
+	r.plans, r.groups = list, groups
 }
 
 // RolesChanged implements supervise.Watcher.
@@ -145,7 +146,7 @@ func (r *Role) Alive() error {
 	if e == nil {
 		return errors.New("virtual addresses are not served")
 	}
-	if late := time.Since(time.Unix(0, e.turned.Load())); late > time.Second {
+	if late := e.still(); late > time.Second {
 		return fmt.Errorf("the VRRP timers stand still for %s", late.Round(time.Millisecond))
 	}
 	return nil

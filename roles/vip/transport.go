@@ -33,12 +33,13 @@ type transport struct {
 	to     []netip.Addr // unicast peers, or the group
 	v4     *ipv4.PacketConn
 	v6     *ipv6.PacketConn
-	close  func() error
+	conn   *net.IPConn
+	closed chan struct{} // tells the reader that an error is the end
 }
 
 // openTransport needs NET_RAW. An empty list of peers means multicast.
 func openTransport(device *net.Interface, own netip.Addr, peers []netip.Addr) (*transport, error) {
-	t := &transport{device: device, own: own, to: peers}
+	t := &transport{device: device, own: own, to: peers, closed: make(chan struct{})}
 	network, any, group := "ip4:112", "0.0.0.0", group4
 	if own.Is6() {
 		network, any, group = "ip6:112", "::", group6
@@ -58,7 +59,7 @@ func openTransport(device *net.Interface, own netip.Addr, peers []netip.Addr) (*
 		}
 		return nil, fmt.Errorf("open a VRRP socket on %s: %w", device.Name, err)
 	}
-	t.close = conn.Close
+	t.conn = conn.(*net.IPConn)
 	multicast := len(peers) == 0
 	if multicast {
 		t.to = []netip.Addr{group}
@@ -73,6 +74,35 @@ func openTransport(device *net.Interface, own netip.Addr, peers []netip.Addr) (*
 		return nil, fmt.Errorf("prepare the VRRP socket on %s: %w", device.Name, err)
 	}
 	return t, nil
+}
+
+// close ends receive; it is called once.
+func (t *transport) close() error {
+	close(t.closed)
+	return t.conn.Close()
+}
+
+// look asks the kernel for the index of an interface and whether it is up and has a
+// link, without the lock that netlink waits for.
+func (t *transport) look(name string) (index int, running bool, err error) {
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, false, err
+	}
+	raw, err := t.conn.SyscallConn()
+	if err != nil {
+		return 0, false, err
+	}
+	cerr := raw.Control(func(fd uintptr) {
+		if err = unix.IoctlIfreq(int(fd), unix.SIOCGIFINDEX, request); err != nil {
+			return
+		}
+		index = int(request.Uint32())
+		err = unix.IoctlIfreq(int(fd), unix.SIOCGIFFLAGS, request)
+		const want = unix.IFF_UP | unix.IFF_RUNNING
+		running = request.Uint16()&want == want
+	})
+	return index, running, errors.Join(cerr, err)
 }
 
 func (t *transport) prepare4(conn net.PacketConn, multicast bool) error {
