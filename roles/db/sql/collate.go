@@ -17,10 +17,7 @@ func init() {
 	rule := analyzer.Rule{Id: -1, Apply: compareByCollation}
 	analyzer.OnceAfterAll = append([]analyzer.Rule{rule}, analyzer.OnceAfterAll...)
 	// The short cut for simple SELECTs has rules of its own; any rule here turns it off.
-	nothing := func(_ *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, _ *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
-		return n, transform.SameTree, nil
-	}
-	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: nothing})
+	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: oneRowEach})
 }
 
 // compareByCollation is a rule for finished plans. The planner compares by the column's
