@@ -16,6 +16,7 @@ import (
 func init() {
 	rule := analyzer.Rule{Id: -1, Apply: compareByCollation}
 	analyzer.OnceAfterAll = append([]analyzer.Rule{rule}, analyzer.OnceAfterAll...)
+	analyzer.OnceAfterAll = append(analyzer.OnceAfterAll, analyzer.Rule{Id: -1, Apply: strictPlan})
 	// The short cut for simple SELECTs has rules of its own; any rule here turns it off.
 	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: oneRowEach})
 }

@@ -155,6 +155,7 @@ var kinds = []struct {
 	{gms.ErrUserAlterFailure, 1396, same},
 	{gms.ErrForeignKeyDropTable, 3730, same},
 	{types.ErrLengthBeyondLimit, 1406, tooLong},
+	{types.ErrConvertingToTime, 1292, same},
 	{gms.ErrPrivilegeCheckFailed, 1142, same},
 	{gms.ErrDatabaseAccessDeniedForUser, 1044, same},
 	{gms.ErrTableAccessDeniedForUser, 1142, same},
