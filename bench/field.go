@@ -28,6 +28,9 @@ const (
 // field is every program of a run, started once and left idle while others are measured.
 type field struct {
 	dir     string
+	root    string // what is served
+	binary  string // of stack
+	port    int    // of the origin
 	origin  *exec.Cmd
 	running map[string]*contender
 }
@@ -76,39 +79,51 @@ func startField(ctx context.Context, binary string) (_ *field, err error) {
 	if err := waitPort(ctx, originPort); err != nil {
 		return nil, fmt.Errorf("origin: %w", err)
 	}
-	absolute, err := filepath.Abs(binary)
-	if err != nil {
+	f.root, f.port = root, originPort
+	if f.binary, err = filepath.Abs(binary); err != nil {
 		return nil, err
 	}
-	for _, peer := range []struct {
-		name, file string
-		command    func(config string) []string
-	}{
-		{"haproxy", "haproxy.cfg", func(c string) []string { return []string{"haproxy", "-db", "-f", c} }},
-		{"nginx", "nginx.conf", func(c string) []string { return []string{"nginx", "-p", dir, "-c", c} }},
-		{"stack", "stack.yaml", func(c string) []string { return []string{absolute, "--config", c} }},
-	} {
-		v := values{Dir: dir, Root: root, Origin: originPort}
-		for _, port := range []*int{&v.Proxy, &v.Static, &v.Admin} {
-			if *port, err = freePort(); err != nil {
-				return nil, err
-			}
-		}
-		config, err := f.render(peer.file, v)
-		if err != nil {
+	for _, name := range proxies {
+		if err := f.launch(ctx, name, name); err != nil {
 			return nil, err
-		}
-		command, err := start(ctx, underTest, filepath.Join(dir, peer.name+".log"), peer.command(config)...)
-		if err != nil {
-			return nil, err
-		}
-		f.running[peer.name] = &contender{command: command, proxy: v.Proxy, static: v.Static}
-		if err := waitPort(ctx, v.Proxy); err != nil {
-			text, _ := os.ReadFile(filepath.Join(dir, peer.name+".log"))
-			return nil, fmt.Errorf("%s: %w\n%s", peer.name, err, text)
 		}
 	}
 	return f, nil
+}
+
+// launch starts a program of the field under a name of its own, on free ports.
+func (f *field) launch(ctx context.Context, name, program string) error {
+	v := values{Dir: filepath.Join(f.dir, name), Root: f.root, Origin: f.port}
+	if err := os.Mkdir(v.Dir, 0o755); err != nil {
+		return err
+	}
+	for _, port := range []*int{&v.Proxy, &v.Static, &v.Admin} {
+		var err error
+		if *port, err = freePort(); err != nil {
+			return err
+		}
+	}
+	file := map[string]string{"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "stack": "stack.yaml"}[program]
+	config, err := f.render(file, v)
+	if err != nil {
+		return err
+	}
+	arguments := map[string][]string{
+		"haproxy": {"haproxy", "-db", "-f", config},
+		"nginx":   {"nginx", "-p", v.Dir, "-c", config},
+		"stack":   {f.binary, "--config", config},
+	}[program]
+	log := filepath.Join(v.Dir, "log")
+	command, err := start(ctx, underTest, log, arguments...)
+	if err != nil {
+		return err
+	}
+	f.running[name] = &contender{command: command, proxy: v.Proxy, static: v.Static}
+	if err := waitPort(ctx, v.Proxy); err != nil {
+		text, _ := os.ReadFile(log)
+		return fmt.Errorf("%s: %w\n%s", name, err, text)
+	}
+	return nil
 }
 
 func (f *field) render(name string, v values) (string, error) {
@@ -116,7 +131,7 @@ func (f *field) render(name string, v values) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(f.dir, name)
+	path := filepath.Join(v.Dir, name)
 	out, err := os.Create(path)
 	if err != nil {
 		return "", err

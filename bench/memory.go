@@ -15,16 +15,29 @@ import (
 
 const idleConnections = 5000
 
-// printMemory shows the anonymous memory of the lb child, idle and with 5,000 idle
-// keep-alive connections of which each has carried one request.
+// printMemory shows the anonymous memory of the lb child of a stack that has just been
+// started, idle and with 5,000 idle keep-alive connections of which each has carried one
+// request.
 func (f *field) printMemory(ctx context.Context, w io.Writer) error {
-	who := f.running["stack"]
+	if err := f.launch(ctx, "stack-fresh", "stack"); err != nil {
+		return err
+	}
+	who := f.running["stack-fresh"]
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(who.proxy))
+	// The listening socket is there before the child: its first answer tells that it is up.
+	first, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer first.Close()
+	if err := once(first); err != nil {
+		return fmt.Errorf("first request: %w", err)
+	}
 	child, err := lbChild(who.command.Process.Pid)
 	if err != nil {
 		return err
 	}
-	// What the load before this left behind is returned by the collector in time; the
-	// figures are taken when they have stopped moving.
+	// The figures are taken when they have stopped moving.
 	before, err := settled(ctx, child)
 	if err != nil {
 		return err
@@ -35,7 +48,6 @@ func (f *field) printMemory(ctx context.Context, w io.Writer) error {
 			c.Close()
 		}
 	}()
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(who.proxy))
 	for range idleConnections {
 		c, err := net.Dial("tcp", address)
 		if err != nil {
@@ -50,7 +62,7 @@ func (f *field) printMemory(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nRssAnon of the lb child: %.1f MiB after the load, %.1f MiB with %d more idle keep-alive connections: %.2f MiB per 1,000.\n",
+	fmt.Fprintf(w, "\nRssAnon of the lb child: %.1f MiB idle after its start, %.1f MiB with %d idle keep-alive connections: %.2f MiB per 1,000.\n",
 		mib(before), mib(after), idleConnections, mib(after-before)/(idleConnections/1000))
 	return nil
 }

@@ -267,12 +267,12 @@ func TestVirtualAddresses(t *testing.T) {
 	})
 	t.Run("a planned stop", func(t *testing.T) {
 		a := p.runs["a"]
+		heard := func() int { return strings.Count(p.runs["b"].out.String(), "the master left") }
+		before := heard()
 		a.cmd.Process.Signal(syscall.SIGTERM)
 		<-a.done
 		p.held("b")
-		if out := p.runs["b"].out.String(); !strings.Contains(out, "the master left") {
-			t.Error("b did not hear that the master left")
-		}
+		await(t, "b heard that the master left", 5*time.Second, func() bool { return heard() > before })
 		p.config("a", "www")
 		p.start("a")
 		p.held("a")
