@@ -187,6 +187,7 @@ func (t *Table) GetNextAutoIncrementValue(ctx *gms.Context, given any) (uint64, 
 		return 0, err
 	}
 	if given == nil {
+		s.generated = true
 		return s.tx.NextAutoIncrement(t.stored)
 	}
 	return toUint64(given), nil

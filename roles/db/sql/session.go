@@ -27,6 +27,7 @@ type Session struct {
 	tx        *txn.Txn // nil between transactions
 	kind      kind     // of the running statement
 	newest    bool     // the running statement reads the newest rows, not the view
+	generated bool     // an AUTO_INCREMENT value was made: replaceID asks
 	start     txn.Mark // of the running statement, if its reads see none of its own writes
 	hold      bool     // the running statement must not end the transaction
 	rewriter  *rewriter

@@ -174,6 +174,9 @@ func classifyDDL(st *sqlparser.DDL) (kind, error) {
 			return 0, notAvailable(strings.ToUpper(st.IndexSpec.Type) + " index")
 		}
 	}
+	if st.ViewSpec != nil && st.Table.IsEmpty() {
+		st.Table = st.ViewSpec.ViewName // where the planner looks for the database
+	}
 	for i := range st.FromTables {
 		if i >= len(st.ToTables) {
 			break

@@ -15,7 +15,14 @@ import (
 // strictPlan is a rule for plans that are quite finished: the columns of an INSERT are
 // put in their places last.
 func strictPlan(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, _ *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
-	return transform.NodeWithOpaque(ctx, n, strictWrites)
+	return transform.NodeWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
+		n, same, err := strictWrites(ctx, n)
+		if insert, ok := n.(*plan.InsertInto); ok && err == nil && insert.IsReplace {
+			source, err := noteReplaceID(ctx, insert.Source)
+			return insert.WithSource(source), transform.NewTree, err
+		}
+		return n, same, err
+	})
 }
 
 // strictWrites makes the values that n writes fail where the session's sql_mode refuses
