@@ -65,6 +65,11 @@ func collateExpression(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 			}
 		}
 		return anyEqual(in.Left(), list), transform.NewTree, nil
+	case *expression.Arithmetic:
+		if checked := checkArithmetic(ctx, e); checked != gms.Expression(e) {
+			return checked, transform.NewTree, nil
+		}
+		return e, transform.SameTree, nil
 	case *expression.NullSafeEquals:
 		l, r := e.Left(), e.Right()
 		if !collated(l.Type(ctx)) || !collated(r.Type(ctx)) {

@@ -1,0 +1,126 @@
+package sql
+
+import (
+	"math/big"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/types"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
+
+// checkedArithmetic is +, - or * of integers. The planner's own wraps around, and takes
+// a BIGINT UNSIGNED beside a signed one for signed; this is exact or error 1690.
+type checkedArithmetic struct {
+	*expression.Arithmetic
+	unsigned bool // of the result
+}
+
+// checkArithmetic returns a unless it is for integers.
+func checkArithmetic(ctx *gms.Context, a *expression.Arithmetic) gms.Expression {
+	l, r, t := a.LeftChild.Type(ctx), a.RightChild.Type(ctx), a.Type(ctx)
+	if !types.IsInteger(l) || !types.IsInteger(r) || !types.IsInteger(t) {
+		return a
+	}
+	unsigned := isUnsigned(ctx, a.LeftChild) || isUnsigned(ctx, a.RightChild)
+	if a.Op == sqlparser.MinusStr && gms.LoadSqlMode(ctx).ModeEnabled("NO_UNSIGNED_SUBTRACTION") {
+		unsigned = false
+	} else if !unsigned && types.IsUnsigned(t) {
+		return a
+	}
+	return &checkedArithmetic{a, unsigned}
+}
+
+// isUnsigned trusts the planner's type where it is MySQL's: of some functions it is not.
+func isUnsigned(ctx *gms.Context, e gms.Expression) bool {
+	switch e := e.(type) {
+	case *expression.GetField, *expression.Literal, *expression.Convert:
+		return types.IsUnsigned(e.Type(ctx))
+	case *checkedArithmetic:
+		return e.unsigned
+	}
+	return false
+}
+
+// Type is BIGINT, UNSIGNED if one side is.
+func (c *checkedArithmetic) Type(*gms.Context) gms.Type {
+	if c.unsigned {
+		return types.Uint64
+	}
+	return types.Int64
+}
+
+// WithChildren does it for other operands.
+func (c *checkedArithmetic) WithChildren(ctx *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	e, err := c.Arithmetic.WithChildren(ctx, children...)
+	if err != nil {
+		return nil, err
+	}
+	if a, ok := e.(*expression.Arithmetic); ok {
+		return checkArithmetic(ctx, a), nil
+	}
+	return e, nil
+}
+
+// Eval returns an int64, or an uint64 where the type is UNSIGNED.
+func (c *checkedArithmetic) Eval(ctx *gms.Context, row gms.Row) (any, error) {
+	lv, err := c.LeftChild.Eval(ctx, row)
+	if err != nil || lv == nil {
+		return nil, err
+	}
+	rv, err := c.RightChild.Eval(ctx, row)
+	if err != nil || rv == nil {
+		return nil, err
+	}
+	l, okL := integer(lv)
+	r, okR := integer(rv)
+	if !okL || !okR {
+		return c.Arithmetic.Eval(ctx, row)
+	}
+	result := new(big.Int)
+	switch c.Op {
+	case sqlparser.PlusStr:
+		result.Add(l, r)
+	case sqlparser.MinusStr:
+		result.Sub(l, r)
+	case sqlparser.MultStr:
+		result.Mul(l, r)
+	default:
+		return c.Arithmetic.Eval(ctx, row)
+	}
+	switch {
+	case c.unsigned && result.IsUint64():
+		return result.Uint64(), nil
+	case !c.unsigned && result.IsInt64():
+		return result.Int64(), nil
+	}
+	kind := "BIGINT"
+	if c.unsigned {
+		kind = "BIGINT UNSIGNED"
+	}
+	return nil, mysqlError(1690, "%s value is out of range in '%s'", kind, c.Arithmetic)
+}
+
+// integer is v where it is one.
+func integer(v any) (*big.Int, bool) {
+	switch v := v.(type) {
+	case int8:
+		return big.NewInt(int64(v)), true
+	case int16:
+		return big.NewInt(int64(v)), true
+	case int32:
+		return big.NewInt(int64(v)), true
+	case int64:
+		return big.NewInt(v), true
+	case int:
+		return big.NewInt(int64(v)), true
+	case uint8, uint16, uint32, uint64:
+		return new(big.Int).SetUint64(toUint64(v)), true
+	case bool:
+		if v {
+			return big.NewInt(1), true
+		}
+		return new(big.Int), true
+	}
+	return nil, false
+}
