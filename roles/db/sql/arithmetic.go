@@ -75,7 +75,7 @@ func (c *checkedArithmetic) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	l, okL := integer(lv)
 	r, okR := integer(rv)
 	if !okL || !okR {
-		return c.Arithmetic.Eval(ctx, row)
+		return c.planners(ctx, lv, rv)
 	}
 	result := new(big.Int)
 	switch c.Op {
@@ -86,7 +86,7 @@ func (c *checkedArithmetic) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	case sqlparser.MultStr:
 		result.Mul(l, r)
 	default:
-		return c.Arithmetic.Eval(ctx, row)
+		return c.planners(ctx, lv, rv)
 	}
 	switch {
 	case c.unsigned && result.IsUint64():
@@ -99,6 +99,14 @@ func (c *checkedArithmetic) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 		kind = "BIGINT UNSIGNED"
 	}
 	return nil, mysqlError(1690, "%s value is out of range in '%s'", kind, c.Arithmetic)
+}
+
+// planners leaves values that are no integers after all to the planner's own way. The
+// operands are not evaluated again: they may have effects, as @n := @n + 1 has.
+func (c *checkedArithmetic) planners(ctx *gms.Context, l, r any) (any, error) {
+	left := expression.NewLiteral(l, c.LeftChild.Type(ctx))
+	right := expression.NewLiteral(r, c.RightChild.Type(ctx))
+	return expression.NewArithmetic(left, right, c.Op).Eval(ctx, nil)
 }
 
 // integer is v where it is one.
