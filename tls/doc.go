@@ -8,6 +8,6 @@
 //	ca.crt, ca.key       the site's CA; ca.key stays where `stack secrets init` ran
 //	NODE.pem             the leaf of a node: key and chain
 //	tickets.key          32 random bytes in hex; session ticket keys are derived from it
-//	vrrp.key             32 random bytes in hex; authenticates VRRP adverts
-//	replication.key      32 random bytes in hex; authenticates replicas
+//	vrrp.key             32 random bytes in hex, for authenticated VRRP adverts
+//	replication.key      32 random bytes in hex, for replicas
 package tls

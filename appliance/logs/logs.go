@@ -6,7 +6,6 @@ package logs
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -105,11 +104,6 @@ func isStream(fd int, devIno string) bool {
 		return false
 	}
 	return fmt.Sprintf("%d:%d", st.Dev, st.Ino) == devIno
-}
-
-// Discard returns a log that keeps nothing, for tests.
-func Discard() *Log {
-	return &Log{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), level: new(slog.LevelVar), format: "text"}
 }
 
 var _ slog.Handler = (*journal)(nil)

@@ -121,5 +121,3 @@ func TestJournalFields(t *testing.T) {
 		t.Errorf("field name %q", name)
 	}
 }
-
-func TestDiscard(t *testing.T) { Discard().Info("nowhere") }

@@ -17,6 +17,7 @@ import (
 
 	"stack/appliance/admin"
 	"stack/appliance/config"
+	"stack/appliance/supervise"
 	"stack/roles/web/demo"
 	"stack/tls"
 )
@@ -51,7 +52,9 @@ func newDevCommand() *cobra.Command {
 			}
 			ctx, cancel := context.WithCancel(c.Context())
 			defer cancel()
-			go announceDev(ctx, c.OutOrStdout(), dir, nodes)
+			if !supervise.Resumed(os.Environ()) { // an upgrade is no news
+				go announceDev(ctx, c.OutOrStdout(), dir, nodes)
+			}
 			return serve(ctx, load)
 		},
 	}

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"slices"
-
-	"stack/appliance/config"
 	"stack/appliance/supervise"
 	"stack/roles/db"
 	"stack/roles/lb"
@@ -20,10 +17,7 @@ func roles() []supervise.Spec {
 		{Name: "lb", OOMScoreAdj: 100, Process: lb.Process, Probe: lb.Probe, New: lb.New},
 		{
 			Name: "net", Exclusive: true, Capabilities: []string{"CAP_NET_ADMIN", "CAP_NET_RAW"}, OOMScoreAdj: 50,
-			Needed: func(n *config.Node) bool {
-				return len(n.VIP) > 0 && !n.Dev && slices.Contains(n.Roles, "lb")
-			},
-			Probe: vip.Probe, New: vip.New,
+			Needed: vip.Needed, Probe: vip.Probe, New: vip.New,
 		},
 	}
 }

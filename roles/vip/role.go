@@ -34,8 +34,10 @@ func New(env supervise.Env) (supervise.Role, error) {
 	return &Role{env: env, counts: newCounts(env.Metrics)}, nil
 }
 
-// Needed tells whether a node has virtual addresses to share.
-func Needed(node *config.Node) bool { return len(node.VIP) > 0 && !node.Dev }
+// Needed tells whether a node shares virtual addresses with others.
+func Needed(node *config.Node) bool {
+	return len(node.VIP) > 0 && !node.Dev && slices.Contains(node.Roles, "lb")
+}
 
 // Probe derives the virtual routers without opening anything.
 func Probe(node *config.Node) error {

@@ -228,8 +228,3 @@ func checkViolated(message, _ string) string {
 func fixed(text string) func(string, string) string {
 	return func(string, string) string { return text }
 }
-
-// internal is the error for a panic of planner or executor: a defect, not the client's.
-func internal(p any) error {
-	return mysqlError(1105, "%s", fmt.Sprintf("internal error: %v", p))
-}

@@ -3,7 +3,6 @@ package sql
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 
@@ -249,14 +248,4 @@ func (t *Table) PartitionRows(ctx *gms.Context, p gms.Partition) (gms.RowIter, e
 		return nil, err
 	}
 	return newScan(s, t, part), nil
-}
-
-// columnAt is the position of a column of the table, -1 if there is none.
-func (t *Table) columnAt(name string) int {
-	for i, c := range t.full {
-		if strings.EqualFold(c.Name, name) {
-			return i
-		}
-	}
-	return -1
 }
