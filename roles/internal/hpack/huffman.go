@@ -26,9 +26,9 @@ var huffmanLengths = [257]uint8{
 }
 
 const (
-	eos        = 256
-	quickBits  = 10 // covers all of ASCII that is common in fields
-	longestBit = 30
+	eos         = 256
+	quickBits   = 10 // covers all of ASCII that is common in fields
+	longestBits = 30
 )
 
 // quickCode is what the next quickBits bits begin with; length 0 says a longer code.
@@ -43,14 +43,14 @@ type huffmanCode struct {
 	quick [1 << quickBits]quickCode
 	// Of each length: the first code, how many there are, and where their symbols
 	// begin in symbols.
-	first, count, start [longestBit + 1]uint32
+	first, count, start [longestBits + 1]uint32
 	symbols             [257]uint16
 }
 
 func newHuffmanCode() *huffmanCode {
 	h := &huffmanCode{}
 	code, n := uint32(0), uint32(0)
-	for length := uint32(1); length <= longestBit; length++ {
+	for length := uint32(1); length <= longestBits; length++ {
 		code <<= 1
 		h.first[length], h.start[length] = code, n
 		for symbol, l := range huffmanLengths {
@@ -78,16 +78,24 @@ func (h *huffmanCode) setQuick(code, length uint32, symbol int) {
 	}
 }
 
+// next returns the symbol that the bits begin with.
+func (h *huffmanCode) next(bits uint64) (symbol uint16, length uint) {
+	if q := h.quick[bits>>(64-quickBits)]; q.length != 0 {
+		return uint16(q.symbol), uint(q.length)
+	}
+	return h.long(bits)
+}
+
 // long finds the symbol of more than quickBits bits that the bits begin with. The
 // code is complete, so that there is one.
 func (h *huffmanCode) long(bits uint64) (symbol uint16, length uint) {
-	for length = quickBits + 1; length < longestBit; length++ {
+	for length = quickBits + 1; length < longestBits; length++ {
 		if n := uint32(bits>>(64-length)) - h.first[length]; n < h.count[length] {
 			return h.symbols[h.start[length]+n], length
 		}
 	}
-	n := uint32(bits>>(64-longestBit)) - h.first[longestBit]
-	return h.symbols[h.start[longestBit]+n], longestBit
+	n := uint32(bits>>(64-longestBits)) - h.first[longestBits]
+	return h.symbols[h.start[longestBits]+n], longestBits
 }
 
 // huffmanRoom is the most that n octets decode to: the shortest code has 5 bits.
@@ -101,54 +109,45 @@ func huffmanRoom(n int) int { return n * 8 / 5 }
 func appendDecoded(dst, src []byte) ([]byte, *Error) {
 	var bits uint64
 	var n uint // valid bits; those below are zero or equal to what comes next
-	for len(src) >= 8 {
-		bits |= binary.BigEndian.Uint64(src) >> n
-		src = src[(63-n)>>3:]
-		n |= 56
-		for n >= longestBit {
-			q := huffman.quick[bits>>(64-quickBits)]
-			if q.length == 0 {
-				symbol, length := huffman.long(bits)
-				if symbol == eos {
-					return nil, errHuffmanEOS
-				}
-				q = quickCode{uint8(symbol), uint8(length)}
+	for len(src) > 0 {
+		if len(src) >= 8 {
+			bits |= binary.BigEndian.Uint64(src) >> n
+			src = src[(63-n)>>3:]
+			n |= 56
+		} else {
+			for ; n <= 56 && len(src) > 0; n += 8 {
+				bits |= uint64(src[0]) << (56 - n)
+				src = src[1:]
 			}
-			dst = append(dst, q.symbol)
-			bits <<= q.length
-			n -= uint(q.length)
+		}
+		for n >= longestBits {
+			symbol, length := huffman.next(bits)
+			if symbol == eos {
+				return nil, errHuffmanEOS
+			}
+			dst = append(dst, byte(symbol))
+			bits <<= length
+			n -= length
 		}
 	}
-	return appendDecodedTail(dst, src, bits, n)
+	return appendDecodedTail(dst, bits, n)
 }
 
-// appendDecodedTail decodes n < 64 bits and fewer than eight octets. What follows
-// the last octet is read as ones, as the padding is: a symbol that ends behind it
+// appendDecodedTail decodes the last n bits, fewer than a code's longest. What
+// follows them is read as ones, as the padding is: a symbol that ends behind them
 // is not one.
-func appendDecodedTail(dst, src []byte, bits uint64, n uint) ([]byte, *Error) {
+func appendDecodedTail(dst []byte, bits uint64, n uint) ([]byte, *Error) {
+	bits |= 1<<(64-n) - 1
 	for {
-		bits &^= 1<<(64-n) - 1
-		for ; n <= 56 && len(src) > 0; n += 8 {
-			bits |= uint64(src[0]) << (56 - n)
-			src = src[1:]
-		}
-		padded := bits | (1<<(64-n) - 1)
-		q := huffman.quick[padded>>(64-quickBits)]
-		symbol, length := uint16(q.symbol), uint(q.length)
-		if length == 0 {
-			symbol, length = huffman.long(padded)
-		}
+		symbol, length := huffman.next(bits)
 		if length > n {
-			if n > 7 || padded != 1<<64-1 {
+			if n > 7 || bits != 1<<64-1 {
 				return nil, errHuffmanShort
 			}
 			return dst, nil
 		}
-		if symbol == eos {
-			return nil, errHuffmanEOS
-		}
 		dst = append(dst, byte(symbol))
-		bits <<= length
+		bits = bits<<length | (1<<length - 1)
 		n -= length
 	}
 }
