@@ -78,14 +78,6 @@ func (h *huffmanCode) setQuick(code, length uint32, symbol int) {
 	}
 }
 
-// next returns the symbol that the bits begin with.
-func (h *huffmanCode) next(bits uint64) (symbol uint16, length uint) {
-	if q := h.quick[bits>>(64-quickBits)]; q.length != 0 {
-		return uint16(q.symbol), uint(q.length)
-	}
-	return h.long(bits)
-}
-
 // long finds the symbol of more than quickBits bits that the bits begin with. The
 // code is complete, so that there is one.
 func (h *huffmanCode) long(bits uint64) (symbol uint16, length uint) {
@@ -121,13 +113,17 @@ func appendDecoded(dst, src []byte) ([]byte, *Error) {
 			}
 		}
 		for n >= longestBits {
-			symbol, length := huffman.next(bits)
-			if symbol == eos {
-				return nil, errHuffmanEOS
+			q := huffman.quick[bits>>(64-quickBits)]
+			if q.length == 0 {
+				symbol, length := huffman.long(bits)
+				if symbol == eos {
+					return nil, errHuffmanEOS
+				}
+				q = quickCode{uint8(symbol), uint8(length)}
 			}
-			dst = append(dst, byte(symbol))
-			bits <<= length
-			n -= length
+			dst = append(dst, q.symbol)
+			bits <<= q.length
+			n -= uint(q.length)
 		}
 	}
 	return appendDecodedTail(dst, bits, n)
@@ -139,7 +135,11 @@ func appendDecoded(dst, src []byte) ([]byte, *Error) {
 func appendDecodedTail(dst []byte, bits uint64, n uint) ([]byte, *Error) {
 	bits |= 1<<(64-n) - 1
 	for {
-		symbol, length := huffman.next(bits)
+		q := huffman.quick[bits>>(64-quickBits)]
+		symbol, length := uint16(q.symbol), uint(q.length)
+		if length == 0 {
+			symbol, length = huffman.long(bits)
+		}
 		if length > n {
 			if n > 7 || bits != 1<<64-1 {
 				return nil, errHuffmanShort
