@@ -21,7 +21,7 @@ func AppendSizeUpdate0(dst []byte) []byte { return append(dst, formSizeUpdate) }
 
 // Append appends one field; the name may be in any case and goes out in lower
 // case. Strings are written as they are: the Huffman code would save a fifth of a
-// head and cost more than twice the rest of the encoder (docs/decisions/025).
+// head and cost more than the rest of the encoder (docs/decisions/025).
 // authorization, proxy-authorization, set-cookie and short cookies are marked
 // never to be indexed, for the sake of compressors further on.
 //
