@@ -26,6 +26,7 @@ type Frontend struct {
 	Bind          []Listen `yaml:"bind" doc:"The addresses: \"10.0.0.10:443\", \"[fd00::10]:443\" or \":443\" for all of IPv4 and IPv6."`
 	Mode          string   `yaml:"mode" default:"http" enum:"http tcp" doc:"http understands requests, tcp passes bytes."`
 	TLS           *BindTLS `yaml:"tls" doc:"Present: the frontend speaks TLS."`
+	HTTP          []string `yaml:"http" default:"h1 h2" enum:"h1 h2" doc:"The versions of HTTP that clients may speak: [h1] or [h1, h2]. HTTP/2 is chosen by ALPN where the frontend speaks TLS, else by a client that begins with it (prior knowledge)."`
 	RedirectHTTPS bool     `yaml:"redirect_https" doc:"Answer every request with 308 to the same URL on https."`
 	HTTPSPort     int      `yaml:"https_port" default:"443" min:"1" max:"65535" doc:"The port that the redirect names; 443 is left out of the URL."`
 	Routes        []Route  `yaml:"routes" doc:"Mode http: where requests go, evaluated in this order. A route that no request can reach is an error."`
@@ -50,6 +51,7 @@ type Match struct {
 type Backend struct {
 	Name       string    `yaml:"name" doc:"The name in routes, logs, metrics and the control interface."`
 	Mode       string    `yaml:"mode" enum:"http tcp" doc:"By default the mode of the frontends that use it."`
+	HTTP       string    `yaml:"http" default:"h1" enum:"h1 h2" doc:"What is spoken with the servers: HTTP/1.1, or HTTP/2 (with prior knowledge where the pool has no tls). gRPC needs h2."`
 	Algorithm  string    `yaml:"algorithm" default:"roundrobin" enum:"roundrobin leastconn" doc:"How a server is chosen, in proportion to the weights."`
 	AllBackups bool      `yaml:"all_backups" doc:"When no other server is up: use all backup servers, not only the first."`
 	Servers    []Server  `yaml:"servers" doc:"The members; by default the nodes of the role web."`

@@ -9,6 +9,7 @@ import (
 type Web struct {
 	Loops          int            `yaml:"loops" default:"0" min:"0" max:"256" doc:"Event loops; 0 is one per CPU."`
 	Bind           []Listen       `yaml:"bind" short:"{address: \":8443\", tls: true}" doc:"The addresses. One on port 443 speaks TLS, the others do not, unless an item is written out as {address, tls}. By default port 8080 of the node's address behind a balancer, else :80 and :443."`
+	HTTP           []string       `yaml:"http" default:"h1 h2" enum:"h1 h2" doc:"The versions of HTTP that clients may speak: [h1] or [h1, h2]. HTTP/2 is chosen by ALPN on an address that speaks TLS, else by a client that begins with it (prior knowledge)."`
 	TLS            *BindTLS       `yaml:"tls" doc:"The certificates of the addresses that speak TLS; by default of the local CA."`
 	Public         bool           `yaml:"public" doc:"Behind a balancer: listen on :80 and :443 too."`
 	Sites          []WebSite      `yaml:"sites" doc:"The virtual hosts. The first is also for host names that no site has."`
@@ -62,13 +63,14 @@ type Location struct {
 	Index    []string       `yaml:"index" doc:"As in the site, whose list is the default."`
 	TryFiles []string       `yaml:"try_files" doc:"As in the site, whose list is the default."`
 	Expires  *time.Duration `yaml:"expires" max:"10y" doc:"How long clients may keep the answer (Cache-Control: max-age)."`
-	Proxy    *Proxy         `yaml:"proxy" doc:"Hand requests to an application server over HTTP/1.1."`
+	Proxy    *Proxy         `yaml:"proxy" doc:"Hand requests to an application server over HTTP."`
 	FastCGI  *FastCGI       `yaml:"fastcgi" doc:"Hand requests to an application server over FastCGI."`
 	Status   int            `yaml:"status" min:"200" max:"599" doc:"Answer this status and nothing else."`
 }
 
-// Proxy hands requests to an application server over HTTP/1.1.
+// Proxy hands requests to an application server over HTTP.
 type Proxy struct {
+	HTTP      string    `yaml:"http" default:"h1" enum:"h1 h2" doc:"What is spoken with the servers: HTTP/1.1, or HTTP/2 with prior knowledge. gRPC needs h2."`
 	Servers   []Server  `yaml:"servers" doc:"The application servers."`
 	Algorithm string    `yaml:"algorithm" default:"roundrobin" enum:"roundrobin leastconn" doc:"How one is chosen."`
 	Check     Check     `yaml:"check" doc:"How the pool learns which servers are up."`

@@ -23,7 +23,6 @@ var unavailable = map[string]bool{
 	"lb.backends.retries.when=reset":       true,
 	"lb.backends.slow_start":               true,
 	"lb.backends.sticky":                   true,
-	"lb.frontends.http":                    true,
 	"tls.acme_email":                       true,
 	"vip.notify":                           true,
 	"web.sites.locations.precompressed":    true,

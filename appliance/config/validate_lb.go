@@ -59,7 +59,11 @@ func (v *validator) frontend(key string, f *Frontend, pools []string, used map[s
 	if v.written(join(key, "https_port")) && !f.RedirectHTTPS {
 		v.at(join(key, "https_port"), "the key is for redirect_https: true only")
 	}
+	v.versions(join(key, "http"), f.HTTP)
 	if f.Mode == "tcp" {
+		if v.written(join(key, "http")) {
+			v.at(join(key, "http"), "the key is for mode http")
+		}
 		switch {
 		case len(f.Routes) > 0:
 			v.at(join(key, "routes"), "routes need requests, and mode tcp passes bytes; use backend")
@@ -96,6 +100,13 @@ func (v *validator) frontend(key string, f *Frontend, pools []string, used map[s
 				break
 			}
 		}
+	}
+}
+
+// versions checks which versions of HTTP clients may speak.
+func (v *validator) versions(key string, list []string) {
+	if !slices.Contains(list, "h1") {
+		v.at(key, "h1 must be there: clients that know nothing newer, and health checks, speak it")
 	}
 }
 
@@ -176,6 +187,9 @@ func coversMethods(a, b []string) bool {
 
 func (v *validator) backend(key string, b *Backend) {
 	v.mode(key, b)
+	if b.Mode == "tcp" && v.written(join(key, "http")) {
+		v.at(join(key, "http"), "the key is for mode http")
+	}
 	v.servers(key, b.Servers)
 	v.check(join(key, "check"), b.Check, b.Mode)
 	v.retries(join(key, "retries"), b.Retries)

@@ -17,6 +17,7 @@ func (v *validator) web(w *Web) {
 	if v.written("web.public") && w.Public && !v.balanced && !v.written("web.bind") {
 		v.at("web.public", "there is no balancer, so the web servers listen on :80 and :443 anyway; remove the key")
 	}
+	v.versions("web.http", w.HTTP)
 	v.certificates("web.tls", w.TLS)
 	v.absolute("web.access_log.path", w.AccessLog.Path)
 	v.urlPath("web.health_path", w.HealthPath)

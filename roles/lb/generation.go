@@ -76,6 +76,7 @@ func (b *builder) pass(g *generation, backend *config.Backend, edit *editor) *ex
 		p.Attempts = backend.Retries.Attempts
 	}
 	if backend.Mode != "tcp" {
+		p.HTTP2 = backend.HTTP == "h2"
 		p.Edit = edit
 		p.Forwarded = true
 		p.Trusted = b.node.LB.TrustedProxies
@@ -86,7 +87,7 @@ func (b *builder) pass(g *generation, backend *config.Backend, edit *editor) *ex
 func (b *builder) frontend(g *generation, c *config.Frontend, passes map[string]*exchange.Pass) (*front, error) {
 	lb := b.node.LB
 	f := &front{mode: c.Mode, tls: c.TLS != nil, Frontend: &exchange.Frontend{
-		Name: c.Name, Timeouts: lb.Timeouts, Limits: lb.Limits, ErrorPage: errorPage,
+		Name: c.Name, HTTP2: c.Mode != "tcp" && slices.Contains(c.HTTP, "h2"), Timeouts: lb.Timeouts, Limits: lb.Limits, ErrorPage: errorPage,
 	}}
 	for _, l := range c.Bind {
 		f.addrs = append(f.addrs, l.Addr)
@@ -129,7 +130,11 @@ func (b *builder) frontend(g *generation, c *config.Frontend, passes map[string]
 		}
 		g.certs = append(g.certs, certs)
 		var protocols []string
-		if c.Mode != "tcp" {
+		switch {
+		case c.Mode == "tcp":
+		case f.HTTP2:
+			protocols = []string{"h2", "http/1.1"}
+		default:
 			protocols = []string{"http/1.1"}
 		}
 		f.TLS = certs.Config(protocols...)

@@ -179,7 +179,7 @@ func spoolDir() string {
 func (b *builder) frontends() error {
 	web := b.node.Web
 	front := func(name string) *exchange.Frontend {
-		return &exchange.Frontend{Name: name, Handler: b.g, Timeouts: web.Timeouts, Limits: web.Limits, ErrorPage: b.g.errorPage, Server: "stack"}
+		return &exchange.Frontend{Name: name, Handler: b.g, HTTP2: slices.Contains(web.HTTP, "h2"), Timeouts: web.Timeouts, Limits: web.Limits, ErrorPage: b.g.errorPage, Server: "stack"}
 	}
 	b.g.plain = front("web")
 	if !slices.ContainsFunc(web.Bind, func(l config.Listen) bool { return l.TLS }) {
@@ -193,7 +193,11 @@ func (b *builder) frontends() error {
 		return fmt.Errorf("web.tls: %w", err)
 	}
 	b.g.secure = front("web-tls")
-	b.g.secure.TLS = b.g.certs.Config("http/1.1")
+	protocols := []string{"http/1.1"}
+	if b.g.secure.HTTP2 {
+		protocols = []string{"h2", "http/1.1"}
+	}
+	b.g.secure.TLS = b.g.certs.Config(protocols...)
 	return nil
 }
 
@@ -274,7 +278,7 @@ func (b *builder) proxy(name string, c *config.Proxy) (*exchange.Pass, error) {
 		return nil, errors.New("proxy.servers: is empty; name at least one server")
 	}
 	web := b.node.Web
-	pass := &exchange.Pass{Name: name, Timeouts: web.Timeouts, Forwarded: true, Trusted: web.TrustedProxies}
+	pass := &exchange.Pass{Name: name, HTTP2: c.HTTP == "h2", Timeouts: web.Timeouts, Forwarded: true, Trusted: web.TrustedProxies}
 	if c.Timeouts != nil {
 		pass.Timeouts = *c.Timeouts
 	}

@@ -58,8 +58,8 @@ func (s *stamp) appendJSON(b []byte, r *exchange.Record) []byte {
 		b = appendString(b, r.Host)
 		b = append(b, `,"target":`...)
 		b = appendString(b, r.Target)
-		b = append(b, `,"protocol":"HTTP/1.`...)
-		b = strconv.AppendInt(b, int64(r.Minor), 10)
+		b = append(b, `,"protocol":"`...)
+		b = appendProtocol(b, r)
 		b = append(b, `","status":`...)
 		b = strconv.AppendInt(b, int64(r.Status), 10)
 		b = append(b, `,"referer":`...)
@@ -108,8 +108,8 @@ func (s *stamp) appendCombined(b []byte, r *exchange.Record) []byte {
 		b = appendQuoted(b, r.Method)
 		b = append(b, ' ')
 		b = appendQuoted(b, r.Target)
-		b = append(b, " HTTP/1."...)
-		b = strconv.AppendInt(b, int64(r.Minor), 10)
+		b = append(b, ' ')
+		b = appendProtocol(b, r)
 	}
 	b = append(b, `" `...)
 	b = strconv.AppendInt(b, int64(r.Status), 10)
@@ -227,4 +227,12 @@ func tlsName(version uint16) string {
 		return "1.3"
 	}
 	return ""
+}
+
+func appendProtocol(b []byte, r *exchange.Record) []byte {
+	if r.HTTP2 {
+		return append(b, "HTTP/2"...)
+	}
+	b = append(b, "HTTP/1."...)
+	return strconv.AppendInt(b, int64(r.Minor), 10)
 }

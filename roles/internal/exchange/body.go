@@ -179,23 +179,23 @@ func (x *Exchange) ReadBody(ev Events) {
 		return
 	}
 	x.wantBody = true
-	if x.Req.Expects() && len(x.c.pend) == 0 {
-		x.c.write(continueHead)
+	if x.Req.Expects() && (x.st != nil || len(x.c.pend) == 0) {
+		x.sayContinue()
 	}
-	x.c.again()
+	x.again()
 }
 
 // PauseBody stops the calls of Body.
 func (x *Exchange) PauseBody() {
 	x.bodyPaused = true
-	x.c.rearm()
+	x.rearm()
 }
 
 // ResumeBody continues after PauseBody, once the current callback has returned.
 func (x *Exchange) ResumeBody() {
 	if x.bodyPaused {
 		x.bodyPaused = false
-		x.c.rearm()
-		x.c.again()
+		x.rearm()
+		x.again()
 	}
 }

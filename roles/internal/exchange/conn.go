@@ -14,6 +14,7 @@ type conn struct {
 	timer      loop.Timer
 	point      *Point
 	x          *Exchange // the current request, or the tunnel
+	h2         *mux      // of a connection that speaks HTTP/2
 	next, prev *conn
 	peer       netip.AddrPort
 	started    int64 // when the first byte of the head came
@@ -36,6 +37,7 @@ const (
 	onFlush                      // closing once all is sent
 	onLinger                     // our direction is closed; reading on so that the answer is not lost to a reset
 	onTunnel                     // bytes both ways
+	onHTTP2                      // frames
 	onClosed
 )
 
@@ -98,6 +100,9 @@ func (c *conn) again() {
 // run does what can be done with what is there, within the quantum of a turn.
 func (c *conn) run() {
 	bytes, requests := quantumBytes, quantumRequests
+	if c.h2 != nil {
+		c.h2.requests = quantumRequests
+	}
 	for {
 		if c.failed && c.state != onClosed {
 			c.lost(ClientGone)
@@ -125,6 +130,8 @@ func (c *conn) run() {
 			c.linger()
 		case onTunnel:
 			c.x.runTunnel()
+		case onHTTP2:
+			more = c.runHTTP2(&bytes)
 		}
 		if !more {
 			return
@@ -154,6 +161,18 @@ func (c *conn) readHead(bytes *int) bool {
 			return false
 		}
 		*bytes -= len(c.pend) - before
+	}
+	if f.HTTP2 && !c.served && c.tls == nil {
+		if whole, maybe := prefaceBegins(c.pend); whole {
+			c.startHTTP2()
+			return true
+		} else if maybe {
+			if !c.partial {
+				c.partial = true
+				w.l.Arm(&c.timer, c, f.Timeouts.RequestHead)
+			}
+			return true
+		}
 	}
 	if !c.partial {
 		c.started = w.l.Mono()
@@ -253,6 +272,12 @@ func (c *conn) rearm() {
 	case c.state == onLinger:
 	case c.blocked():
 		w.l.Arm(&c.timer, c, f.Timeouts.Body)
+	case c.state == onHTTP2:
+		if len(c.h2.list) > 0 {
+			w.l.Disarm(&c.timer)
+		} else if !c.h2.leaving {
+			w.l.Arm(&c.timer, c, f.Timeouts.Idle)
+		}
 	case c.state == onHead:
 		if !c.partial {
 			w.l.Arm(&c.timer, c, f.Timeouts.Idle)
@@ -284,8 +309,11 @@ func (c *conn) writable() {
 	if c.shut {
 		loop.Shutdown(c.fd, shutWrite)
 	}
-	if c.state == onExchange {
+	switch c.state {
+	case onExchange:
 		c.x.drained()
+	case onHTTP2:
+		c.h2.unstuck()
 	}
 }
 
@@ -313,6 +341,8 @@ func (c *conn) Expired(*loop.Timer) {
 		c.lost(TunnelTimeout)
 	case onHandshake:
 		c.tls.stop()
+	case onHTTP2:
+		c.expiredHTTP2()
 	default:
 		c.close()
 	}
@@ -376,6 +406,10 @@ func (c *conn) lost(cause Cause) {
 		c.x.gone(cause)
 		return
 	}
+	if m := c.h2; m != nil {
+		c.h2 = nil
+		c.leaveStreams(m, cause)
+	}
 	c.close()
 }
 
@@ -387,6 +421,10 @@ func (c *conn) close() {
 	if c.state == onHandshake {
 		c.tls.stop() // the goroutine ends and hands the connection back to be closed
 		return
+	}
+	if m := c.h2; m != nil {
+		c.h2 = nil
+		c.leaveStreams(m, ClientGone)
 	}
 	w := c.w
 	c.state = onClosed

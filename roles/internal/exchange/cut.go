@@ -1,6 +1,9 @@
 package exchange
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A plain stop, where no newer generation goes on, does not wait for peers that keep a
 // connection without using it: pools of clients never close theirs.
@@ -19,12 +22,28 @@ func (s *Set) Cut(tunnels bool) {
 	s.each(func(w *Worker) {
 		for c := w.conns; c != nil; {
 			next := c.next
-			if tunnels || c.state != onTunnel {
+			switch {
+			case !tunnels && c.state == onTunnel:
+			case !tunnels && c.state == onHTTP2 && c.cutRequests():
+			default:
 				c.lost(Killed)
 			}
 			c = next
 		}
 	})
+}
+
+// cutRequests ends the requests of an HTTP/2 connection that are no tunnels. It reports
+// whether tunnels are left.
+func (c *conn) cutRequests() (left bool) {
+	for _, st := range slices.Clone(c.h2.list) {
+		if x := st.owner.(*Exchange); x.fwd.phase != fwdTunnel {
+			x.gone(Killed)
+		} else {
+			left = true
+		}
+	}
+	return left
 }
 
 // cutQuiet ends connections without a request, and tunnels, that have been silent.

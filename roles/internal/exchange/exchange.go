@@ -19,6 +19,7 @@ type Exchange struct {
 
 	w     *Worker
 	c     *conn
+	st    *stream // of an HTTP/2 connection; nil in HTTP/1
 	front *Frontend
 	gen   uint32 // grows with each use of the object
 	head  *buffer
@@ -50,7 +51,7 @@ func (x *Exchange) begin(c *conn, f *Frontend, start int64) {
 
 // clear forgets everything but what the next use of the object keeps.
 func (x *Exchange) clear() {
-	x.Data, x.c, x.front, x.head, x.ev, x.body = nil, nil, nil, nil, nil, nil
+	x.Data, x.c, x.st, x.front, x.head, x.ev, x.body = nil, nil, nil, nil, nil, nil, nil
 	x.local = netip.AddrPort{}
 	x.requestBody = requestBody{}
 	x.response = response{}
@@ -168,7 +169,7 @@ func (x *Exchange) drained() {
 	case x.phase == atEnd:
 		x.complete()
 	case x.file.f != nil:
-		x.c.again()
+		x.again()
 	case x.fwd.phase != fwdNone:
 		x.fwd.clientDrained()
 	case x.phase == inStream && x.starved:
@@ -180,8 +181,10 @@ func (x *Exchange) drained() {
 // expired: a deadline of the client's side has passed.
 func (x *Exchange) expired() {
 	switch {
-	case x.c.blocked():
+	case x.blocked():
 		x.gone(ClientTimeout)
+	case x.fwd.phase == fwdTunnel:
+		x.gone(TunnelTimeout)
 	case x.fwd.phase == fwdQueued:
 		x.fwd.phase = fwdNone
 		x.Error(503, QueueTimeout)
@@ -207,6 +210,11 @@ func (x *Exchange) gone(cause Cause) {
 	x.closeTunnel()
 	x.release(cause)
 	x.log(cause)
+	if st := x.st; st != nil {
+		x.w.put(x)
+		st.abort(causeCodes[cause])
+		return
+	}
 	c.x = nil
 	x.w.put(x)
 	c.close()
@@ -216,6 +224,10 @@ func (x *Exchange) gone(cause Cause) {
 // next one.
 func (x *Exchange) complete() {
 	c := x.c
+	if x.st != nil {
+		x.completeStream()
+		return
+	}
 	if c.failed {
 		x.gone(ClientGone)
 		return

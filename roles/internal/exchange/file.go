@@ -39,7 +39,7 @@ func (x *Exchange) EndFile(f File, off, n int64) {
 	if x.status != 204 && x.status != 304 {
 		h.Int("Content-Length", n)
 	}
-	x.closeHead(h)
+	x.closeHead(h, x.noBody || n == 0)
 	x.ev, x.body = nil, nil
 	if x.noBody || n == 0 {
 		f.Release()
@@ -48,7 +48,7 @@ func (x *Exchange) EndFile(f File, off, n int64) {
 	}
 	x.phase = inFile
 	x.file = fileSegment{f: f, off: off, n: n}
-	x.c.again()
+	x.again()
 }
 
 // WriteFile sends a piece of a file within a streamed body. Nothing may be written
@@ -73,7 +73,7 @@ func (x *Exchange) WriteFile(f File, off, n int64) {
 		x.chunkHead(int(n))
 	}
 	x.file = fileSegment{f: f, off: off, n: n, streak: true}
-	x.c.again()
+	x.again()
 }
 
 // sendFile sends within the quantum of the turn.
@@ -82,13 +82,13 @@ func (x *Exchange) sendFile(bytes *int) {
 	if s.away {
 		return
 	}
-	x.w.flushOf(&c.sock)
+	x.flush()
 	for s.n > 0 {
-		if c.blocked() || c.failed {
+		if x.blocked() || x.failed() {
 			return
 		}
 		if *bytes <= 0 {
-			c.again()
+			x.again()
 			return
 		}
 		if !x.warm() {
@@ -113,7 +113,7 @@ func (x *Exchange) sendFile(bytes *int) {
 		c.write(lineEnd)
 		x.bytesOut += 2
 	}
-	if !c.blocked() {
+	if !x.blocked() {
 		x.drained()
 	}
 }
@@ -121,7 +121,7 @@ func (x *Exchange) sendFile(bytes *int) {
 // filePiece sends up to n bytes; false: nothing more can be done now.
 func (x *Exchange) filePiece(n int) (sent int, ok bool) {
 	c, s := x.c, &x.file
-	if c.tls != nil {
+	if c.tls != nil || x.st != nil {
 		if x.w.fileBuf == nil {
 			x.w.fileBuf = make([]byte, fileChunk)
 		}
@@ -134,12 +134,16 @@ func (x *Exchange) filePiece(n int) (sent int, ok bool) {
 		}
 		if e == unix.EAGAIN {
 			s.warm = 0
-			c.again()
+			x.again()
 			return 0, false
 		}
 		if e != 0 || got == 0 {
 			x.gone(Internal)
 			return 0, false
+		}
+		if x.st != nil {
+			x.st.write(x.w.fileBuf[:got], !s.streak && int64(got) == s.n)
+			return got, true
 		}
 		c.write(x.w.fileBuf[:got])
 		x.w.flushOf(&c.sock)
@@ -201,7 +205,7 @@ func (x *Exchange) warm() bool {
 				return
 			}
 			x.file.f, x.file.away, x.file.warm = f, false, end
-			x.c.again()
+			x.again()
 		}) {
 			f.Release()
 		}

@@ -13,7 +13,9 @@ type forward struct {
 	x         *Exchange
 	pass      *Pass
 	srv, last *Server
-	s         *Stream
+	s         *Stream // the connection to the server, in HTTP/1
+	st        *stream // the request there, in HTTP/2
+	link      *link   // being opened for it, or st's
 	resp      http1.Response
 	chunks    http1.Chunked
 	remain    int64 // bytes of the answer's body to come
@@ -23,6 +25,7 @@ type forward struct {
 	retries   int
 	status    int
 	reused    bool
+	paused    bool // the answer is not taken from st
 	bodyTaken bool // bytes of the request body are gone: it cannot be sent again
 	reqDone   bool // the request is written completely
 	trailers  bool // the last chunk was written, trailer fields follow
@@ -72,7 +75,7 @@ func (x *Exchange) Forward(p *Pass) {
 func (x *Exchange) Repick() {
 	if x.fwd.phase == fwdQueued {
 		x.fwd.phase = fwdConnect
-		x.c.rearm()
+		x.rearm()
 		x.fwd.pick()
 	}
 }
@@ -84,7 +87,7 @@ func (f *forward) pick() {
 	switch {
 	case errors.Is(err, ErrQueued):
 		f.phase = fwdQueued
-		x.w.l.Arm(&x.c.timer, x.c, f.pass.Timeouts.Connect)
+		x.arm(f.pass.Timeouts.Connect)
 		return
 	case err != nil:
 		f.phase = fwdDone
@@ -102,6 +105,10 @@ func (f *forward) pick() {
 func (f *forward) connect(reuse bool) {
 	x := f.x
 	f.phase, f.opened, f.asked = fwdConnect, -1, -1
+	if f.pass.HTTP2 && x.c.state != onTunnel {
+		f.join()
+		return
+	}
 	f.s = x.w.dial(f.srv, f, f.pass.Timeouts.Connect, reuse)
 	f.reused = f.s.reused
 	if f.reused && (!x.Req.Idempotent() || !x.bodyDone) && !f.s.alive() {
@@ -116,24 +123,29 @@ func (f *forward) connect(reuse bool) {
 }
 
 // Connected sends the request.
-func (f *forward) Connected(s *Stream) {
-	x := f.x
-	f.opened = x.w.l.Mono()
-	if x.c.state == onTunnel {
+func (f *forward) Connected(*Stream) {
+	f.opened = f.x.w.l.Mono()
+	if f.x.c.state == onTunnel {
 		f.openTunnel()
 		return
 	}
+	f.ask()
+}
+
+// ask sends the request's head, and its body as it comes.
+func (f *forward) ask() {
+	x := f.x
 	f.phase = fwdHead
 	f.sendHead()
 	f.asked = x.w.l.Mono()
 	if x.bodyDone {
 		f.reqDone = true
-		s.Deadline(f.pass.Timeouts.Response)
+		f.deadline(f.pass.Timeouts.Response)
 		return
 	}
 	x.wantBody, x.bodyPaused = true, false
-	x.c.rearm()
-	x.c.again()
+	x.rearm()
+	x.again()
 }
 
 // requestBody sends a piece of the request's body to the server.
@@ -143,6 +155,10 @@ func (f *forward) requestBody(p []byte, last bool) {
 		return
 	}
 	f.bodyTaken = true
+	if f.st != nil {
+		f.streamBody(p, last)
+		return
+	}
 	if x.Req.Chunked() {
 		if len(p) > 0 {
 			h := &x.w.header
@@ -184,6 +200,10 @@ func (f *forward) requestTrailer(line []byte) {
 	if f.phase != fwdHead && f.phase != fwdBody || !http1.AllowedTrailer(line) {
 		return
 	}
+	if f.st != nil {
+		f.st.trailer(line)
+		return
+	}
 	if !f.trailers {
 		f.trailers = true
 		f.s.write(zeroChunk)
@@ -193,32 +213,51 @@ func (f *forward) requestTrailer(line []byte) {
 }
 
 // Drained goes on with the request's body.
-func (f *forward) Drained(s *Stream) {
-	if f.phase == fwdHead {
-		s.Deadline(0)
+func (f *forward) Drained(*Stream) { f.drained() }
+
+// drained implements streamOwner.
+func (f *forward) drained() {
+	switch f.phase {
+	case fwdTunnel:
+		f.x.again()
+	case fwdHead:
+		if !f.reqDone {
+			f.deadline(0)
+		}
+		f.x.ResumeBody()
+	case fwdBody:
+		f.x.ResumeBody()
 	}
-	f.x.ResumeBody()
 }
 
 // clientDrained goes on with the answer's body, or with what follows interim answers.
 func (f *forward) clientDrained() {
-	if f.s == nil {
+	if !f.open() {
 		return
 	}
 	switch f.phase {
 	case fwdBody:
-		f.s.Deadline(f.pass.Timeouts.Body)
-		f.s.Resume()
-	case fwdHead: // the deadline of the answer runs on
-		f.s.Resume()
+		f.deadline(f.pass.Timeouts.Body)
+		f.resume()
+	case fwdHead, fwdTunnel: // the deadline of the answer runs on
+		f.resume()
 	}
 }
 
 // Closed: the server's connection has ended.
 func (f *forward) Closed(s *Stream, err error) {
+	f.s = nil
+	f.lost(err, f.reused && f.x.Req.Idempotent())
+}
+
+// maxAgain bounds how often one request is sent anew.
+const maxAgain = 3
+
+// lost: there is no way to the server any more. again says that asking it once more is
+// harmless, if nothing of the answer has come.
+func (f *forward) lost(err error, again bool) {
 	late := errors.Is(err, os.ErrDeadlineExceeded)
 	x := f.x
-	f.s = nil
 	switch f.phase {
 	case fwdConnect:
 		cause, status := ConnectFailed, 502
@@ -233,9 +272,9 @@ func (f *forward) Closed(s *Stream, err error) {
 		}
 		f.fail(status, cause)
 	case fwdHead:
-		if f.reused && !late && !f.bodyTaken && f.status == 0 && x.Req.Idempotent() {
-			// The server closed the idle connection while the request was on its way:
-			// nothing of the answer came, and asking again is harmless.
+		if again && !late && !f.bodyTaken && f.status == 0 && f.retries <= maxAgain {
+			// The server closed the idle connection while the request was on its way, or
+			// said that it has not begun with it.
 			f.retries++
 			x.wantBody = false
 			f.connect(false)
@@ -257,8 +296,10 @@ func (f *forward) Closed(s *Stream, err error) {
 			cause = ResponseTimeout
 		}
 		f.release(cause, nil)
-		x.w.flushOf(&x.c.sock) // what came is the client's, also without an end
+		x.flush() // what came is the client's, also without an end
 		x.gone(cause)
+	case fwdTunnel: // in a stream of the client's
+		f.tunnelEnded()
 	}
 }
 
@@ -302,10 +343,7 @@ func (f *forward) stop(cause Cause) {
 		return
 	}
 	f.phase = fwdDone
-	if s := f.s; s != nil {
-		f.s = nil
-		s.end()
-	}
+	f.hangUp()
 	f.release(cause, nil)
 }
 

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"net/http"
 	"strconv"
 
 	"stack/roles/internal/http1"
@@ -14,13 +15,16 @@ func (f *forward) Data(s *Stream, p []byte) (used int) {
 	for {
 		switch f.phase {
 		case fwdHead:
-			n, ok := f.answerHead(s, p[used:])
+			n, ok := f.answerHead(p[used:])
 			used += n
 			if !ok {
 				return used
 			}
 		case fwdBody:
-			return used + f.answerBody(s, p[used:])
+			return used + f.answerBody(p[used:])
+		case fwdTunnel:
+			f.tunnelDown(p[used:])
+			return len(p)
 		default:
 			return used
 		}
@@ -29,7 +33,7 @@ func (f *forward) Data(s *Stream, p []byte) (used int) {
 
 // answerHead takes one head: interim answers are passed on, the final one begins the
 // answer. ok: go on with what follows.
-func (f *forward) answerHead(s *Stream, p []byte) (used int, ok bool) {
+func (f *forward) answerHead(p []byte) (used int, ok bool) {
 	x := f.x
 	limits := &x.front.Limits
 	if len(p) == 0 {
@@ -37,7 +41,7 @@ func (f *forward) answerHead(s *Stream, p []byte) (used int, ok bool) {
 	}
 	n, err := f.resp.Parse(p, http1.Limits{Bytes: limits.HeadBytes, Fields: limits.Headers})
 	if err != nil {
-		f.broken(s)
+		f.broken()
 		return 0, false
 	}
 	if n == 0 {
@@ -47,26 +51,50 @@ func (f *forward) answerHead(s *Stream, p []byte) (used int, ok bool) {
 	switch {
 	case r.Status == 101:
 		if !x.Req.Upgrades() || !r.Upgrades() || !x.bodyDone {
-			f.broken(s)
+			f.broken()
 			return 0, false
 		}
-		f.relayHead()
-		f.upgrade(s, p[n:])
+		if x.st != nil {
+			f.upgradeStream()
+			return n, true
+		}
+		f.relayHead(false)
+		f.upgrade(f.s, p[n:])
 		return 0, false
 	case r.Status < 200:
-		if x.Req.Minor >= 1 {
-			f.relayHead()
-		}
-		if x.c.blocked() { // or a server that sends nothing else would fill the memory
-			s.Pause()
-			return n, false
-		}
-		return n, true
+		return n, f.interim()
 	}
+	if x.st != nil && x.Req.Upgrades() && r.Status < 300 {
+		f.broken() // a success would tell the client that the tunnel is there
+		return 0, false
+	}
+	f.beginAnswer()
+	if f.body == noBody {
+		return n, f.ended(len(p) == n)
+	}
+	return n, true
+}
+
+// interim passes a head of 1xx on. It reports whether to go on.
+func (f *forward) interim() bool {
+	x := f.x
+	if x.Req.Minor >= 1 {
+		f.relayHead(false)
+	}
+	if x.blocked() { // or a server that sends nothing else would fill the memory
+		f.pause()
+		return false
+	}
+	return true
+}
+
+// beginAnswer passes the final head on.
+func (f *forward) beginAnswer() {
+	x, r := f.x, &f.resp
 	f.status = r.Status
 	f.body, f.remain = noBody, 0
 	switch {
-	case !r.HasBody(x.Req.IsHead()):
+	case !r.HasBody(x.Req.IsHead()), f.st != nil && f.st.recvEnd:
 	case r.Chunked():
 		f.body = byChunks
 	case r.ContentLength() > 0:
@@ -84,24 +112,24 @@ func (f *forward) answerHead(s *Stream, p []byte) (used int, ok bool) {
 	}
 	x.closeAfter = x.closeAfter || x.w.draining // it may have begun since the request came
 	x.phase, x.status = inRelay, r.Status
-	x.chunkedOut = (f.body == byChunks || f.body == byClose) && x.Req.Minor >= 1
-	f.relayHead()
+	x.chunkedOut = (f.body == byChunks || f.body == byClose) && x.Req.Minor >= 1 && x.st == nil
+	f.relayHead(f.body == noBody)
 	f.phase = fwdBody
-	s.Deadline(f.pass.Timeouts.Body)
-	if f.body == noBody {
-		return n, f.ended(s, len(p) == n)
-	}
-	return n, true
+	f.deadline(f.pass.Timeouts.Body)
 }
 
-// relayHead writes the head of an answer anew for the client.
-func (f *forward) relayHead() {
+// relayHead writes the head of an answer anew for the client; last: nothing follows it.
+func (f *forward) relayHead(last bool) {
 	x, r := f.x, &f.resp
 	h := &x.w.header
 	h.B = append(h.B[:0], "HTTP/1.1 "...)
 	h.B = strconv.AppendInt(h.B, int64(r.Status), 10)
 	h.B = append(h.B, ' ')
-	h.B = append(h.B, r.Reason()...)
+	if r.Major == 1 {
+		h.B = append(h.B, r.Reason()...)
+	} else { // HTTP/2 has none
+		h.B = append(h.B, http.StatusText(r.Status)...)
+	}
 	h.B = append(h.B, "\r\n"...)
 	edit := f.pass.Edit
 	date := r.Status < 200
@@ -119,7 +147,7 @@ func (f *forward) relayHead() {
 		case http1.Date:
 			date = true
 		case http1.Trailer:
-			if !x.chunkedOut {
+			if !x.chunkedOut && x.st == nil {
 				continue
 			}
 		}
@@ -135,6 +163,10 @@ func (f *forward) relayHead() {
 	}
 	if edit != nil {
 		edit.Response(x, f.srv, r.Status, h)
+	}
+	if x.st != nil {
+		x.putStreamHead(h, r.Status, last)
+		return
 	}
 	switch {
 	case r.Status == 101:
@@ -159,27 +191,27 @@ func (f *forward) relayHead() {
 }
 
 // answerBody passes content on. It returns how many bytes it used.
-func (f *forward) answerBody(s *Stream, p []byte) (used int) {
+func (f *forward) answerBody(p []byte) (used int) {
 	x := f.x
-	s.Deadline(f.pass.Timeouts.Body)
+	f.deadline(f.pass.Timeouts.Body)
 	switch f.body {
 	case byLength:
 		n := int(min(f.remain, int64(len(p))))
 		f.remain -= int64(n)
-		x.writeContent(p[:n])
+		x.writeContent(p[:n], f.remain == 0)
 		if f.remain == 0 {
-			f.ended(s, n == len(p))
+			f.ended(n == len(p))
 			return n
 		}
 		used = n
 	case byClose:
-		x.writeContent(p)
+		x.writeContent(p, false)
 		used = len(p)
 	case byChunks:
 		for {
 			part, b, n, err := f.chunks.Next(p[used:])
 			if err != nil {
-				f.cut(s)
+				f.cut()
 				return used
 			}
 			used += n
@@ -188,25 +220,43 @@ func (f *forward) answerBody(s *Stream, p []byte) (used int) {
 			}
 			switch part {
 			case http1.Data:
-				x.writeContent(b)
+				x.writeContent(b, false)
 			case http1.TrailerLine:
 				f.answerTrailer(b)
 			case http1.End:
-				f.ended(s, used == len(p))
+				f.ended(used == len(p))
 				return used
 			}
 		}
 	}
-	if x.c.blocked() {
-		s.Pause()
-		s.Deadline(0) // the client's own deadline runs now
-	}
+	f.yield()
 	return used
+}
+
+// yield stops taking the answer while the client takes no more.
+func (f *forward) yield() {
+	if f.x.blocked() {
+		f.hold()
+		f.x.rearm()
+	}
+}
+
+// hold stops taking the answer.
+func (f *forward) hold() {
+	if f.phase == fwdBody && f.open() {
+		f.pause()
+		f.deadline(0) // the client's own deadline runs now
+	}
 }
 
 // answerTrailer passes a trailer field on.
 func (f *forward) answerTrailer(line []byte) {
 	x := f.x
+	if x.st != nil && http1.AllowedTrailer(line) {
+		x.st.trailer(line)
+		x.bytesOut += int64(len(line))
+		return
+	}
 	if !x.chunkedOut || !http1.AllowedTrailer(line) {
 		return
 	}
@@ -220,8 +270,8 @@ func (f *forward) answerTrailer(line []byte) {
 }
 
 // ended: the answer is complete; clean says that nothing follows it.
-func (f *forward) ended(s *Stream, clean bool) bool {
-	if clean && f.reqDone && f.resp.KeepsAlive() && !s.hup {
+func (f *forward) ended(clean bool) bool {
+	if s := f.s; clean && f.reqDone && f.resp.KeepsAlive() && !s.hup {
 		f.finish(s)
 	} else {
 		s.end()
@@ -233,7 +283,9 @@ func (f *forward) ended(s *Stream, clean bool) bool {
 // finish ends the exchange; s, if given, is kept for another request.
 func (f *forward) finish(s *Stream) {
 	x := f.x
-	if x.chunkedOut {
+	if x.st != nil {
+		x.st.write(nil, true)
+	} else if x.chunkedOut {
 		if f.trailing {
 			x.c.write(lineEnd)
 		} else {
@@ -253,18 +305,16 @@ func (f *forward) finish(s *Stream) {
 }
 
 // broken: what the server sent is no HTTP.
-func (f *forward) broken(s *Stream) {
-	s.end()
-	f.s = nil
+func (f *forward) broken() {
+	f.hangUp()
 	f.release(ResponseFailed, nil)
 	f.fail(502, ResponseFailed)
 }
 
 // cut: the body broke in the middle of the answer.
-func (f *forward) cut(s *Stream) {
-	s.end()
-	f.s = nil
+func (f *forward) cut() {
+	f.hangUp()
 	f.release(ResponseFailed, nil)
-	f.x.w.flushOf(&f.x.c.sock) // what came is the client's, also without an end
+	f.x.flush() // what came is the client's, also without an end
 	f.x.gone(ResponseFailed)
 }

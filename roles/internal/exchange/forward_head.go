@@ -73,18 +73,23 @@ func (f *forward) sendHead() {
 		edit.Request(x, f.srv, h)
 	}
 	switch {
+	case r.Chunked() && f.st != nil:
 	case r.Chunked():
 		h.Raw("Transfer-Encoding: chunked\r\n")
 	case r.ContentLength() >= 0:
 		h.Int("Content-Length", r.ContentLength())
 	}
-	if r.Upgrades() {
+	if r.Upgrades() && f.st == nil {
 		value, _ := r.Find(http1.Upgrade)
 		h.Raw("Connection: upgrade\r\nUpgrade: ")
 		h.RawBytes(value)
 		h.Raw("\r\n")
 	}
 	h.Raw("\r\n")
+	if f.st != nil {
+		f.putStreamHead(h.B)
+		return
+	}
 	f.s.write(h.B)
 }
 

@@ -32,6 +32,9 @@ type Frontend struct {
 	// TLS, if set, is spoken with every client; only http/1.1 is offered by ALPN
 	// unless the caller's NextProtos says otherwise. Must not be changed afterwards.
 	TLS *tls.Config
+	// HTTP2 lets clients speak HTTP/2: by ALPN where TLS offers "h2", else with prior
+	// knowledge (RFC 9113 section 3.3).
+	HTTP2 bool
 	// Timeouts: all > 0.
 	Timeouts config.Timeouts
 	// Limits: HeadBytes, Headers, BufferBytes > 0; BodyBytes 0 = no bound.
@@ -114,6 +117,8 @@ type Pass struct {
 	Picker Picker
 	// Name of the backend, for log records.
 	Name string
+	// HTTP2: the servers are spoken to in HTTP/2, over TLS or with prior knowledge.
+	HTTP2 bool
 	// Timeouts: Connect, Response, Body, Tunnel, Idle are used; all > 0.
 	Timeouts config.Timeouts
 	// Attempts is the number of further servers tried after a connection that could

@@ -145,7 +145,14 @@ func (p *Point) stop() {
 // them any more. Its open connections end after their next answer.
 func (p *Point) Remove() {
 	p.stop()
-	p.set.each(func(w *Worker) { p.removed[w.index] = true })
+	p.set.each(func(w *Worker) {
+		p.removed[w.index] = true
+		for c := w.conns; c != nil; c = c.next {
+			if c.point == p && c.state == onHTTP2 {
+				c.goAway()
+			}
+		}
+	})
 	s := p.set
 	s.mu.Lock()
 	defer s.mu.Unlock()

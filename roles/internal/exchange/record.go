@@ -54,7 +54,8 @@ type Record struct {
 	Method, Target, Host []byte // empty when the head never became complete
 	Referer, UserAgent   []byte
 	Minor                int
-	Status               int // sent to the client; 0 = nothing was
+	HTTP2                bool // Minor says nothing then
+	Status               int  // sent to the client; 0 = nothing was
 	BytesIn, BytesOut    int64
 	Cause                Cause
 	Retries              int
@@ -91,6 +92,7 @@ func (x *Exchange) log(cause Cause) {
 	}
 	if x.hasHead {
 		r.Method, r.Target, r.Host, r.Minor = x.Req.Method(), x.Req.Target(), x.Req.Host(), x.Req.Minor
+		r.HTTP2 = x.st != nil
 		r.Referer, _ = x.Req.Get("referer")
 		r.UserAgent, _ = x.Req.Get("user-agent")
 	}

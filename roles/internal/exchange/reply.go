@@ -57,8 +57,13 @@ func (x *Exchange) Start(status int) *Header {
 	return h
 }
 
-// closeHead writes the fields about the connection and sends the head.
-func (x *Exchange) closeHead(h *Header) {
+// closeHead writes the fields about the connection and sends the head; last says that no
+// content follows.
+func (x *Exchange) closeHead(h *Header, last bool) {
+	if x.st != nil {
+		x.putStreamHead(h, x.status, last)
+		return
+	}
 	x.closeAfter = x.closeAfter || x.w.draining // it may have begun since the request came
 	if !x.bodyDone && !x.closeAfter && !x.discard {
 		// What is left of the body is in the way of the next request; where it may never
@@ -85,10 +90,10 @@ func (x *Exchange) End(body []byte) {
 	if x.status != 204 && x.status != 304 {
 		h.Int("Content-Length", int64(len(body)))
 	}
-	x.closeHead(h)
-	if !x.noBody {
-		x.c.write(body)
-		x.bytesOut += int64(len(body))
+	none := x.noBody || len(body) == 0
+	x.closeHead(h, none)
+	if !none {
+		x.writeContent(body, true)
 	}
 	x.ev, x.body = nil, nil
 	x.complete()
@@ -99,7 +104,7 @@ func (x *Exchange) End(body []byte) {
 func (x *Exchange) EndLength(n int64) {
 	h := &x.w.header
 	h.Int("Content-Length", n)
-	x.closeHead(h)
+	x.closeHead(h, true)
 	x.ev, x.body = nil, nil
 	x.complete()
 }
@@ -112,6 +117,7 @@ func (x *Exchange) Stream(n int64, ev Events) {
 	case x.status == 204 || x.status == 304:
 	case n >= 0:
 		h.Int("Content-Length", n)
+	case x.st != nil:
 	case x.Req.Minor >= 1:
 		h.Raw("Transfer-Encoding: chunked\r\n")
 		x.chunkedOut = !x.noBody
@@ -120,7 +126,7 @@ func (x *Exchange) Stream(n int64, ev Events) {
 	}
 	x.remain = n
 	x.ev = ev
-	x.closeHead(h)
+	x.closeHead(h, false)
 	x.phase = inStream
 }
 
@@ -145,22 +151,27 @@ func (x *Exchange) Write(p []byte) bool {
 		}
 		x.remain -= int64(len(p))
 	}
-	x.writeContent(p)
-	if x.c.failed { // Gone follows
+	x.writeContent(p, false)
+	if x.failed() { // Gone follows
 		return false
 	}
-	if x.c.unsent() < max(corked, x.front.Limits.BufferBytes) {
+	if x.unsent() < max(corked, x.front.Limits.BufferBytes) {
 		return true
 	}
-	x.w.flushOf(&x.c.sock)
-	if x.c.blocked() {
+	x.flush()
+	if x.blocked() {
 		x.starved = true
 	}
-	return !x.starved && !x.c.failed
+	return !x.starved && !x.failed()
 }
 
-// writeContent sends content in the coding of the answer.
-func (x *Exchange) writeContent(p []byte) {
+// writeContent sends content in the coding of the answer; last: nothing follows it.
+func (x *Exchange) writeContent(p []byte, last bool) {
+	if x.st != nil {
+		x.st.write(p, last)
+		x.bytesOut += int64(len(p))
+		return
+	}
 	if len(p) == 0 {
 		return
 	}
@@ -191,7 +202,10 @@ func (x *Exchange) Finish() {
 		x.gone(Internal)
 		return
 	}
-	if x.chunkedOut {
+	switch {
+	case x.st != nil:
+		x.st.write(nil, true)
+	case x.chunkedOut:
 		x.c.write(lastChunk)
 		x.bytesOut += int64(len(lastChunk))
 	}

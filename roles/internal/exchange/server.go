@@ -61,8 +61,9 @@ type target struct{ addr loop.Address }
 // idlePool holds the idle connections of one loop to a server; the last one used is
 // the first to be used again. Padded, since loops share the slice.
 type idlePool struct {
-	list []*Stream
-	_    [40]byte
+	list  []*Stream
+	links []*link // HTTP/2 connections, in use or not
+	_     [16]byte
 }
 
 func parseTarget(address string) (*target, error) {

@@ -42,7 +42,10 @@ func NewSet(g *loop.Group) *Set {
 	for i := range g.Size() {
 		s.workers = append(s.workers, newWorker(s, g.Loop(i)))
 	}
-	s.each(func(w *Worker) { w.l.AfterEach(w.after) })
+	s.each(func(w *Worker) {
+		w.l.AfterEach(w.after)
+		w.l.AtEnd(w.ending)
+	})
 	return s
 }
 
@@ -98,10 +101,11 @@ func (s *Set) Forget(srv *Server) {
 		for {
 			c := srv.pop(w)
 			if c == nil {
-				return
+				break
 			}
 			c.end()
 		}
+		srv.leaveLinks(w)
 	})
 }
 
@@ -125,12 +129,12 @@ func (s *Set) Drain(ctx context.Context, pass func(fd int, point string) bool) e
 	var idle []parked
 	s.each(func(w *Worker) {
 		w.draining = true
-		if pass == nil {
-			return
-		}
 		for c := w.conns; c != nil; {
 			next := c.next
-			if c.idleAndPlain() {
+			if c.state == onHTTP2 {
+				c.goAway()
+			}
+			if pass != nil && c.idleAndPlain() {
 				mu.Lock()
 				idle = append(idle, parked{c, c.handOff()})
 				mu.Unlock()

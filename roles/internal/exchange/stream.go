@@ -140,11 +140,11 @@ func (s *Stream) Ready(ev loop.Event) {
 	}
 	if ev&loop.Out != 0 && s.blocked() {
 		s.flushOut()
-	}
-	if s.x != nil {
 		if s.shut && !s.blocked() {
 			loop.Shutdown(s.fd, shutWrite)
 		}
+	}
+	if s.x != nil {
 		s.x.runTunnel()
 		return
 	}
@@ -305,8 +305,12 @@ func (s *Stream) Expired(*loop.Timer) {
 // Reused says that the connection was taken from the idle ones.
 func (s *Stream) Reused() bool { return s.reused }
 
-// stalled: Drained will be owed if the user asks for it.
-func (s *Stream) stalled() {}
+// stalled: Drained will be owed if the user asks for it; a link always does.
+func (s *Stream) stalled() {
+	if _, ok := s.ev.(*link); ok {
+		s.starved = true
+	}
+}
 
 // Close ends the connection at once; no callback follows.
 func (s *Stream) Close() { s.end() }

@@ -31,6 +31,7 @@ type secure struct {
 	onLoop     bool
 	readable   bool
 	version    uint16
+	protocol   string
 	serverName string
 }
 
@@ -129,7 +130,7 @@ func (s *secure) handshake() {
 	}
 	if err == nil {
 		state := s.conn.ConnectionState()
-		s.version, s.serverName = state.Version, state.ServerName
+		s.version, s.serverName, s.protocol = state.Version, state.ServerName, state.NegotiatedProtocol
 	}
 	<-s.slots
 	c := s.c
@@ -158,7 +159,11 @@ func (c *conn) secured(err error) {
 		c.again()
 		return
 	}
-	c.w.l.Arm(&c.timer, c, f.Timeouts.RequestHead)
+	if f.HTTP2 && s.protocol == "h2" {
+		c.startHTTP2()
+	} else {
+		c.w.l.Arm(&c.timer, c, f.Timeouts.RequestHead)
+	}
 	c.run()
 }
 

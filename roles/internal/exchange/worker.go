@@ -30,6 +30,20 @@ type Worker struct {
 	sealed    []byte // TLS records on their way out
 	fileBuf   []byte
 
+	// HTTP/2: connections with frames to be sent at the end of the turn, and memory for
+	// what is being built or read.
+	dirty        []*mux
+	frame        [64]byte
+	hblock       []byte
+	hblock2      []byte
+	h2head       []byte
+	h2streams    []*stream
+	h2scratch    []*stream
+	requestSink  requestSink
+	responseSink responseSink
+	h2resp       []byte
+	trailerSink  trailerSink
+
 	bufs      buffers
 	header    Header
 	record    Record
@@ -66,6 +80,18 @@ func (w *Worker) after() {
 		w.scratchOwner = nil
 		s.settle()
 	}
+}
+
+// ending ends every turn: what HTTP/2 connections have collected is sent.
+func (w *Worker) ending() {
+	for i := 0; i < len(w.dirty); i++ { // sending may soil others
+		if m := w.dirty[i]; m != nil {
+			m.dirty = false
+			m.flush(nil)
+		}
+		w.dirty[i] = nil
+	}
+	w.dirty = w.dirty[:0]
 }
 
 // flush sends what is collected.

@@ -5,7 +5,7 @@ import "bytes"
 func (h *Head) reset(buf []byte) {
 	h.buf = buf
 	h.fields = h.fields[:0]
-	h.Size, h.Minor, h.length = 0, 0, 0
+	h.Size, h.Major, h.Minor, h.length = 0, 1, 0, 0
 	h.chunked, h.hasLength, h.keepAlive, h.closing, h.upgrade, h.named = false, false, false, false, false, false
 }
 

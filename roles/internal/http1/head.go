@@ -14,7 +14,9 @@ import "fmt"
 type Head struct {
 	buf    []byte
 	fields []Field
-	// Minor is the minor version of HTTP/1: 0 or 1.
+	// Major is 1, or 2 for a head that was built from HTTP/2.
+	Major int
+	// Minor is the minor version of HTTP/1: 0 or 1; 1 for HTTP/2.
 	Minor int
 	// Size is the number of bytes of the head, the final empty line included.
 	Size int

@@ -68,6 +68,7 @@ type Loop struct {
 	free   []uint32
 	ready  []Token // asked to be called again
 	spare  []Token
+	spared []func()
 	later  []func()
 	wheel  wheel
 	inbox  inbox
@@ -78,6 +79,7 @@ type Loop struct {
 	dated int64 // the second that date shows
 
 	after   func()
+	ending  func()
 	stopped bool
 	_       [64]byte
 	turned  atomic.Int64 // mono of the last turn
@@ -107,6 +109,9 @@ func (l *Loop) Date() []byte {
 
 // AfterEach sets what is called after every call of a Source, timer or posted function.
 func (l *Loop) AfterEach(f func()) { l.after = f }
+
+// AtEnd sets what is called at the end of every turn, before the loop waits.
+func (l *Loop) AtEnd(f func()) { l.ending = f }
 
 // Turns returns how often the loop has turned. Any goroutine.
 func (l *Loop) Turns() uint64 { return l.turns.Load() }
@@ -233,6 +238,9 @@ func (l *Loop) turn() {
 			l.done()
 		}
 	}
+	if l.ending != nil {
+		l.ending()
+	}
 }
 
 func (l *Loop) tick() {
@@ -265,11 +273,13 @@ func (l *Loop) runReady() {
 
 func (l *Loop) runLater() {
 	list := l.later
-	l.later = nil
-	for _, f := range list {
+	l.later = l.spared[:0]
+	for i, f := range list {
+		list[i] = nil
 		f()
 		l.done()
 	}
+	l.spared = list
 }
 
 // epollWait polls without telling the scheduler when it does not wait, and lets the

@@ -118,6 +118,12 @@ func NoDelay(fd int) {
 	syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, uintptr(unsafe.Pointer(&one)), 4, 0)
 }
 
+// UnsentLow has writing stop while more than n bytes wait in the kernel unsent, so that
+// what is sent next can still be chosen (tcp(7), TCP_NOTSENT_LOWAT).
+func UnsentLow(fd int, n int32) {
+	syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, uintptr(unsafe.Pointer(&n)), 4, 0)
+}
+
 // SocketError returns and clears the error of a socket: how a connect ended.
 func SocketError(fd int) syscall.Errno {
 	var v, size int32 = 0, 4

@@ -54,7 +54,11 @@ func AppendParams(dst []byte, req *http1.Request, e *Env) []byte {
 	if info != "" {
 		put("PATH_TRANSLATED", e.Root+info)
 	}
-	put("SERVER_PROTOCOL", "HTTP/1."+strconv.Itoa(req.Minor))
+	if req.Major == 2 {
+		put("SERVER_PROTOCOL", "HTTP/2.0")
+	} else {
+		put("SERVER_PROTOCOL", "HTTP/1."+strconv.Itoa(req.Minor))
+	}
 	scheme := "http"
 	if e.HTTPS {
 		scheme = "https"
