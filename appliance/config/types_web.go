@@ -69,11 +69,12 @@ type Location struct {
 
 // Proxy hands requests to an application server over HTTP/1.1.
 type Proxy struct {
-	Servers   []Server  `yaml:"servers" doc:"The application servers."`
-	Algorithm string    `yaml:"algorithm" default:"roundrobin" enum:"roundrobin leastconn" doc:"How one is chosen."`
-	Check     Check     `yaml:"check" doc:"How the pool learns which servers are up."`
-	Retries   Retries   `yaml:"retries" doc:"When another server is tried."`
-	Timeouts  *Timeouts `yaml:"timeouts" doc:"In place of web.timeouts, key by key: connect, response, body, tunnel, and idle for kept connections to servers."`
+	Servers   []Server   `yaml:"servers" doc:"The application servers."`
+	Algorithm string     `yaml:"algorithm" default:"roundrobin" enum:"roundrobin leastconn" doc:"How one is chosen."`
+	TLS       *ServerTLS `yaml:"tls" doc:"Present: TLS is spoken with the servers, by the checks too."`
+	Check     Check      `yaml:"check" doc:"How the pool learns which servers are up."`
+	Retries   Retries    `yaml:"retries" doc:"When another server is tried."`
+	Timeouts  *Timeouts  `yaml:"timeouts" doc:"In place of web.timeouts, key by key: connect, response, body, tunnel, and idle for kept connections to servers."`
 }
 
 // FastCGI hands requests to an application server over FastCGI.

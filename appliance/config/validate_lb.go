@@ -177,6 +177,7 @@ func coversMethods(a, b []string) bool {
 func (v *validator) backend(key string, b *Backend) {
 	v.mode(key, b)
 	v.servers(key, b.Servers)
+	v.serverTLS(join(key, "tls"), b.TLS, b.Servers)
 	v.check(join(key, "check"), b.Check, b.Mode)
 	v.retries(join(key, "retries"), b.Retries)
 	v.poolTimeouts(key, "lb", b.Mode)

@@ -282,7 +282,7 @@ func (b *builder) proxy(name string, c *config.Proxy) (*exchange.Pass, error) {
 		pass.Attempts = c.Retries.Attempts
 	}
 	b.backends = append(b.backends, config.Backend{Name: name, Mode: "http", Algorithm: c.Algorithm, Servers: c.Servers,
-		Check: c.Check, Retries: c.Retries, Timeouts: c.Timeouts})
+		TLS: c.TLS, Check: c.Check, Retries: c.Retries, Timeouts: c.Timeouts})
 	b.proxies = append(b.proxies, func() { pass.Picker = b.g.pools.Pool(name) })
 	return pass, nil
 }

@@ -3,6 +3,7 @@ package upstream
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"stack/appliance/config"
+	"stack/roles/internal/exchange"
 )
 
 // checkSpec is a pool's check, read and complete. Comparable apart from status.
@@ -85,8 +87,9 @@ type CheckResult struct {
 	At       time.Time     `json:"at"`
 }
 
-// probe runs one check. It blocks for at most the spec's timeout.
-func (c checkSpec) probe(ctx context.Context, t Target) (ok bool, text string) {
+// probe runs one check, over TLS if secret is not nil. It blocks for at most the spec's
+// timeout.
+func (c checkSpec) probe(ctx context.Context, t Target, secret *tls.Config) (ok bool, text string) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var d net.Dialer
@@ -95,13 +98,21 @@ func (c checkSpec) probe(ctx context.Context, t Target) (ok bool, text string) {
 		return false, plainError(err, c.timeout)
 	}
 	defer conn.Close()
-	if c.kind == "tcp" {
-		return true, "connected"
-	}
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
 	// A check must not outlive its context: at a stop nobody waits for the timeout.
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	if secret != nil {
+		secure := tls.Client(conn, secret)
+		if err := secure.Handshake(); err != nil {
+			return false, plainHandshake(err, c.timeout)
+		}
+		defer secure.Close() // with close_notify, so that the server logs no error
+		conn = secure
+	}
+	if c.kind == "tcp" {
+		return true, "connected"
+	}
 	host := c.host
 	if host == "" {
 		host = t.Address()
@@ -171,6 +182,14 @@ func readStatus(r *bufio.Reader) (int, error) {
 			}
 		}
 	}
+}
+
+func plainHandshake(err error, timeout time.Duration) string {
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		return fmt.Sprintf("no TLS handshake within %v", timeout)
+	}
+	return exchange.NewHandshakeError(err).Error()
 }
 
 // plainError says in a few words why a check failed.
