@@ -274,7 +274,7 @@ func (b *builder) proxy(name string, c *config.Proxy) (*exchange.Pass, error) {
 		return nil, errors.New("proxy.servers: is empty; name at least one server")
 	}
 	web := b.node.Web
-	pass := &exchange.Pass{Name: name, Timeouts: web.Timeouts, Forwarded: true, Trusted: web.TrustedProxies}
+	pass := &exchange.Pass{Name: name, Timeouts: web.Timeouts, Forwarded: true, Trusted: web.TrustedProxies, Edit: editor{web.TrustedProxies}}
 	if c.Timeouts != nil {
 		pass.Timeouts = *c.Timeouts
 	}

@@ -38,6 +38,8 @@ type secure struct {
 	serverName string
 	protocol   string  // by ALPN; empty without
 	probe      [1]byte // see quiet
+	asks       bool    // the client was asked for a certificate
+	client     *ClientCertificate
 }
 
 // wouldBlock is what Read returns on the loop when nothing is there.
@@ -75,6 +77,7 @@ func (c *conn) readHello() bool {
 	s := newSecure(&c.sock, c)
 	s.hello = append(s.hello, c.pend...)
 	c.pend = nil
+	s.asks = f.TLS.ClientAuth != tls.NoClientCert
 	s.begin(tls.Server(s, f.TLS))
 	return false
 }
@@ -147,6 +150,9 @@ func (s *secure) handshake() {
 	if err == nil {
 		state := s.conn.ConnectionState()
 		s.version, s.serverName, s.protocol = state.Version, state.ServerName, state.NegotiatedProtocol
+		if s.asks {
+			s.client, err = describeClient(&state)
+		}
 	}
 	<-s.slots
 	w.l.Post(func() { s.owner.secured(err) })
