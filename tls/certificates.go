@@ -28,6 +28,7 @@ type Certificates struct {
 	names   []string
 	tickets *tickets
 	current atomic.Pointer[chosen]
+	clients atomic.Pointer[authorities] // nil: clients are not asked
 	minimum uint16
 
 	mu      sync.Mutex
@@ -53,6 +54,9 @@ func New(bind *config.BindTLS, node *config.Node) (*Certificates, error) {
 		return nil, err
 	}
 	c.current.Store(set)
+	if err := c.loadClients(); err != nil {
+		return nil, err
+	}
 	c.minimum = minVersion(node.TLS.MinVersion)
 	return c, nil
 }
@@ -66,11 +70,43 @@ func (c *Certificates) Config(protocols ...string) *ctls.Config {
 		NextProtos:     protocols,
 		GetCertificate: c.choose,
 	}
+	c.askClients(own)
 	c.tickets.install(own, time.Now())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.configs = append(c.configs, own)
 	return own
+}
+
+func (c *Certificates) loadClients() error {
+	if c.bind.Client == nil {
+		return nil
+	}
+	a, err := loadAuthorities(c.bind.Client)
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	c.clients.Store(a)
+	return nil
+}
+
+// askClients has clients show certificates. They are verified here and not by crypto/tls,
+// which could not follow files that change; only the names of the authorities, by which
+// a client chooses its certificate, stay those of now.
+func (c *Certificates) askClients(own *ctls.Config) {
+	a := c.clients.Load()
+	if a == nil {
+		return
+	}
+	own.ClientAuth = ctls.RequireAnyClientCert
+	if c.bind.Client.Verify == "optional" {
+		own.ClientAuth = ctls.RequestClientCert
+	}
+	own.ClientCAs = x509.NewCertPool()
+	for _, cert := range a.all {
+		own.ClientCAs.AddCert(cert)
+	}
+	own.VerifyConnection = func(state ctls.ConnectionState) error { return c.clients.Load().verify(&state, time.Now()) }
 }
 
 func (c *Certificates) load(now time.Time) (*chosen, error) {
@@ -150,6 +186,12 @@ func (c *Certificates) Maintain(ctx context.Context, log *slog.Logger) {
 				lastComplaint = now
 				log.Error("certificates are not renewed; the old ones are still served", "err", err)
 			}
+			if a := c.clients.Load(); a != nil {
+				if file, at := a.listEnds(); file != "" && at.Sub(now) < 24*time.Hour && now.Sub(lastComplaint) >= time.Hour {
+					lastComplaint = now
+					log.Warn("a revocation list ends; from then on every client certificate of its authority is refused", "file", file, "ends", at)
+				}
+			}
 			for _, info := range c.List() {
 				if left := info.NotAfter.Sub(now); left < 14*24*time.Hour && now.Sub(lastComplaint) >= time.Hour {
 					lastComplaint = now
@@ -167,6 +209,9 @@ func (c *Certificates) Refresh(now time.Time) error {
 		return fmt.Errorf("refresh certificates: %w", err)
 	}
 	c.current.Store(set)
+	if err := c.loadClients(); err != nil {
+		return fmt.Errorf("refresh certificates: %w", err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, own := range c.configs {

@@ -248,11 +248,9 @@ func (d *decoder) bindTLS(n *node, at path, v reflect.Value) {
 		if !b.Auto {
 			d.p.at(certs, at.field("certificates").shown, "%s is neither auto nor a list of files; for one file write [%s]", quote(certs.value), certs.value)
 		}
-		for _, e := range n.entries {
-			if e.key != "certificates" {
-				d.unknown(e, at.field(e.key), bindTLSType)
-			}
-		}
+		rest := *n
+		rest.entries = slices.DeleteFunc(slices.Clone(n.entries), func(e entry) bool { return e.key == "certificates" })
+		d.structure(&rest, at, reflect.ValueOf(&b).Elem())
 	default:
 		d.structure(n, at, reflect.ValueOf(&b).Elem())
 		if certs != nil && certs.kind == list && len(certs.items) == 0 {

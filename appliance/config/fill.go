@@ -91,6 +91,9 @@ func (s *sources) fill(m member, c *Config) {
 			}
 		}
 	}
+	for _, p := range serverPools(c) {
+		p.tls.complete(&c.TLS)
+	}
 	if c.LB != nil {
 		s.fillLB(c.LB)
 	}

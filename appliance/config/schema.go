@@ -51,7 +51,7 @@ func schemaField(parent reflect.Value, f field) map[string]any {
 		s = schemaType(f.typ, f)
 	}
 	switch {
-	case parent.Type() == bindTLSType:
+	case parent.Type() == bindTLSType && f.key == "certificates":
 		s = map[string]any{"anyOf": []any{map[string]any{"const": "auto"}, s}}
 	case parent.Type() == reflect.TypeFor[Config]() && f.key == "vip":
 		s = map[string]any{"anyOf": []any{s, map[string]any{"type": "array", "items": map[string]any{"type": "string"}}}}

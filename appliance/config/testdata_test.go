@@ -114,7 +114,7 @@ func describeNode(b *strings.Builder, n *Node) {
 		describeLB(p, n.LB)
 	}
 	if w := n.Web; w != nil {
-		p("  web trusts %v health %s body %s tls %+v", w.TrustedProxies, w.HealthPath, FormatSize(w.Limits.BodyBytes), *w.TLS)
+		p("  web trusts %v health %s body %s tls %s", w.TrustedProxies, w.HealthPath, FormatSize(w.Limits.BodyBytes), bindTLS(w.TLS))
 		for _, s := range w.Sites {
 			p("    site %v root %s index %v try %v app %q", s.Hosts, s.Root, s.Index, s.TryFiles, s.App)
 			for _, l := range s.Locations {
@@ -135,7 +135,7 @@ func describeNode(b *strings.Builder, n *Node) {
 		}
 	}
 	if d := n.DB; d != nil {
-		p("  db %s data %s memory %s databases %v users %v tls %+v proxy from %v", d.Role, d.DataDir, FormatSize(d.Memory), d.Databases, d.Users, *d.TLS, d.ProxyFrom)
+		p("  db %s data %s memory %s databases %v users %v tls %s proxy from %v", d.Role, d.DataDir, FormatSize(d.Memory), d.Databases, d.Users, bindTLS(d.TLS), d.ProxyFrom)
 	}
 	p("  admin %s", n.Admin.Socket)
 }
@@ -144,7 +144,7 @@ func describeLB(p func(string, ...any), lb *LB) {
 	for _, f := range lb.Frontends {
 		tls := "plain"
 		if f.TLS != nil {
-			tls = fmt.Sprintf("tls %+v", *f.TLS)
+			tls = "tls " + bindTLS(f.TLS)
 		}
 		to := "to " + f.Backend
 		if f.RedirectHTTPS {
@@ -158,8 +158,37 @@ func describeLB(p func(string, ...any), lb *LB) {
 	for _, x := range lb.Backends {
 		p("  backend %s %s %s check %+v", x.Name, x.Mode, x.Algorithm, x.Check)
 		p("    timeouts %+v retries %+v", *x.Timeouts, x.Retries)
+		if t := x.TLS; t != nil {
+			own := "none"
+			if t.Certificate != nil {
+				own = fmt.Sprintf("%+v", *t.Certificate)
+			}
+			p("    tls ca %q name %q verify %v at least %s certificate %s", t.CAFile, t.ServerName, t.Verify, t.MinVersion, own)
+		}
 		for _, s := range x.Servers {
 			p("    server %+v", s)
 		}
+	}
+}
+
+func bindTLS(t *BindTLS) string {
+	text := fmt.Sprintf("{Auto:%v Certificates:%+v}", t.Auto, t.Certificates)
+	if t.Client != nil {
+		text += fmt.Sprintf(" clients %+v", *t.Client)
+	}
+	return text
+}
+
+func TestWarnings(t *testing.T) {
+	c, err := Load(nowhere(Options{File: "testdata/good/lb-tls.yaml", ConfDir: "-"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := c.Resolve("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := n.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], "lb.backends[any].tls.verify: false takes any certificate") {
+		t.Errorf("%q", w)
 	}
 }

@@ -114,6 +114,7 @@ type BindTLS struct {
 	// first being the default.
 	Auto         bool       `yaml:"-"`
 	Certificates []CertFile `yaml:"certificates" short:"auto: a certificate of the local CA" doc:"The certificates, chosen by the name that the client asks for; the first is for the others."`
+	Client       *ClientCA  `yaml:"client" doc:"Present: clients identify themselves by certificate."`
 }
 
 // CertFile is a certificate chain and its key, PEM. Both may be one file.

@@ -49,15 +49,16 @@ type Match struct {
 
 // Backend is a pool of servers.
 type Backend struct {
-	Name       string    `yaml:"name" doc:"The name in routes, logs, metrics and the control interface."`
-	Mode       string    `yaml:"mode" enum:"http tcp" doc:"By default the mode of the frontends that use it."`
-	HTTP       string    `yaml:"http" default:"h1" enum:"h1 h2" doc:"What is spoken with the servers: HTTP/1.1, or HTTP/2 (with prior knowledge where the pool has no tls). gRPC needs h2."`
-	Algorithm  string    `yaml:"algorithm" default:"roundrobin" enum:"roundrobin leastconn" doc:"How a server is chosen, in proportion to the weights."`
-	AllBackups bool      `yaml:"all_backups" doc:"When no other server is up: use all backup servers, not only the first."`
-	Servers    []Server  `yaml:"servers" doc:"The members; by default the nodes of the role web."`
-	Check      Check     `yaml:"check" doc:"How the pool learns which servers are up."`
-	Retries    Retries   `yaml:"retries" doc:"When another server is tried."`
-	Timeouts   *Timeouts `yaml:"timeouts" doc:"For this pool in place of lb.timeouts, key by key: connect, response, body, tunnel, and idle for kept connections to servers."`
+	Name       string     `yaml:"name" doc:"The name in routes, logs, metrics and the control interface."`
+	Mode       string     `yaml:"mode" enum:"http tcp" doc:"By default the mode of the frontends that use it."`
+	HTTP       string     `yaml:"http" default:"h1" enum:"h1 h2" doc:"What is spoken with the servers: HTTP/1.1, or HTTP/2 (with prior knowledge where the pool has no tls). gRPC needs h2."`
+	Algorithm  string     `yaml:"algorithm" default:"roundrobin" enum:"roundrobin leastconn" doc:"How a server is chosen, in proportion to the weights."`
+	AllBackups bool       `yaml:"all_backups" doc:"When no other server is up: use all backup servers, not only the first."`
+	Servers    []Server   `yaml:"servers" doc:"The members; by default the nodes of the role web."`
+	TLS        *ServerTLS `yaml:"tls" doc:"Present: TLS is spoken with the servers, by the checks too."`
+	Check      Check      `yaml:"check" doc:"How the pool learns which servers are up."`
+	Retries    Retries    `yaml:"retries" doc:"When another server is tried."`
+	Timeouts   *Timeouts  `yaml:"timeouts" doc:"For this pool in place of lb.timeouts, key by key: connect, response, body, tunnel, and idle for kept connections to servers."`
 }
 
 // Server is one member of a pool.

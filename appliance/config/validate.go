@@ -310,6 +310,9 @@ func (v *validator) certificates(key string, t *BindTLS) {
 			v.absolute(join(at, "key"), c.Key)
 		}
 	}
+	if t.Client != nil {
+		v.clientCA(join(key, "client"), t.Client)
+	}
 }
 
 // poolTimeouts refuses, in the timeouts of a pool, those that concern clients, and

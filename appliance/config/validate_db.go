@@ -24,6 +24,9 @@ func (v *validator) db(d *DB) {
 	}
 	v.absolute("db.data_dir", d.DataDir)
 	v.certificates("db.tls", d.TLS)
+	if d.TLS != nil && d.TLS.Client != nil {
+		v.at("db.tls.client", "the database does not ask clients for certificates in this version; accounts have passwords")
+	}
 	if d.Socket != "" {
 		v.socketPath("db.socket", d.Socket, d.Socket)
 	}

@@ -191,6 +191,7 @@ func (v *validator) backend(key string, b *Backend) {
 		v.at(join(key, "http"), "the key is for mode http")
 	}
 	v.servers(key, b.Servers)
+	v.serverTLS(join(key, "tls"), b.TLS, b.Servers)
 	v.check(join(key, "check"), b.Check, b.Mode)
 	v.retries(join(key, "retries"), b.Retries)
 	v.poolTimeouts(key, "lb", b.Mode)

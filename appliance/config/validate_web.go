@@ -159,6 +159,7 @@ func (v *validator) handler(key string, l *Location) {
 		} else {
 			v.servers(at, p.Servers)
 		}
+		v.serverTLS(join(at, "tls"), p.TLS, p.Servers)
 		v.check(join(at, "check"), p.Check, "http")
 		v.retries(join(at, "retries"), p.Retries)
 		v.poolTimeouts(at, "web", "http")

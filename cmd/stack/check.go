@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,9 @@ func newCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, w := range warnings(nodes) {
+				fmt.Fprintln(c.ErrOrStderr(), "warning:", w)
+			}
 			node, err := cfg.Resolve(s.node)
 			if err != nil && s.node != "" {
 				return err
@@ -49,6 +53,18 @@ func newCheckCommand() *cobra.Command {
 	}
 	s.flags(c)
 	return c
+}
+
+// warnings collects those of all nodes, each once.
+func warnings(nodes []*config.Node) (out []string) {
+	for _, n := range nodes {
+		for _, w := range n.Warnings() {
+			if !slices.Contains(out, w) {
+				out = append(out, w)
+			}
+		}
+	}
+	return out
 }
 
 // probe builds what each role of node would serve; all errors are returned together.

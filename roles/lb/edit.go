@@ -4,6 +4,8 @@ import (
 	crand "crypto/rand"
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 
 	"stack/roles/internal/exchange"
 	"stack/roles/internal/http1"
@@ -14,8 +16,9 @@ const balancerField = "x-stack-balancer"
 // editor is the exchange.Editor of every HTTP pool: what this balancer adds to
 // forwarded requests beside the forwarding fields, which exchange writes.
 type editor struct {
-	node string
-	ids  []idSource // one per loop
+	node    string
+	ids     []idSource     // one per loop
+	trusted []netip.Prefix // balancers in front, who speak for their clients
 }
 
 // idSource makes request ids: unique, not secret.
@@ -25,8 +28,8 @@ type idSource struct {
 	_   [24]byte
 }
 
-func newEditor(node string, loops int) *editor {
-	e := &editor{node: node, ids: make([]idSource, loops)}
+func newEditor(node string, loops int, trusted []netip.Prefix) *editor {
+	e := &editor{node: node, ids: make([]idSource, loops), trusted: trusted}
 	for i := range e.ids {
 		var seed [16]byte
 		crand.Read(seed[:]) // never fails (crypto/rand.Read)
@@ -48,23 +51,28 @@ func (s *idSource) next() []byte {
 	return s.hex[:]
 }
 
-// Request implements exchange.Editor: a request id where there is none, and the name of
-// this balancer.
+// Request implements exchange.Editor: a request id where there is none, the name of this
+// balancer, and what the client's certificate says.
 func (e *editor) Request(x *exchange.Exchange, _ *exchange.Server, h *exchange.Header) {
 	if id, ok := x.Req.Get("x-request-id"); !ok || len(id) == 0 {
 		h.Value("X-Request-Id", e.ids[x.Worker().Index()].next())
 	}
 	h.Field("X-Stack-Balancer", e.node)
+	h.Certificate(x)
 }
 
 // Response implements exchange.Editor: answers pass as they are.
 func (e *editor) Response(*exchange.Exchange, *exchange.Server, int, *exchange.Header) {}
 
-// Drop implements exchange.Editor: a client cannot say which balancer it came through,
-// and an empty request id counts as none.
+// Drop implements exchange.Editor: a client cannot say which balancer it came through or
+// which certificate it showed, and an empty request id counts as none.
 func (e *editor) Drop(x *exchange.Exchange, response bool, name []byte) bool {
 	if response {
 		return false
+	}
+	if exchange.SpeaksOfCertificate(name) {
+		_, asked := x.ClientCertificate()
+		return asked || !e.trusts(x.Client().Addr())
 	}
 	switch len(name) {
 	case len(balancerField):
@@ -76,4 +84,8 @@ func (e *editor) Drop(x *exchange.Exchange, response bool, name []byte) bool {
 		}
 	}
 	return false
+}
+
+func (e *editor) trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(e.trusted, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
 }

@@ -50,7 +50,7 @@ func (b *builder) build() (*generation, error) {
 	if g.pools, err = b.pools(lb.Backends); err != nil {
 		return nil, fmt.Errorf("lb: %w", err)
 	}
-	edit := newEditor(b.node.Name, b.loops)
+	edit := newEditor(b.node.Name, b.loops, lb.TrustedProxies)
 	passes := make(map[string]*exchange.Pass, len(lb.Backends))
 	for i := range lb.Backends {
 		passes[lb.Backends[i].Name] = b.pass(g, &lb.Backends[i], edit)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -182,6 +183,11 @@ func (r *Role) commit(g *generation) {
 	old := r.current.Swap(g)
 	if old != nil {
 		old.maintain()
+	}
+	for _, w := range g.node.Warnings() {
+		if strings.HasPrefix(w, "lb.") {
+			r.env.Log.Warn(w)
+		}
 	}
 	r.keepSettings()
 }

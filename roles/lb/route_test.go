@@ -160,7 +160,7 @@ func TestRedirectLocation(t *testing.T) {
 }
 
 func TestRequestIDs(t *testing.T) {
-	e := newEditor("lb1", 2)
+	e := newEditor("lb1", 2, nil)
 	seen := map[string]bool{}
 	for i := range 1000 {
 		id := string(e.ids[i%2].next())

@@ -278,15 +278,15 @@ func (b *builder) proxy(name string, c *config.Proxy) (*exchange.Pass, error) {
 		return nil, errors.New("proxy.servers: is empty; name at least one server")
 	}
 	web := b.node.Web
-	pass := &exchange.Pass{Name: name, HTTP2: c.HTTP == "h2", Timeouts: web.Timeouts, Forwarded: true, Trusted: web.TrustedProxies}
+	pass := &exchange.Pass{Name: name, HTTP2: c.HTTP == "h2", Timeouts: web.Timeouts, Forwarded: true, Trusted: web.TrustedProxies, Edit: editor{web.TrustedProxies}}
 	if c.Timeouts != nil {
 		pass.Timeouts = *c.Timeouts
 	}
 	if slices.Contains(c.Retries.When, "connect") {
 		pass.Attempts = c.Retries.Attempts
 	}
-	b.backends = append(b.backends, config.Backend{Name: name, Mode: "http", Algorithm: c.Algorithm, Servers: c.Servers,
-		Check: c.Check, Retries: c.Retries, Timeouts: c.Timeouts})
+	b.backends = append(b.backends, config.Backend{Name: name, Mode: "http", HTTP: c.HTTP, Algorithm: c.Algorithm, Servers: c.Servers,
+		TLS: c.TLS, Check: c.Check, Retries: c.Retries, Timeouts: c.Timeouts})
 	b.proxies = append(b.proxies, func() { pass.Picker = b.g.pools.Pool(name) })
 	return pass, nil
 }

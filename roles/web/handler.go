@@ -184,6 +184,8 @@ func (g *generation) runScript(x *exchange.Exchange, r *request, a *action) {
 	env.Client, env.ForwardedFor = r.client, r.forwarded
 	env.Server = x.Local()
 	env.HTTPS = r.https
+	env.Certificate, env.Asked = x.ClientCertificate()
+	env.Believe = !env.Asked && g.trusted.contains(x.Client().Addr().Unmap())
 	env.ServerName = string(hostName(x.Req.Host()))
 	if env.ServerName == "" {
 		env.ServerName = r.site.name

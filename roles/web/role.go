@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -204,6 +205,11 @@ func (r *Role) commit(g *generation) {
 	r.mu.Lock()
 	r.points = kept
 	r.mu.Unlock()
+	for _, w := range g.node.Warnings() {
+		if strings.HasPrefix(w, "web.") {
+			r.log.Warn(w)
+		}
+	}
 	old := r.current.Swap(g)
 	r.maintain(g)
 	if old != nil {

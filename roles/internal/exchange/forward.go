@@ -299,6 +299,11 @@ func (f *forward) lost(err error, again bool) {
 		x.flush() // what came is the client's, also without an end
 		x.gone(cause)
 	case fwdTunnel: // in a stream of the client's
+		if err != nil {
+			f.release(ResponseFailed, nil)
+			x.gone(ResponseFailed)
+			return
+		}
 		f.tunnelEnded()
 	}
 }

@@ -52,7 +52,7 @@ func (s *Server) room(w *Worker) *link {
 	now := s.target.Load()
 	for _, l := range s.idle[w.index].links {
 		switch {
-		case l.s.target != now:
+		case l.s.target != now || l.s.secret != s.tls.Load():
 		case l.m == nil && len(l.joined) < maxStreams:
 			return l
 		case l.m != nil && !l.m.leaving && len(l.m.list) < l.m.limit && l.m.last < lastStream:
@@ -92,6 +92,11 @@ func (l *link) begin(f *forward) {
 
 // Connected implements StreamEvents.
 func (l *link) Connected(s *Stream) {
+	if s.tls != nil && s.Protocol() != "h2" {
+		s.end()
+		l.gone(errNoHTTP2)
+		return
+	}
 	l.m = newMux(l.w, &s.sock, l, true, l.buffer)
 	l.m.start()
 	list := l.joined
@@ -108,6 +113,8 @@ func (l *link) Connected(s *Stream) {
 		l.emptied()
 	}
 }
+
+var errNoHTTP2 = NewHandshakeError(errors.New("the server does not offer h2 by ALPN"))
 
 // Data implements StreamEvents. Frames are taken from the connection itself.
 func (l *link) Data(*Stream, []byte) (used int) {
@@ -163,7 +170,7 @@ func (l *link) emptied() {
 	if l.s.state != streamOpen {
 		return
 	}
-	if l.m.leaving || l.srv.forgotten.Load() || l.s.target != l.srv.target.Load() {
+	if l.m.leaving || l.srv.forgotten.Load() || l.s.target != l.srv.target.Load() || l.s.secret != l.srv.tls.Load() {
 		l.forget()
 		l.m.flush(nil)
 		l.m.dropBuffers()

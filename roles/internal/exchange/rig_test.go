@@ -3,6 +3,7 @@ package exchange
 import (
 	"bufio"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -220,3 +221,17 @@ func contains(t testing.TB, got, want string) {
 		t.Errorf("want %q in:\n%s", want, got)
 	}
 }
+
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not after 20 s: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+var silent = log.New(io.Discard, "", 0)

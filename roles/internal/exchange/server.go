@@ -22,6 +22,7 @@ type Server struct {
 	Data any
 
 	target atomic.Pointer[target]
+	tls    atomic.Pointer[serverTLS]
 	bound  int // idle connections per loop
 	idle   []idlePool
 	// forgotten: no connection is kept any more.
@@ -80,14 +81,14 @@ func parseTarget(address string) (*target, error) {
 	return &target{loop.TCPAddress(ap)}, nil
 }
 
-// pop takes an idle connection to the present address.
+// pop takes an idle connection to the present address, made with the present TLS.
 func (s *Server) pop(w *Worker) *Stream {
 	pool := &s.idle[w.index]
-	now := s.target.Load()
+	now, secret := s.target.Load(), s.tls.Load()
 	for n := len(pool.list); n > 0; n = len(pool.list) {
 		c := pool.list[n-1]
 		pool.list = pool.list[:n-1]
-		if c.target == now {
+		if c.target == now && c.secret == secret {
 			return c
 		}
 		c.end()
@@ -99,7 +100,7 @@ func (s *Server) pop(w *Worker) *Stream {
 // any more.
 func (s *Server) push(c *Stream) bool {
 	pool := &s.idle[c.w.index]
-	if len(pool.list) >= s.bound || s.forgotten.Load() || c.target != s.target.Load() {
+	if len(pool.list) >= s.bound || s.forgotten.Load() || c.target != s.target.Load() || c.secret != s.tls.Load() {
 		return false
 	}
 	pool.list = append(pool.list, c)

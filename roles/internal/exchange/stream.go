@@ -16,7 +16,8 @@ const shutWrite = unix.SHUT_WR
 
 // StreamEvents are the callbacks of a Stream, on its loop.
 type StreamEvents interface {
-	// Connected: the connection is open; writes made before were kept and go out now.
+	// Connected: the connection is open, with a TLS server after the handshake; writes
+	// made before were kept and go out now.
 	Connected(s *Stream)
 	// Data: bytes have arrived, valid until it returns. It returns how many were used;
 	// the rest is given again together with what follows. Must use at least one byte
@@ -25,7 +26,8 @@ type StreamEvents interface {
 	// Drained: what had been written and not sent is sent. Called after a Write that
 	// returned false.
 	Drained(s *Stream)
-	// Closed: the peer ended the connection (err nil), or it failed, or a deadline passed
+	// Closed: the peer ended the connection (err nil), or it failed (a *HandshakeError,
+	// io.ErrUnexpectedEOF for TLS that ends without close_notify), or a deadline passed
 	// (os.ErrDeadlineExceeded). Called at most once, not after Close or Release; the
 	// stream is gone afterwards.
 	Closed(s *Stream, err error)
@@ -38,6 +40,7 @@ type Stream struct {
 	next, prev *Stream
 	srv        *Server
 	target     *target
+	secret     *serverTLS // nil: plain
 	ev         StreamEvents
 	x          *Exchange // whose tunnel this is
 	most       int       // read at once; 0 = scratchSize
@@ -54,6 +57,7 @@ type streamState uint8
 
 const (
 	streamConnecting streamState = iota
+	streamHandshake              // a goroutine has the connection
 	streamOpen
 	streamIdle
 	streamClosed
@@ -95,7 +99,7 @@ func (w *Worker) dial(srv *Server, ev StreamEvents, connect time.Duration, reuse
 		}
 	}
 	t := srv.target.Load()
-	s := &Stream{srv: srv, target: t, ev: ev}
+	s := &Stream{srv: srv, target: t, secret: srv.tls.Load(), ev: ev}
 	s.w, s.owner = w, s
 	w.linkStream(s)
 	fd, e := loop.Connect(&t.addr)
@@ -115,6 +119,9 @@ func (w *Worker) dial(srv *Server, ev StreamEvents, connect time.Duration, reuse
 	case e == unix.EINPROGRESS:
 		s.connecting = true
 		w.l.Arm(&s.timer, s, connect)
+	case s.secret != nil:
+		w.l.Arm(&s.timer, s, connect)
+		s.handshake()
 	default:
 		s.state = streamOpen
 	}
@@ -127,8 +134,11 @@ func (s *Stream) Ready(ev loop.Event) {
 	switch s.state {
 	case streamClosed:
 		return
+	case streamHandshake:
+		s.tls.signal()
+		return
 	case streamIdle: // the server has closed, or talks without being asked
-		if ev&^(loop.Out|loop.Again) != 0 {
+		if ev&^(loop.Out|loop.Again) != 0 && !s.quiet() {
 			s.srv.forget(s)
 			s.end()
 		}
@@ -173,6 +183,10 @@ func (s *Stream) connected(ev loop.Event) bool {
 		s.closed(fmt.Errorf("connect: %w", s.errno))
 		return false
 	}
+	if s.secret != nil {
+		s.handshake()
+		return false
+	}
 	s.connecting, s.state = false, streamOpen
 	s.w.l.Disarm(&s.timer)
 	if s.blocked() {
@@ -194,7 +208,7 @@ func (s *Stream) run() {
 		}
 		if !s.readable {
 			if s.failed {
-				s.closed(s.errno)
+				s.closed(s.failure())
 			}
 			return
 		}
@@ -209,16 +223,16 @@ func (s *Stream) run() {
 		f := s.fill(most)
 		if f == dry {
 			if s.failed {
-				s.closed(s.errno)
+				s.closed(s.failure())
 			}
 			return
 		}
 		if f == ended {
-			s.closed(nil)
+			s.closed(s.ending())
 			return
 		}
 		if f == broken {
-			s.closed(s.errno)
+			s.closed(s.failure())
 			return
 		}
 		bytes -= len(s.pend) - before
@@ -344,7 +358,7 @@ func (s *Stream) park() {
 	}
 	s.settle()
 	s.ev, s.state = nil, streamIdle
-	if !s.srv.push(s) {
+	if s.tls != nil && !s.quiet() || !s.srv.push(s) {
 		s.end()
 	}
 }
@@ -363,17 +377,25 @@ func (s *Stream) end() {
 	if s.state == streamClosed {
 		return
 	}
+	busy := s.state == streamHandshake
 	s.state = streamClosed
 	s.turn++
 	s.ev, s.x = nil, nil
 	s.w.l.Drop(&s.timer)
 	s.w.unlinkStream(s)
+	if busy {
+		s.tls.stop() // secured drops the descriptor, once the goroutine has let go of it
+		return
+	}
 	s.drop()
 }
 
 // alive looks whether the server has closed an idle connection, for requests that
 // must not be sent twice.
 func (s *Stream) alive() bool {
+	if s.tls != nil {
+		return s.tls.quiet()
+	}
 	var b [1]byte
 	_, e := loop.Peek(s.fd, b[:])
 	return e == unix.EAGAIN

@@ -20,8 +20,10 @@ const maxHello = 16 << 10
 // the handshake a goroutine owns it and waits in Read; afterwards the loop does, and a
 // Read that would wait returns a temporary error, which crypto/tls does not remember.
 type secure struct {
-	c    *conn
+	sock *sock
 	conn *tls.Conn
+	// owner gets the connection back when the handshake has ended, on the loop.
+	owner interface{ secured(err error) }
 
 	hello   []byte        // collected by the loop, read first
 	wake    chan struct{} // the descriptor is ready, or stop was called
@@ -30,9 +32,14 @@ type secure struct {
 
 	onLoop     bool
 	readable   bool
+	cut        bool  // the peer closed the socket without close_notify
+	err        error // what broke the connection, beyond the socket's own errors
 	version    uint16
-	protocol   string
 	serverName string
+	protocol   string  // by ALPN; empty without
+	probe      [1]byte // see quiet
+	asks       bool    // the client was asked for a certificate
+	client     *ClientCertificate
 }
 
 // wouldBlock is what Read returns on the loop when nothing is there.
@@ -67,13 +74,11 @@ func (c *conn) readHello() bool {
 	}
 	c.state = onHandshake
 	f := c.point.front[c.w.index]
-	s := &secure{c: c, wake: make(chan struct{}, 1), slots: c.w.set.slots}
+	s := newSecure(&c.sock, c)
 	s.hello = append(s.hello, c.pend...)
 	c.pend = nil
-	c.tls = s
-	s.conn = tls.Server(s, f.TLS)
-	c.w.set.goroutines.Add(1)
-	go s.handshake()
+	s.asks = f.TLS.ClientAuth != tls.NoClientCert
+	s.begin(tls.Server(s, f.TLS))
 	return false
 }
 
@@ -120,9 +125,23 @@ func helloComplete(p []byte) (whole, ok bool) {
 	return false, true
 }
 
+func newSecure(k *sock, owner interface{ secured(error) }) *secure {
+	s := &secure{sock: k, owner: owner, wake: make(chan struct{}, 1), slots: k.w.set.slots}
+	k.tls = s
+	return s
+}
+
+// begin gives the connection to a goroutine until owner.secured.
+func (s *secure) begin(c *tls.Conn) {
+	s.conn = c
+	s.sock.w.set.goroutines.Add(1)
+	go s.handshake()
+}
+
 // handshake runs in a goroutine of its own.
 func (s *secure) handshake() {
-	defer s.c.w.set.goroutines.Done()
+	w := s.sock.w
+	defer w.set.goroutines.Done()
 	s.slots <- struct{}{}
 	err := net.ErrClosed
 	if !s.stopped.Load() { // else its time was over while it waited for the slot
@@ -131,10 +150,18 @@ func (s *secure) handshake() {
 	if err == nil {
 		state := s.conn.ConnectionState()
 		s.version, s.serverName, s.protocol = state.Version, state.ServerName, state.NegotiatedProtocol
+		if s.asks {
+			s.client, err = describeClient(&state)
+		}
 	}
 	<-s.slots
-	c := s.c
-	c.w.l.Post(func() { c.secured(err) })
+	w.l.Post(func() { s.owner.secured(err) })
+}
+
+// settled begins the connection's life on the loop.
+func (s *secure) settled() {
+	s.onLoop, s.hello, s.wake = true, nil, nil
+	s.readable, s.sock.readable = true, true // crypto/tls may hold bytes that make no event
 }
 
 // secured takes the connection back on the loop.
@@ -151,8 +178,7 @@ func (c *conn) secured(err error) {
 		return
 	}
 	n.handshakes.Add(1)
-	s.onLoop, s.hello, s.wake = true, nil, nil
-	s.readable, c.readable = true, true // crypto/tls may hold bytes that make no event
+	s.settled()
 	f := c.point.front[c.w.index]
 	if f.TCP != nil {
 		c.tunnel()
@@ -178,7 +204,7 @@ func (s *secure) signal() {
 // stop makes the handshake fail soon.
 func (s *secure) stop() {
 	s.stopped.Store(true)
-	loop.Shutdown(s.c.fd, unix.SHUT_RDWR)
+	loop.Shutdown(s.sock.fd, unix.SHUT_RDWR)
 	s.signal()
 }
 
@@ -193,7 +219,7 @@ func (s *secure) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	for {
-		n, e := loop.Recv(s.c.fd, p)
+		n, e := loop.Recv(s.sock.fd, p)
 		switch {
 		case s.stopped.Load():
 			return 0, net.ErrClosed
@@ -217,11 +243,11 @@ func (s *secure) wait() {
 }
 
 func (s *secure) readNow(p []byte) (int, error) {
-	c := s.c
+	k := s.sock
 	if !s.readable {
 		return 0, errWouldBlock
 	}
-	n, e := loop.Recv(c.fd, p)
+	n, e := loop.Recv(k.fd, p)
 	switch {
 	case e == unix.EAGAIN:
 		s.readable = false
@@ -229,9 +255,10 @@ func (s *secure) readNow(p []byte) (int, error) {
 	case e != 0:
 		return 0, e
 	case n == 0:
+		s.cut = true // crypto/tls asks for no more once it has seen close_notify
 		return 0, io.EOF
 	}
-	if n < len(p) && !c.hup {
+	if n < len(p) && !k.hup {
 		s.readable = false
 	}
 	return n, nil
@@ -241,11 +268,11 @@ func (s *secure) readNow(p []byte) (int, error) {
 // sent together.
 func (s *secure) Write(p []byte) (int, error) {
 	if s.onLoop {
-		s.c.w.sealed = append(s.c.w.sealed, p...)
+		s.sock.w.sealed = append(s.sock.w.sealed, p...)
 		return len(p), nil
 	}
 	for rest := p; len(rest) > 0; {
-		n, e := loop.Send(s.c.fd, rest)
+		n, e := loop.Send(s.sock.fd, rest)
 		switch {
 		case s.stopped.Load():
 			return 0, net.ErrClosed
@@ -261,62 +288,75 @@ func (s *secure) Write(p []byte) (int, error) {
 
 // recv reads content for the loop.
 func (s *secure) recv(p []byte) (n int, f filled) {
-	c := s.c
+	k := s.sock
 	for n < len(p) {
 		m, err := s.conn.Read(p[n:])
 		n += m
 		if err == nil {
 			continue
 		}
-		c.sendSealed() // an answer to a key update
+		k.sendSealed() // an answer to a key update
 		if n > 0 {
 			// What ended the reading, if it was more than a lack of bytes, comes again.
-			c.readable = err != errWouldBlock
+			k.readable = err != errWouldBlock
 			return n, got
 		}
-		c.readable = false
+		k.readable = false
 		switch {
 		case err == errWouldBlock:
 			return 0, dry
 		case errors.Is(err, io.EOF):
-			c.eof = true
+			k.eof = true
 			return 0, ended
 		}
-		c.failed, c.errno = true, unix.ECONNRESET
+		k.failed, k.errno, s.err = true, unix.ECONNRESET, err
 		return 0, broken
 	}
+	k.sendSealed() // the buffer is the loop's: nothing of this connection may stay there
 	return n, got
+}
+
+// quiet reads what came without being asked for on an idle connection: session
+// tickets and key updates are part of TLS 1.3 and leave it usable; content, an alert
+// or the end do not.
+func (s *secure) quiet() bool {
+	k := s.sock
+	s.readable = true
+	_, err := s.conn.Read(s.probe[:])
+	k.readable = false
+	k.sendSealed()
+	return err == errWouldBlock && !k.failed && !k.blocked()
 }
 
 // send seals content and sends the records.
 func (s *secure) send(a, b []byte) {
-	c := s.c
+	k := s.sock
 	for _, p := range [2][]byte{a, b} {
 		if len(p) > 0 {
 			if _, err := s.conn.Write(p); err != nil {
-				c.fail(unix.ECONNRESET)
+				k.fail(unix.ECONNRESET)
 			}
 		}
 	}
-	c.sendSealed()
+	k.sendSealed()
 }
 
 func (s *secure) closeWrite() {
-	if s.onLoop && !s.c.failed {
+	if s.onLoop && !s.sock.failed {
 		s.conn.CloseWrite()
-		s.c.sendSealed()
+		s.sock.sendSealed()
 	}
 }
 
 // sealedKept bounds the buffer that stays allocated for records.
 const sealedKept = 160 << 10
 
-func (c *conn) sendSealed() {
-	w := c.w
+func (s *sock) sendSealed() {
+	w := s.w
 	if len(w.sealed) == 0 {
 		return
 	}
-	c.transmit(w.sealed, nil)
+	s.transmit(w.sealed, nil)
 	w.sealed = w.sealed[:0]
 	if cap(w.sealed) > sealedKept {
 		w.sealed = nil
@@ -327,10 +367,10 @@ func (c *conn) sendSealed() {
 func (s *secure) Close() error { return nil }
 
 // LocalAddr is part of net.Conn.
-func (s *secure) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(loop.LocalAddr(s.c.fd)) }
+func (s *secure) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(loop.LocalAddr(s.sock.fd)) }
 
 // RemoteAddr is part of net.Conn.
-func (s *secure) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.c.peer) }
+func (s *secure) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(loop.PeerAddr(s.sock.fd)) }
 
 // SetDeadline is part of net.Conn; the loop keeps the deadlines.
 func (s *secure) SetDeadline(time.Time) error { return nil }

@@ -94,7 +94,7 @@ func (c *checker) run(ctx context.Context, wait time.Duration) {
 		t, resolved := c.s.Target()
 		ok, text := false, "the host name has no address yet"
 		if resolved {
-			ok, text = c.spec.probe(ctx, t)
+			ok, text = c.spec.probe(ctx, t, c.s.checkTLS())
 		}
 		if ctx.Err() != nil {
 			return

@@ -225,7 +225,7 @@ func TestSilentServerTimesOut(t *testing.T) {
 	}
 	defer ln.Close()
 	spec := checkSpec{kind: "http", path: "/", timeout: 50 * time.Millisecond}
-	ok, text := spec.probe(context.Background(), Target{Addr: netip.MustParseAddrPort(ln.Addr().String())})
+	ok, text := spec.probe(context.Background(), Target{Addr: netip.MustParseAddrPort(ln.Addr().String())}, nil)
 	if ok || text != "no answer within 50ms" {
 		t.Errorf("%v %q", ok, text)
 	}

@@ -35,6 +35,7 @@ func (p *Pool) Done(x *exchange.Exchange, srv *exchange.Server, o exchange.Outco
 	switch o.Cause {
 	case exchange.ConnectFailed, exchange.ConnectTimeout:
 		s.ConnectFailed(loop)
+		s.handshakeFailed(o.Err)
 		return
 	case exchange.ResponseFailed, exchange.ResponseTimeout:
 		s.stats[loop].responseErrors.Add(1)
@@ -50,6 +51,8 @@ func (p *Pool) Done(x *exchange.Exchange, srv *exchange.Server, o exchange.Outco
 // setTarget stores where the server is now. The first target makes the object that
 // connections belong to; later ones move it.
 func (s *Server) setTarget(t Target) error {
+	s.mu.Lock() // secure must not pass by unseen
+	defer s.mu.Unlock()
 	address := t.Address()
 	if t.Path != "" {
 		address = "unix:" + t.Path
@@ -64,6 +67,7 @@ func (s *Server) setTarget(t Target) error {
 			return err
 		}
 		conn.Data = s
+		conn.SetTLS(s.secret)
 		s.conn.Store(conn)
 	}
 	s.target.Store(&t)

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	stacktls "stack/tls"
 )
 
 // Why Choose found nobody. Both are answered with 503.
@@ -66,6 +69,10 @@ type Pool struct {
 	allBackups bool
 	check      checkSpec
 	attempts   int
+	secret     *stacktls.Client // nil: plain
+	protocol   string           // as protocolOf
+
+	complained time.Time // of refreshTLS alone
 }
 
 // Name is the backend's name in the file.

@@ -3,6 +3,7 @@ package upstream
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"stack/appliance/config"
+	"stack/roles/internal/exchange"
 )
 
 // checkSpec is a pool's check, read and complete. Comparable apart from status.
@@ -26,11 +28,12 @@ type checkSpec struct {
 	rise     int
 	fall     int
 	status   []int // empty: 200..399
+	http2    bool
 }
 
 func (c checkSpec) equal(d checkSpec) bool {
 	return c.kind == d.kind && c.path == d.path && c.host == d.host && c.interval == d.interval &&
-		c.timeout == d.timeout && c.rise == d.rise && c.fall == d.fall && slices.Equal(c.status, d.status)
+		c.timeout == d.timeout && c.rise == d.rise && c.fall == d.fall && c.http2 == d.http2 && slices.Equal(c.status, d.status)
 }
 
 // fast is the interval while results disagree with the state.
@@ -85,23 +88,35 @@ type CheckResult struct {
 	At       time.Time     `json:"at"`
 }
 
-// probe runs one check. It blocks for at most the spec's timeout.
-func (c checkSpec) probe(ctx context.Context, t Target) (ok bool, text string) {
+// probe runs one check, over TLS if secret is not nil. It blocks for at most the spec's
+// timeout.
+func (c checkSpec) probe(ctx context.Context, t Target, secret *tls.Config) (ok bool, text string) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	if c.http2 && c.kind == "http" {
+		return c.probeHTTP2(ctx, t, secret)
+	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, t.Network(), t.Address())
 	if err != nil {
 		return false, plainError(err, c.timeout)
 	}
 	defer conn.Close()
-	if c.kind == "tcp" {
-		return true, "connected"
-	}
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
 	// A check must not outlive its context: at a stop nobody waits for the timeout.
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	if secret != nil {
+		secure := tls.Client(conn, secret)
+		if err := secure.Handshake(); err != nil {
+			return false, plainHandshake(err, c.timeout)
+		}
+		defer secure.Close() // with close_notify, so that the server logs no error
+		conn = secure
+	}
+	if c.kind == "tcp" {
+		return true, "connected"
+	}
 	host := c.host
 	if host == "" {
 		host = t.Address()
@@ -122,10 +137,16 @@ func (c checkSpec) probe(ctx context.Context, t Target) (ok bool, text string) {
 	// some servers log as an error; a server that does not close is not waited for.
 	conn.SetReadDeadline(time.Now().Add(min(50*time.Millisecond, c.timeout)))
 	io.Copy(io.Discard, r)
-	if len(c.status) > 0 && !slices.Contains(c.status, status) || len(c.status) == 0 && (status < 200 || status > 399) {
-		return false, fmt.Sprintf("answered %d", status)
+	return c.judge(status)
+}
+
+// judge says whether a status is that of a healthy server.
+func (c checkSpec) judge(status int) (ok bool, text string) {
+	ok = slices.Contains(c.status, status)
+	if len(c.status) == 0 {
+		ok = status >= 200 && status <= 399
 	}
-	return true, fmt.Sprintf("answered %d", status)
+	return ok, fmt.Sprintf("answered %d", status)
 }
 
 // maxCheckAnswer bounds how much of an answer a check reads.
@@ -171,6 +192,14 @@ func readStatus(r *bufio.Reader) (int, error) {
 			}
 		}
 	}
+}
+
+func plainHandshake(err error, timeout time.Duration) string {
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		return fmt.Sprintf("no TLS handshake within %v", timeout)
+	}
+	return exchange.NewHandshakeError(err).Error()
 }
 
 // plainError says in a few words why a check failed.

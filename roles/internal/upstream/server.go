@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"strings"
 	"sync"
@@ -82,14 +83,15 @@ type Server struct {
 	conn   atomic.Pointer[exchange.Server] // nil as long as target is
 
 	// Read by every pick, written by operators and checks only.
-	_       [cacheLine]byte
-	up      atomic.Bool
-	admin   atomic.Int32
-	weight  atomic.Int64 // in effect
-	maxconn atomic.Int64
-	backup  atomic.Bool
-	suspect atomic.Bool // the last connection could not be opened; retries avoid it
-	_       [cacheLine]byte
+	_          [cacheLine]byte
+	up         atomic.Bool
+	admin      atomic.Int32
+	weight     atomic.Int64 // in effect
+	maxconn    atomic.Int64
+	backup     atomic.Bool
+	complained atomic.Int64 // Unix time of the last complaint about TLS
+	suspect    atomic.Bool  // the last connection could not be opened; retries avoid it
+	_          [cacheLine]byte
 
 	// Written by every pick and release.
 	inflight atomic.Int64
@@ -102,7 +104,8 @@ type Server struct {
 	reason     string     // of the present up or down
 	lastCheck  CheckResult
 	checks     checkCounters
-	checker    *checker // nil: not checked
+	checker    *checker    // nil: not checked
+	secret     *tls.Config // nil: plain
 	wake       chan struct{}
 	stop       func() // ends the resolver; nil if none
 }

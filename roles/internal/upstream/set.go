@@ -11,6 +11,7 @@ import (
 
 	"stack/appliance/config"
 	"stack/roles/internal/exchange"
+	stacktls "stack/tls"
 )
 
 // Set is all pools of a role. Prepare, Commit and Close are called by one goroutine;
@@ -27,6 +28,8 @@ type Set struct {
 	running sync.WaitGroup
 
 	pools atomic.Pointer[[]*Pool] // in file order
+
+	followingTLS sync.Once
 }
 
 // NewSet makes an empty set for a role with that many event loops (1 or more). Changes
@@ -83,6 +86,8 @@ type poolPlan struct {
 	allBackups bool
 	attempts   int
 	check      checkSpec
+	secret     *stacktls.Client // nil: plain
+	protocol   string
 	servers    []serverPlan
 }
 
@@ -135,7 +140,7 @@ func (s *Set) Prepare(ctx context.Context, backends []config.Backend) (*Change, 
 			return
 		}
 		began := time.Now()
-		ok, text := p.check.probe(ctx, t)
+		ok, text := p.check.probe(ctx, t, secretFor(p.secret, p.protocol, sp.server.address))
 		// Not ctx.Err: the connection's own deadline may fire a moment earlier.
 		if end, _ := ctx.Deadline(); time.Now().Before(end) {
 			sp.first = &CheckResult{OK: ok, Text: text, Duration: time.Since(began), At: began}
@@ -179,7 +184,7 @@ func (s *Set) Plan(backends []config.Backend) (*Change, error) {
 
 func (s *Set) plan(b config.Backend) (poolPlan, error) {
 	old := s.Pool(b.Name)
-	plan := poolPlan{pool: old, allBackups: b.AllBackups, attempts: max(0, b.Retries.Attempts)}
+	plan := poolPlan{pool: old, allBackups: b.AllBackups, attempts: max(0, b.Retries.Attempts), protocol: protocolOf(&b)}
 	if old == nil {
 		plan.pool = &Pool{name: b.Name, set: s, refused: make([]refusals, s.loops)}
 	}
@@ -190,6 +195,10 @@ func (s *Set) plan(b config.Backend) (poolPlan, error) {
 	var err error
 	if plan.check, err = parseCheck(b.Check); err != nil {
 		return plan, err
+	}
+	plan.check.http2 = plan.protocol == "h2"
+	if plan.secret, err = s.planTLS(old, &b); err != nil {
+		return plan, fmt.Errorf("tls: %w", err)
 	}
 	seen := map[string]bool{}
 	for i, cs := range b.Servers {
@@ -261,8 +270,20 @@ func (plan *poolPlan) commit() {
 		p.servers = append(p.servers, sp.server)
 	}
 	p.algorithm, p.allBackups, p.attempts, p.check = plan.algorithm, plan.allBackups, plan.attempts, plan.check
+	if plan.secret != p.secret || plan.protocol != p.protocol {
+		p.setTLS(plan.secret, plan.protocol)
+	} else {
+		for _, sp := range plan.servers {
+			if sp.isNew {
+				sp.server.secure(secretFor(plan.secret, plan.protocol, sp.server.address))
+			}
+		}
+	}
 	p.rebuild()
 	p.mu.Unlock()
+	if plan.secret != nil {
+		p.set.followTLS()
+	}
 
 	for _, s := range before {
 		if !plan.has(s) {

@@ -6,29 +6,34 @@ import (
 	"strings"
 
 	"stack/appliance/config"
+	"stack/roles/internal/exchange"
 	"stack/roles/internal/http1"
 )
 
 // Env is what the parameters of a request say beside its head.
 type Env struct {
-	Root         string // DOCUMENT_ROOT
-	Script       []byte // SCRIPT_NAME: the part of the path that names the script
-	Info         []byte // PATH_INFO
-	Query        []byte
-	Length       int64 // of the body; -1 = none
-	Client       netip.AddrPort
-	Server       netip.AddrPort
-	ServerName   string
-	HTTPS        bool
-	Software     string
-	Extra        []config.Param // added, or in place of the standard ones
-	RequestURI   []byte
-	ForwardedFor bool // Client came from a trusted proxy: its port is not known
+	Root       string // DOCUMENT_ROOT
+	Script     []byte // SCRIPT_NAME: the part of the path that names the script
+	Info       []byte // PATH_INFO
+	Query      []byte
+	Length     int64 // of the body; -1 = none
+	Client     netip.AddrPort
+	Server     netip.AddrPort
+	ServerName string
+	HTTPS      bool
+	Software   string
+	Extra      []config.Param // added, or in place of the standard ones
+	RequestURI []byte
+	// Asked: the client was asked for a certificate; Certificate is nil if it showed none.
+	// Believe: the peer is trusted to speak of certificates in X-SSL-Client fields.
+	Asked, Believe bool
+	Certificate    *exchange.ClientCertificate
+	ForwardedFor   bool // Client came from a trusted proxy: its port is not known
 }
 
 // AppendParams appends the parameters of a request as nginx's fastcgi_params gives
 // them: RFC 3875's variables, DOCUMENT_ROOT, SCRIPT_FILENAME, REQUEST_URI and HTTP_*
-// for the fields of the head. "Proxy" is left out, since HTTP_PROXY would steer the
+// for the fields of the head; SSL_CLIENT_* where clients are asked for certificates. "Proxy" is left out, since HTTP_PROXY would steer the
 // script's own requests (CVE-2016-5385), and so are names with an underscore, which
 // could pass for another field.
 func AppendParams(dst []byte, req *http1.Request, e *Env) []byte {
@@ -84,6 +89,16 @@ func AppendParams(dst []byte, req *http1.Request, e *Env) []byte {
 		length = strconv.FormatInt(e.Length, 10)
 	}
 	put("CONTENT_LENGTH", length)
+	if e.Asked {
+		verify := "NONE"
+		if c := e.Certificate; c != nil {
+			verify = "SUCCESS"
+			put("SSL_CLIENT_S_DN", c.Subject)
+			put("SSL_CLIENT_SAN", c.Names)
+			put("SSL_CLIENT_FINGERPRINT", c.Fingerprint)
+		}
+		put("SSL_CLIENT_VERIFY", verify)
+	}
 	dst = appendFields(dst, req, e)
 	for _, p := range e.Extra {
 		dst = AppendPair(dst, p.Name, p.Value)
@@ -109,7 +124,7 @@ func serverPort(host []byte, e *Env) string {
 func appendFields(dst []byte, req *http1.Request, e *Env) []byte {
 	for i := 0; i < req.Len(); i++ {
 		id, name, value := req.At(i)
-		if !passes(req, i, id, name) || before(req, i, name) {
+		if !passes(req, i, id, name) || !e.Believe && exchange.SpeaksOfCertificate(name) || before(req, i, name) {
 			continue
 		}
 		joined := string(value)
