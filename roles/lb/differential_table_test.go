@@ -1,0 +1,132 @@
+package lb
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// diffTable is testdata/differential.txt: what is sent, what became of it behind each
+// proxy, and, by hand, why.
+type diffTable struct {
+	intro    []string          // comment at the top
+	versions map[string]string // of the peers that the outcomes are from
+	cases    []*diffCase
+}
+
+// diffCase is one case.
+//
+//	# comment                 before the case, kept
+//	== name
+//	> "text\r\n"              bytes to send, as a Go string; pieces follow each other
+//	> "text" * 100            repeated
+//	stack: outcome
+//	haproxy: outcome
+//	nginx: outcome
+//	why: explanation          where outcomes differ; may go over several lines
+type diffCase struct {
+	comment  []string
+	name     string
+	pieces   []string
+	send     string
+	outcomes map[string]string
+	why      []string
+	line     int
+}
+
+const diffFile = "testdata/differential.txt"
+
+func readDiffTable() (*diffTable, error) {
+	text, err := os.ReadFile(diffFile)
+	if err != nil {
+		return nil, err
+	}
+	t := &diffTable{versions: map[string]string{}}
+	var c *diffCase
+	var comment []string
+	for i, l := range strings.Split(strings.TrimRight(string(text), "\n"), "\n") {
+		key, value, _ := strings.Cut(l, ": ")
+		fail := func(what string) error { return fmt.Errorf("%s:%d: %s: %q", diffFile, i+1, what, l) }
+		switch {
+		case l == "" && c == nil && t.intro == nil:
+			t.intro, comment = comment, nil
+		case l == "":
+		case l[0] == '#':
+			comment = append(comment, l)
+		case strings.HasPrefix(l, "== "):
+			c = &diffCase{comment: comment, name: l[3:], outcomes: map[string]string{}, line: i + 1}
+			t.cases, comment = append(t.cases, c), nil
+		case c == nil && key != l:
+			t.versions[key] = value
+		case c == nil:
+			return nil, fail("text before the first case")
+		case strings.HasPrefix(l, "> "):
+			s, err := unquotePiece(l[2:])
+			if err != nil {
+				return nil, fail(err.Error())
+			}
+			c.pieces, c.send = append(c.pieces, l), c.send+s
+		case key == "stack" || key == "haproxy" || key == "nginx":
+			c.outcomes[key] = value
+		case key == "why":
+			c.why = append(c.why, l)
+		case strings.HasPrefix(l, "  ") && c.why != nil:
+			c.why = append(c.why, l)
+		default:
+			return nil, fail("not a line of a case")
+		}
+	}
+	return t, nil
+}
+
+// unquotePiece reads `"text"` or `"text" * 100`.
+func unquotePiece(s string) (string, error) {
+	quoted, err := strconv.QuotedPrefix(s)
+	if err != nil {
+		return "", err
+	}
+	text, err := strconv.Unquote(quoted)
+	if err != nil {
+		return "", err
+	}
+	rest := strings.TrimSpace(s[len(quoted):])
+	if rest == "" {
+		return text, nil
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(rest, "* "))
+	return strings.Repeat(text, max(0, n)), err
+}
+
+// differs says whether an explanation is due.
+func (c *diffCase) differs() bool {
+	return c.outcomes["stack"] != c.outcomes["haproxy"] || c.outcomes["stack"] != c.outcomes["nginx"]
+}
+
+func (t *diffTable) write() error {
+	var b strings.Builder
+	put := func(lines []string) {
+		for _, l := range lines {
+			b.WriteString(l + "\n")
+		}
+	}
+	put(t.intro)
+	b.WriteString("\n")
+	for _, p := range direct[1:] {
+		fmt.Fprintf(&b, "%s: %s\n", p, t.versions[p])
+	}
+	for _, c := range t.cases {
+		b.WriteString("\n")
+		if len(c.comment) > 0 {
+			put(c.comment)
+			b.WriteString("\n")
+		}
+		b.WriteString("== " + c.name + "\n")
+		put(c.pieces)
+		for _, p := range direct {
+			fmt.Fprintf(&b, "%s: %s\n", p, c.outcomes[p])
+		}
+		put(c.why)
+	}
+	return os.WriteFile(diffFile, []byte(b.String()), 0o644)
+}

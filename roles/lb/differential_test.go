@@ -1,0 +1,245 @@
+package lb
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var rewriteDifferential = flag.Bool("rewrite", false, "write the outcomes of TestDifferential to "+diffFile+"; explanations are kept")
+
+const diffLanes = 4
+
+// outcome is what one case did on one path.
+type outcome struct {
+	statuses []string // of all answers, interim ones too
+	other    string   // bytes that are no HTTP/1 answer
+	open     bool
+	arrived
+}
+
+func (o outcome) String() string {
+	answers := strings.Join(o.statuses, " ")
+	switch {
+	case answers == "" && o.other == "":
+		answers = "no answer"
+	case o.other != "":
+		answers = strings.TrimSpace(answers + " " + o.other)
+	}
+	end := "closed"
+	if o.open {
+		end = "open"
+	}
+	text := answers + ", " + end
+	for _, r := range o.text {
+		text += " ⇒ " + r
+	}
+	return text
+}
+
+// final counts the answers that end a request.
+func (o outcome) final() (n, ok int) {
+	for _, s := range o.statuses {
+		if s[0] != '1' {
+			n++
+		}
+		if s == "200" {
+			ok++
+		}
+	}
+	return n, ok
+}
+
+var statusLine = regexp.MustCompile(`HTTP/1\.[01] (\d{3})`)
+
+// play sends a case over a path. It ends when the proxy has closed, or when nothing has
+// happened for a while; if the outcome is not want by then it waits longer, since on a busy
+// machine a proxy may not have had its turn.
+func play(p *way, send, want string) (o outcome, err error) {
+	p.origin.begin()
+	c, err := net.Dial("tcp", p.entry)
+	if err != nil {
+		return o, err
+	}
+	defer c.Close()
+	sent := make(chan struct{})
+	go func() {
+		io.WriteString(c, send) // a proxy that has refused may have closed already
+		close(sent)
+	}()
+	defer func() { c.Close(); <-sent }()
+	const quiet, patience = 150 * time.Millisecond, 4 * time.Second
+	begun, last := time.Now(), time.Now()
+	var got []byte
+	buf := make([]byte, 64<<10)
+	for o.open = true; o.open; {
+		c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		n, err := c.Read(buf)
+		got = append(got, buf[:n]...)
+		if n > 0 {
+			last = time.Now()
+		}
+		if ne, ok := err.(net.Error); err != nil && !(ok && ne.Timeout()) {
+			o.open = false
+		}
+		o.arrived = p.origin.arrived()
+		o.read(got)
+		if o.arrived.last.After(last) {
+			last = o.arrived.last
+		}
+		still := time.Since(last) > quiet
+		if still && (o.String() == want || time.Since(begun) > patience || want == "" && time.Since(last) > 3*quiet) {
+			break
+		}
+	}
+	return o, nil
+}
+
+// read takes apart what the client got.
+func (o *outcome) read(got []byte) {
+	o.statuses, o.other = nil, ""
+	for _, m := range statusLine.FindAllSubmatch(got, -1) {
+		o.statuses = append(o.statuses, string(m[1]))
+	}
+	if len(o.statuses) == 0 && len(got) > 0 {
+		o.other = "no HTTP/1 answer"
+	}
+}
+
+// TestDifferential sends the same bytes to stack, HAProxy and nginx, all with their default
+// strictness and before the same kind of origin, and compares what becomes of them with the
+// table. A difference must be explained there. -rewrite writes the outcomes anew.
+func TestDifferential(t *testing.T) {
+	table, err := readDiffTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(table.cases) < 120 {
+		t.Errorf("%d cases", len(table.cases))
+	}
+	versions := map[string]string{"haproxy": peerVersion("haproxy"), "nginx": peerVersion("nginx")}
+	peers := versions["haproxy"] != "" && versions["nginx"] != ""
+	if !peers {
+		t.Log("haproxy and nginx are not both installed: stack's column alone is compared")
+		if *rewriteDifferential {
+			t.Fatal("a table cannot be written without them")
+		}
+	}
+	if *rewriteDifferential {
+		table.versions = versions
+	}
+	lanes := startLanes(t, diffLanes, peers)
+	work := make(chan *diffCase)
+	var wg sync.WaitGroup
+	for _, l := range lanes {
+		wg.Go(func() {
+			for c := range work {
+				checkCase(t, l, c, table.versions, versions, peers)
+			}
+		})
+	}
+	for _, c := range table.cases {
+		work <- c
+	}
+	close(work)
+	wg.Wait()
+	if *rewriteDifferential {
+		if err := table.write(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range table.cases {
+		if c.differs() != (len(c.why) > 0) {
+			t.Errorf("%s:%d: %s: a why line belongs there exactly where outcomes differ", diffFile, c.line, c.name)
+		}
+	}
+}
+
+// checkCase plays a case over every path of a lane.
+func checkCase(t *testing.T, l lane, c *diffCase, noted, versions map[string]string, peers bool) {
+	results := map[string]outcome{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for name, p := range l.paths {
+		wg.Go(func() {
+			want := ""
+			if !*rewriteDifferential {
+				want = c.outcomes[name]
+			}
+			o, err := play(p, c.send, want)
+			if err != nil {
+				t.Errorf("%s: %s: %v", c.name, name, err)
+			}
+			mu.Lock()
+			results[name] = o
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	for _, name := range direct {
+		o, played := results[name]
+		got := o.String()
+		switch {
+		case !played:
+		case *rewriteDifferential:
+			c.outcomes[name] = got
+		case got == c.outcomes[name]:
+		case name != "stack" && versions[name] != noted[name]:
+			t.Logf("%s: %s is %s, the table is of %s: %s", c.name, name, versions[name], noted[name], got)
+		default:
+			t.Errorf("%s:%d: %s: %s\n got  %s\n want %s", diffFile, c.line, c.name, name, got, c.outcomes[name])
+		}
+	}
+	checkOneReading(t, c, results["stack"])
+	if peers {
+		for _, chain := range chains {
+			checkChain(t, c, chain, results[chain[0]], results[chainName(chain)])
+		}
+	}
+}
+
+// checkOneReading: what stack forwards can be read in one way only.
+func checkOneReading(t *testing.T, c *diffCase, o outcome) {
+	for _, b := range o.bad {
+		t.Errorf("%s: stack forwarded what can be read in two ways: %s", c.name, b)
+	}
+	if n, err := countStrictly(o.raw); err != nil || n != o.complete {
+		t.Errorf("%s: net/http reads %d requests (%v) where the origin read %d", c.name, n, err, o.complete)
+	}
+}
+
+// checkChain: the second proxy of a chain takes what the first sent for exactly as many
+// requests as the first meant by it. It may refuse some of them, with an answer of its own;
+// it must not find more, nor merge two into one.
+func checkChain(t *testing.T, c *diffCase, chain [2]string, alone, both outcome) {
+	if alone.other != "" { // HTTP/2 by the preface, HTTP/0.9
+		return
+	}
+	if chain[0] != "stack" && alone.begun > alone.complete {
+		return // the origin did not understand the first proxy: no count to compare with
+	}
+	answers, passed := both.final()
+	if err := sameCount(alone, both, answers, passed); err != nil {
+		t.Errorf("%s: %s: %v\n alone %s\n chain %s", c.name, chainName(chain), err, alone, both)
+	}
+}
+
+func sameCount(alone, both outcome, answers, passed int) error {
+	want, _ := alone.final()
+	want += alone.begun - alone.complete // the second may refuse what the origin waits for
+	switch {
+	case both.complete > alone.complete:
+		return fmt.Errorf("%d requests reached the origin where the first proxy sent %d", both.complete, alone.complete)
+	case answers > want:
+		return fmt.Errorf("%d answers where the first proxy alone gives %d", answers, want)
+	case both.complete != passed && alone.complete == want:
+		return fmt.Errorf("%d requests reached the origin, %d of its answers the client", both.complete, passed)
+	}
+	return nil
+}
