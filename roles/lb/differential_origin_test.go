@@ -23,16 +23,17 @@ type rawOrigin struct {
 	mu   sync.Mutex
 	// conns are the connections of the case that runs, in order of arrival.
 	conns []*rawConn
-	last  time.Time
+	// seen are the complete requests of all of them, in the order of their ends.
+	seen []string
+	last time.Time
 }
 
 // rawConn is what came on one connection since the case began.
 type rawConn struct {
 	c    net.Conn
-	data []byte // from the first byte that is not part of an earlier case
-	done int    // bytes that are complete requests
-	shut bool   // closed by either side
-	seen []string
+	data []byte   // from the first byte that is not part of an earlier case
+	done int      // bytes that are complete requests
+	shut bool     // closed by either side
 	bad  []string // what a second reader could read differently
 }
 
@@ -93,7 +94,7 @@ func (o *rawOrigin) serve(c *rawConn) {
 			}
 			c.done += size
 			asked = false
-			c.seen = append(c.seen, r.String())
+			o.seen = append(o.seen, strings.ReplaceAll(r.String(), o.addr, "ORIGIN"))
 			c.bad = append(c.bad, r.bad...)
 			answers = append(answers, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"...)
 			if r.method != "HEAD" {
@@ -116,15 +117,26 @@ func (o *rawOrigin) begin() {
 	for end := time.Now().Add(time.Second); o.busy() && time.Now().Before(end); {
 		time.Sleep(2 * time.Millisecond)
 	}
+	if o.forget() { // a proxy may now send what it had kept behind
+		time.Sleep(100 * time.Millisecond)
+		o.forget()
+	}
+}
+
+// forget reports whether it had to close a connection.
+func (o *rawOrigin) forget() (cut bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, c := range o.conns {
+		cut = cut || !c.shut && len(c.data) > c.done
 		if c.shut = c.shut || len(c.data) > c.done; c.shut {
 			c.c.Close()
 		}
-		c.data, c.done, c.seen, c.bad = nil, 0, nil, nil
+		c.data, c.done, c.bad = nil, 0, nil
 	}
+	o.seen = nil
 	o.conns = slices.DeleteFunc(o.conns, func(c *rawConn) bool { return c.shut })
+	return cut
 }
 
 func (o *rawOrigin) busy() bool {
@@ -135,30 +147,25 @@ func (o *rawOrigin) busy() bool {
 
 // arrived is what one case brought to the origin.
 type arrived struct {
-	complete int
-	begun    int      // complete ones and those that are not
-	text     []string // a line for each request, an incomplete one last
-	bad      []string
-	raw      [][]byte // by connection
-	last     time.Time
+	complete   []string // a line for each request
+	unfinished []string // those whose end has not come
+	bad        []string
+	raw        [][]byte // by connection
+	last       time.Time
 }
 
 func (o *rawOrigin) arrived() (a arrived) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	a.last = o.last
+	a.last, a.complete = o.last, slices.Clone(o.seen)
 	for _, c := range o.conns {
-		a.complete += len(c.seen)
-		a.begun += len(c.seen)
-		a.text = append(a.text, c.seen...)
 		a.bad = append(a.bad, c.bad...)
 		if len(c.data) > 0 {
 			a.raw = append(a.raw, bytes.Clone(c.data))
 		}
 		if len(c.data) > c.done {
 			r, _ := readRaw(c.data[c.done:])
-			a.begun++
-			a.text = append(a.text, r.String()+" …unfinished")
+			a.unfinished = append(a.unfinished, r.String()+" …unfinished")
 			a.bad = append(a.bad, r.bad...)
 		}
 	}

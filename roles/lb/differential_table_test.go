@@ -2,7 +2,9 @@ package lb
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -12,6 +14,7 @@ import (
 type diffTable struct {
 	intro    []string          // comment at the top
 	versions map[string]string // of the peers that the outcomes are from
+	reasons  []string          // lines "@name: text"
 	cases    []*diffCase
 }
 
@@ -24,14 +27,14 @@ type diffTable struct {
 //	stack: outcome
 //	haproxy: outcome
 //	nginx: outcome
-//	why: explanation          where outcomes differ; may go over several lines
+//	why: explanation          where outcomes differ; @name stands for a reason at the top
 type diffCase struct {
 	comment  []string
 	name     string
 	pieces   []string
 	send     string
 	outcomes map[string]string
-	why      []string
+	why      string
 	line     int
 }
 
@@ -57,6 +60,8 @@ func readDiffTable() (*diffTable, error) {
 		case strings.HasPrefix(l, "== "):
 			c = &diffCase{comment: comment, name: l[3:], outcomes: map[string]string{}, line: i + 1}
 			t.cases, comment = append(t.cases, c), nil
+		case c == nil && l[0] == '@':
+			t.reasons = append(t.reasons, l)
 		case c == nil && key != l:
 			t.versions[key] = value
 		case c == nil:
@@ -70,9 +75,7 @@ func readDiffTable() (*diffTable, error) {
 		case key == "stack" || key == "haproxy" || key == "nginx":
 			c.outcomes[key] = value
 		case key == "why":
-			c.why = append(c.why, l)
-		case strings.HasPrefix(l, "  ") && c.why != nil:
-			c.why = append(c.why, l)
+			c.why = value
 		default:
 			return nil, fail("not a line of a case")
 		}
@@ -103,6 +106,32 @@ func (c *diffCase) differs() bool {
 	return c.outcomes["stack"] != c.outcomes["haproxy"] || c.outcomes["stack"] != c.outcomes["nginx"]
 }
 
+var reasonName = regexp.MustCompile(`@[a-z-]+`)
+
+// checkExplanations: a difference has one, nothing else has, and no reason is unknown or
+// unused.
+func (t *diffTable) checkExplanations() (problems []string) {
+	unused := map[string]bool{}
+	for _, r := range t.reasons {
+		unused[reasonName.FindString(r)] = true
+	}
+	known := maps.Clone(unused)
+	for _, c := range t.cases {
+		if c.differs() != (c.why != "") {
+			problems = append(problems, fmt.Sprintf("%s:%d: %s: a why line belongs there exactly where outcomes differ", diffFile, c.line, c.name))
+		}
+		for _, r := range reasonName.FindAllString(c.why, -1) {
+			if delete(unused, r); !known[r] {
+				problems = append(problems, fmt.Sprintf("%s:%d: %s: there is no reason %s at the top", diffFile, c.line, c.name, r))
+			}
+		}
+	}
+	for r := range unused {
+		problems = append(problems, fmt.Sprintf("%s: no case has the reason %s", diffFile, r))
+	}
+	return problems
+}
+
 func (t *diffTable) write() error {
 	var b strings.Builder
 	put := func(lines []string) {
@@ -115,6 +144,8 @@ func (t *diffTable) write() error {
 	for _, p := range direct[1:] {
 		fmt.Fprintf(&b, "%s: %s\n", p, t.versions[p])
 	}
+	b.WriteString("\n")
+	put(t.reasons)
 	for _, c := range t.cases {
 		b.WriteString("\n")
 		if len(c.comment) > 0 {
@@ -126,7 +157,9 @@ func (t *diffTable) write() error {
 		for _, p := range direct {
 			fmt.Fprintf(&b, "%s: %s\n", p, c.outcomes[p])
 		}
-		put(c.why)
+		if c.why != "" {
+			b.WriteString("why: " + c.why + "\n")
+		}
 	}
 	return os.WriteFile(diffFile, []byte(b.String()), 0o644)
 }

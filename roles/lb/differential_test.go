@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +15,7 @@ import (
 
 var rewriteDifferential = flag.Bool("rewrite", false, "write the outcomes of TestDifferential to "+diffFile+"; explanations are kept")
 
-const diffLanes = 4
+const diffLanes = 6
 
 // outcome is what one case did on one path.
 type outcome struct {
@@ -37,8 +38,13 @@ func (o outcome) String() string {
 		end = "open"
 	}
 	text := answers + ", " + end
-	for _, r := range o.text {
+	for _, r := range o.complete {
 		text += " ⇒ " + r
+	}
+	if o.open { // else given up: how much of it the origin saw before is chance
+		for _, r := range o.unfinished {
+			text += " ⇒ " + r
+		}
 	}
 	return text
 }
@@ -78,15 +84,19 @@ func play(p *way, send, want string) (o outcome, err error) {
 	begun, last := time.Now(), time.Now()
 	var got []byte
 	buf := make([]byte, 64<<10)
-	for o.open = true; o.open; {
-		c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
-		n, err := c.Read(buf)
-		got = append(got, buf[:n]...)
-		if n > 0 {
+	for o.open = true; ; {
+		n, err := 0, error(nil)
+		if o.open {
+			c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			n, err = c.Read(buf)
+		} else {
+			time.Sleep(20 * time.Millisecond) // the origin may not have read all
+		}
+		if got = append(got, buf[:n]...); n > 0 {
 			last = time.Now()
 		}
 		if ne, ok := err.(net.Error); err != nil && !(ok && ne.Timeout()) {
-			o.open = false
+			o.open, last = false, time.Now()
 		}
 		o.arrived = p.origin.arrived()
 		o.read(got)
@@ -95,10 +105,24 @@ func play(p *way, send, want string) (o outcome, err error) {
 		}
 		still := time.Since(last) > quiet
 		if still && (o.String() == want || time.Since(begun) > patience || want == "" && time.Since(last) > 3*quiet) {
+			return o, nil
+		}
+	}
+}
+
+// playUntilSure plays a case again when the outcome is not the expected one, or, where none
+// is known, until the same comes twice: bytes of the case before may arrive late.
+func playUntilSure(p *way, send, want string) (o outcome, err error) {
+	if *rewriteDifferential {
+		want = ""
+	}
+	for range 4 {
+		before := o.String()
+		if o, err = play(p, send, want); err != nil || o.String() == want || o.String() == before {
 			break
 		}
 	}
-	return o, nil
+	return o, err
 }
 
 // read takes apart what the client got.
@@ -154,10 +178,8 @@ func TestDifferential(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, c := range table.cases {
-		if c.differs() != (len(c.why) > 0) {
-			t.Errorf("%s:%d: %s: a why line belongs there exactly where outcomes differ", diffFile, c.line, c.name)
-		}
+	for _, p := range table.checkExplanations() {
+		t.Error(p)
 	}
 }
 
@@ -168,11 +190,12 @@ func checkCase(t *testing.T, l lane, c *diffCase, noted, versions map[string]str
 	var wg sync.WaitGroup
 	for name, p := range l.paths {
 		wg.Go(func() {
-			want := ""
-			if !*rewriteDifferential {
-				want = c.outcomes[name]
+			o, err := outcome{}, error(nil)
+			if slices.Contains(direct, name) {
+				o, err = playUntilSure(p, c.send, c.outcomes[name])
+			} else {
+				o, err = play(p, c.send, "")
 			}
-			o, err := play(p, c.send, want)
 			if err != nil {
 				t.Errorf("%s: %s: %v", c.name, name, err)
 			}
@@ -199,7 +222,7 @@ func checkCase(t *testing.T, l lane, c *diffCase, noted, versions map[string]str
 	checkOneReading(t, c, results["stack"])
 	if peers {
 		for _, chain := range chains {
-			checkChain(t, c, chain, results[chain[0]], results[chainName(chain)])
+			checkChain(t, l, c, chain, results)
 		}
 	}
 }
@@ -209,37 +232,45 @@ func checkOneReading(t *testing.T, c *diffCase, o outcome) {
 	for _, b := range o.bad {
 		t.Errorf("%s: stack forwarded what can be read in two ways: %s", c.name, b)
 	}
-	if n, err := countStrictly(o.raw); err != nil || n != o.complete {
-		t.Errorf("%s: net/http reads %d requests (%v) where the origin read %d", c.name, n, err, o.complete)
+	if n, err := countStrictly(o.raw); err != nil || n != len(o.complete) {
+		t.Errorf("%s: net/http reads %d requests (%v) where the origin read %d", c.name, n, err, len(o.complete))
 	}
 }
 
 // checkChain: the second proxy of a chain takes what the first sent for exactly as many
 // requests as the first meant by it. It may refuse some of them, with an answer of its own;
 // it must not find more, nor merge two into one.
-func checkChain(t *testing.T, c *diffCase, chain [2]string, alone, both outcome) {
+func checkChain(t *testing.T, l lane, c *diffCase, chain [2]string, results map[string]outcome) {
+	alone, both := results[chain[0]], results[chainName(chain)]
 	if alone.other != "" { // HTTP/2 by the preface, HTTP/0.9
 		return
 	}
-	if chain[0] != "stack" && alone.begun > alone.complete {
+	if chain[0] != "stack" && len(alone.unfinished) > 0 {
 		return // the origin did not understand the first proxy: no count to compare with
 	}
-	answers, passed := both.final()
-	if err := sameCount(alone, both, answers, passed); err != nil {
+	err := sameCount(alone, both)
+	if err != nil { // bytes of the case before may have come late
+		if both, err = play(l.paths[chainName(chain)], c.send, ""); err == nil {
+			err = sameCount(alone, both)
+		}
+	}
+	if err != nil {
 		t.Errorf("%s: %s: %v\n alone %s\n chain %s", c.name, chainName(chain), err, alone, both)
 	}
 }
 
-func sameCount(alone, both outcome, answers, passed int) error {
+func sameCount(alone, both outcome) error {
 	want, _ := alone.final()
-	want += alone.begun - alone.complete // the second may refuse what the origin waits for
+	answers, passed := both.final()
+	want += len(alone.unfinished) // the second may refuse what the origin waits for
+	reached, sent := len(both.complete), len(alone.complete)
 	switch {
-	case both.complete > alone.complete:
-		return fmt.Errorf("%d requests reached the origin where the first proxy sent %d", both.complete, alone.complete)
+	case reached > sent:
+		return fmt.Errorf("%d requests reached the origin where the first proxy sent %d", reached, sent)
 	case answers > want:
 		return fmt.Errorf("%d answers where the first proxy alone gives %d", answers, want)
-	case both.complete != passed && alone.complete == want:
-		return fmt.Errorf("%d requests reached the origin, %d of its answers the client", both.complete, passed)
+	case reached != passed && sent == want:
+		return fmt.Errorf("%d requests reached the origin, %d of its answers the client", reached, passed)
 	}
 	return nil
 }
