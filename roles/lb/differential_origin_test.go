@@ -28,6 +28,10 @@ type rawOrigin struct {
 	last time.Time
 }
 
+// originMark is in every answer of the origin, so that they can be told from those that a
+// proxy gives by itself.
+const originMark = "from-the-origin"
+
 // rawConn is what came on one connection since the case began.
 type rawConn struct {
 	c    net.Conn
@@ -96,7 +100,7 @@ func (o *rawOrigin) serve(c *rawConn) {
 			asked = false
 			o.seen = append(o.seen, strings.ReplaceAll(r.String(), o.addr, "ORIGIN"))
 			c.bad = append(c.bad, r.bad...)
-			answers = append(answers, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"...)
+			answers = append(answers, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nWho: "+originMark+"\r\n\r\n"...)
 			if r.method != "HEAD" {
 				answers = append(answers, "ok"...)
 			}

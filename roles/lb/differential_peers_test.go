@@ -50,11 +50,12 @@ func startLanes(t *testing.T, n int, peers bool) []lane {
 	t.Helper()
 	hops := map[string][]hop{}
 	var lanes []lane
+	reserve, release := reservePorts(t)
 	add := func(proxies ...string) *way {
 		p := &way{origin: startRawOrigin(t)}
 		p.entry = p.origin.addr
 		for i := len(proxies) - 1; i >= 0; i-- {
-			h := hop{listen: freePort(t).String(), target: p.entry}
+			h := hop{listen: reserve(), target: p.entry}
 			hops[proxies[i]] = append(hops[proxies[i]], h)
 			p.entry = h.listen
 		}
@@ -70,12 +71,35 @@ func startLanes(t *testing.T, n int, peers bool) []lane {
 		}
 		lanes = append(lanes, l)
 	}
+	release()
 	startStack(t, hops["stack"])
 	if peers {
 		startHAProxy(t, hops["haproxy"])
 		startNginx(t, hops["nginx"])
 	}
 	return lanes
+}
+
+// reservePorts gives addresses that nobody else takes in the time before a proxy listens
+// there: on a loopback address of this process alone, from which no connection goes out,
+// all held until release.
+func reservePorts(t *testing.T) (reserve func() string, release func()) {
+	pid := os.Getpid()
+	address := fmt.Sprintf("127.%d.%d.%d:0", 64+pid>>14&63, pid>>7&127, 1+pid&127)
+	var held []net.Listener
+	reserve = func() string {
+		ln, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, ln)
+		return ln.Addr().String()
+	}
+	return reserve, func() {
+		for _, ln := range held {
+			ln.Close()
+		}
+	}
 }
 
 func startStack(t *testing.T, hops []hop) {

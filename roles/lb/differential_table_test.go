@@ -27,6 +27,7 @@ type diffTable struct {
 //	stack: outcome
 //	haproxy: outcome
 //	nginx: outcome
+//	haproxy, or: outcome      where a peer does now this, now that
 //	why: explanation          where outcomes differ; @name stands for a reason at the top
 type diffCase struct {
 	comment  []string
@@ -34,6 +35,7 @@ type diffCase struct {
 	pieces   []string
 	send     string
 	outcomes map[string]string
+	or       map[string]string // a peer's other outcome
 	why      string
 	line     int
 }
@@ -58,7 +60,7 @@ func readDiffTable() (*diffTable, error) {
 		case l[0] == '#':
 			comment = append(comment, l)
 		case strings.HasPrefix(l, "== "):
-			c = &diffCase{comment: comment, name: l[3:], outcomes: map[string]string{}, line: i + 1}
+			c = &diffCase{comment: comment, name: l[3:], outcomes: map[string]string{}, or: map[string]string{}, line: i + 1}
 			t.cases, comment = append(t.cases, c), nil
 		case c == nil && l[0] == '@':
 			t.reasons = append(t.reasons, l)
@@ -74,6 +76,8 @@ func readDiffTable() (*diffTable, error) {
 			c.pieces, c.send = append(c.pieces, l), c.send+s
 		case key == "stack" || key == "haproxy" || key == "nginx":
 			c.outcomes[key] = value
+		case key == "haproxy, or" || key == "nginx, or":
+			c.or[strings.TrimSuffix(key, ", or")] = value
 		case key == "why":
 			c.why = value
 		default:
@@ -99,6 +103,11 @@ func unquotePiece(s string) (string, error) {
 	}
 	n, err := strconv.Atoi(strings.TrimPrefix(rest, "* "))
 	return strings.Repeat(text, max(0, n)), err
+}
+
+// expects says whether got is what the table has for a proxy.
+func (c *diffCase) expects(proxy, got string) bool {
+	return got == c.outcomes[proxy] || c.or[proxy] != "" && got == c.or[proxy]
 }
 
 // differs says whether an explanation is due.
@@ -156,6 +165,11 @@ func (t *diffTable) write() error {
 		put(c.pieces)
 		for _, p := range direct {
 			fmt.Fprintf(&b, "%s: %s\n", p, c.outcomes[p])
+		}
+		for _, p := range direct[1:] {
+			if c.or[p] != "" {
+				fmt.Fprintf(&b, "%s, or: %s\n", p, c.or[p])
+			}
 		}
 		if c.why != "" {
 			b.WriteString("why: " + c.why + "\n")

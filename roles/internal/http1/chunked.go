@@ -266,7 +266,7 @@ func AllowedTrailer(line []byte) bool {
 	default:
 		return false
 	}
-	for _, s := range [...]string{"authorization", "cookie", "set-cookie", "cache-control", "content-type", "content-encoding", "content-range", "range", "age", "vary", "location", "max-forwards"} {
+	for _, s := range [...]string{"authorization", "cookie", "set-cookie", "cache-control", "content-type", "content-encoding", "content-range", "range", "age", "vary", "location"} {
 		if EqualFold(line[:n], s) {
 			return false
 		}
