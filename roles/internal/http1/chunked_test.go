@@ -102,20 +102,3 @@ func TestAllowedTrailer(t *testing.T) {
 		}
 	}
 }
-
-func FuzzChunked(f *testing.F) {
-	f.Add([]byte("3\r\nabc\r\n0\r\n\r\n"), 1)
-	f.Add([]byte("3;a=\"b\"\r\nabc\r\n0\r\nA: b\r\n\r\n"), 3)
-	f.Add([]byte("fffffffffffffff\r\nabc"), 2)
-	f.Fuzz(func(t *testing.T, in []byte, step int) {
-		if step < 1 || len(in) > 1<<14 {
-			return
-		}
-		c1, t1, l1, e1 := decode(string(in), step)
-		c2, t2, l2, e2 := decode(string(in), len(in)+1)
-		// However the bytes are cut, the same is read; an error may only come earlier.
-		if (e1 == nil) != (e2 == nil) || e1 == nil && (c1 != c2 || t1 != t2 || l1 != l2) {
-			t.Fatalf("%q %q %d %v\n%q %q %d %v", c1, t1, l1, e1, c2, t2, l2, e2)
-		}
-	})
-}

@@ -228,54 +228,6 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-func FuzzRequest(f *testing.F) {
-	f.Add([]byte(lines("GET /a?b HTTP/1.1", "Host: x", "A: b")))
-	f.Add([]byte(lines("POST http://h/a HTTP/1.0", "Content-Length: 3")))
-	f.Add([]byte("\r\nOPTIONS * HTTP/1.1\r\nHost: [::1]\r\nConnection: a,b\r\n\r\n"))
-	f.Add([]byte("GET / HTTP/1.1\nHost: x\r\n\r\n"))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		var r Request
-		n, err := r.Parse(in, testLimits)
-		if err != nil {
-			if n != 0 || err.Status < 400 || err.Status > 599 {
-				t.Fatalf("%d, %v", n, err)
-			}
-			return
-		}
-		if n == 0 {
-			if len(in) >= testLimits.Bytes {
-				t.Fatal("asks for more beyond the limit")
-			}
-			return
-		}
-		if !Complete(in[:n], 0) {
-			t.Fatal("accepted without an end")
-		}
-		// What was accepted, written anew, must be read the same.
-		var w Writer
-		w.RawBytes(r.Method())
-		w.Raw(" ")
-		w.RawBytes(r.Target())
-		w.Raw(" HTTP/1.")
-		w.RawBytes([]byte{byte('0' + r.Minor)})
-		w.Raw("\r\n")
-		for i := range r.Len() {
-			_, name, value := r.At(i)
-			w.Bytes(name, value)
-			r.Dropped(i)
-		}
-		w.Raw("\r\n")
-		var again Request
-		m, err := again.Parse(w.B, Limits{Bytes: 1 << 20, Fields: 64})
-		if err != nil || m != len(w.B) {
-			t.Fatalf("written anew: %d of %d, %v\n%q", m, len(w.B), err, w.B)
-		}
-		if string(again.Path()) != string(r.Path()) || string(again.Host()) != string(r.Host()) || again.ContentLength() != r.ContentLength() || again.Chunked() != r.Chunked() || again.KeepsAlive() != r.KeepsAlive() {
-			t.Fatalf("read differently: %q", w.B)
-		}
-	})
-}
-
 // Cleartext HTTP/2 must not get through a list, nor behind a second field.
 func TestUpgradeToH2CIsNone(t *testing.T) {
 	for text, want := range map[string]bool{
