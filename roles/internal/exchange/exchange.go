@@ -207,6 +207,9 @@ func (x *Exchange) release(cause Cause) {
 // gone ends the request before its time, and the connection.
 func (x *Exchange) gone(cause Cause) {
 	c := x.c
+	if cause != None {
+		x.resetUnframed()
+	}
 	x.closeTunnel()
 	x.release(cause)
 	x.log(cause)

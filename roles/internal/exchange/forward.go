@@ -64,6 +64,9 @@ func (f *forward) reset() {
 // Forward hands the request to a server that p.Picker chooses and relays its answer,
 // streaming both bodies; it ends the exchange in every case.
 func (x *Exchange) Forward(p *Pass) {
+	if x.isLastHop() {
+		return
+	}
 	f := &x.fwd
 	f.pass, f.began = p, x.w.l.Mono()
 	x.ev, x.body = nil, nil

@@ -70,7 +70,7 @@ func (f *forward) answerHead(p []byte) (used int, ok bool) {
 	}
 	f.beginAnswer()
 	if f.body == noBody {
-		return n, f.ended(len(p) == n)
+		return n, f.ended(len(p) == n && !f.announcesMore())
 	}
 	return n, true
 }

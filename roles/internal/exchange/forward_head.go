@@ -48,6 +48,11 @@ func (f *forward) sendHead() {
 			if !r.Chunked() {
 				continue
 			}
+		case http1.MaxForwards:
+			if n := x.hopsLeft(); n > 0 {
+				h.Int("Max-Forwards", n-1)
+				continue
+			}
 		case http1.Expect:
 			if !r.Expects() {
 				continue

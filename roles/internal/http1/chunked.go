@@ -114,15 +114,12 @@ func chunkSize(p []byte) (size uint64, used int, err *Error) {
 	if i == 0 {
 		return 0, 0, errChunkSize
 	}
-	if p[i] == ';' {
+	if p[i] == ';' || isBlank(p[i]) {
 		n, err := chunkExt(p[i:])
 		if err != nil || n == 0 {
 			return 0, 0, err
 		}
 		i += n
-	}
-	if i == len(p) {
-		return 0, 0, nil
 	}
 	if p[i] != '\r' {
 		return 0, 0, errChunkSize
@@ -136,62 +133,78 @@ func chunkSize(p []byte) (size uint64, used int, err *Error) {
 	return size, i + 2, nil
 }
 
-// chunkExt reads *( ";" name [ "=" ( token / quoted-string ) ] ) up to, without, the CR.
-func chunkExt(p []byte) (int, *Error) {
+// chunkExt reads *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ) up to,
+// without, the CR. n is 0 when the CR has not come.
+func chunkExt(p []byte) (n int, err *Error) {
 	i := 0
 	for {
-		if i >= maxChunkLine {
+		begin := i
+		i = skipBlanks(p, i)
+		switch {
+		case i >= maxChunkLine:
 			return 0, errChunkExt
-		}
-		if i == len(p) {
+		case i == len(p):
 			return 0, nil
-		}
-		if p[i] != ';' {
+		case p[i] != ';' && i > begin: // blanks belong to what follows them
+			return 0, errChunkExt
+		case p[i] != ';':
 			return i, nil
 		}
-		i++
-		n := run(p[i:], isToken)
-		if i+n == len(p) {
+		if i, err = extName(p, skipBlanks(p, i+1)); err != nil || i == 0 {
+			return 0, err
+		}
+		eq := skipBlanks(p, i)
+		if eq == len(p) {
 			return 0, tooLong(p)
 		}
-		if n == 0 {
-			return 0, errChunkExt
-		}
-		if i += n; p[i] != '=' {
+		if p[eq] != '=' {
 			continue
 		}
-		if i++; i == len(p) {
-			return 0, nil
+		if i, err = extValue(p, skipBlanks(p, eq+1)); err != nil || i == 0 {
+			return 0, err
 		}
-		if p[i] == '"' {
-			for i++; ; i++ {
-				if i >= len(p) {
-					return 0, tooLong(p)
-				}
-				if p[i] == '"' {
-					break
-				}
-				if p[i] == '\\' {
-					if i++; i >= len(p) {
-						return 0, tooLong(p)
-					}
-				}
-				if class[p[i]]&isValue == 0 {
-					return 0, errChunkExt
-				}
-			}
-			i++
-			continue
-		}
-		n = run(p[i:], isToken)
-		if i+n == len(p) {
-			return 0, tooLong(p)
-		}
-		if n == 0 {
-			return 0, errChunkExt
-		}
-		i += n
 	}
+}
+
+// extName returns where the token at i ends, 0 if it may go on.
+func extName(p []byte, i int) (end int, err *Error) {
+	end = i + run(p[i:], isToken)
+	switch {
+	case end == len(p):
+		return 0, tooLong(p)
+	case end == i:
+		return 0, errChunkExt
+	}
+	return end, nil
+}
+
+// extValue returns where the token or quoted string at i ends, 0 if it may go on.
+func extValue(p []byte, i int) (end int, err *Error) {
+	if i == len(p) || p[i] != '"' {
+		return extName(p, i)
+	}
+	for i++; i < len(p); i++ {
+		switch c := p[i]; {
+		case c == '"':
+			return i + 1, nil
+		case class[c]&isValue == 0:
+			return 0, errChunkExt
+		case c == '\\':
+			if i++; i < len(p) && class[p[i]]&isValue == 0 {
+				return 0, errChunkExt
+			}
+		}
+	}
+	return 0, tooLong(p)
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+func skipBlanks(p []byte, i int) int {
+	for i < len(p) && isBlank(p[i]) {
+		i++
+	}
+	return i
 }
 
 func tooLong(p []byte) *Error {
@@ -253,7 +266,7 @@ func AllowedTrailer(line []byte) bool {
 	default:
 		return false
 	}
-	for _, s := range [...]string{"authorization", "cookie", "set-cookie", "cache-control", "content-type", "content-encoding", "content-range", "range", "age", "vary", "location", "max-forwards"} {
+	for _, s := range [...]string{"authorization", "cookie", "set-cookie", "cache-control", "content-type", "content-encoding", "content-range", "range", "age", "vary", "location"} {
 		if EqualFold(line[:n], s) {
 			return false
 		}

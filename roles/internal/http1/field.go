@@ -37,6 +37,7 @@ const (
 	Via
 	ProxyAuthenticate
 	ProxyAuthorization
+	MaxForwards
 )
 
 var known = [...]string{
@@ -60,6 +61,7 @@ var known = [...]string{
 	Via:                "via",
 	ProxyAuthenticate:  "proxy-authenticate",
 	ProxyAuthorization: "proxy-authorization",
+	MaxForwards:        "max-forwards",
 }
 
 // byLength lists the known fields of each name length: nearly every unknown

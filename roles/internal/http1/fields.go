@@ -131,8 +131,8 @@ func (h *Head) framing(id ID, value []byte, upgrade *asked, coded *int) *Error {
 	case TransferEncoding:
 		*coded++
 		if !EqualFold(value, "chunked") {
-			if bytes.Contains(bytes.ToLower(value), []byte("chunked")) && bytes.IndexByte(value, ',') < 0 {
-				return errCodings // "xchunked" and its like
+			if len(value) == 0 || bytes.Contains(bytes.ToLower(value), []byte("chunked")) && bytes.IndexByte(value, ',') < 0 {
+				return errBadCoding // "xchunked" and its like, and a fold that hides the value
 			}
 			return errCoding
 		}

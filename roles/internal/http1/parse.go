@@ -20,6 +20,7 @@ var (
 	errBoth       = &Error{400, "Content-Length and Transfer-Encoding together"}
 	errCodings    = &Error{400, "more than one Transfer-Encoding"}
 	errOldCoding  = &Error{400, "Transfer-Encoding in HTTP/1.0"}
+	errBadCoding  = &Error{400, "bad Transfer-Encoding"}
 	errCoding     = &Error{501, "transfer coding not supported"}
 	errConnect    = &Error{501, "CONNECT not supported"}
 	errExpect     = &Error{417, "expectation not supported"}
@@ -46,7 +47,7 @@ func Complete(buf []byte, from int) bool {
 
 func (r *Request) parse(buf []byte, lim Limits) (int, *Error) {
 	r.reset(buf)
-	r.hasQuery, r.expect = false, false
+	r.hasQuery, r.expect, r.server = false, false, false
 	r.path, r.query, r.authority = Span{}, Span{}, Span{}
 	start := 0
 	for start+1 < len(buf) && buf[start] == '\r' && buf[start+1] == '\n' {
@@ -151,6 +152,9 @@ func (r *Request) splitTarget(buf []byte) *Error {
 		off += skip + uint32(end)
 		target = rest[end:]
 	}
+	if len(target) == 0 && string(r.Method()) == "OPTIONS" {
+		r.server = true
+	}
 	path := len(target)
 	if q := bytes.IndexByte(target, '?'); q >= 0 {
 		path = q
@@ -174,10 +178,12 @@ func (r *Request) checkHost() *Error {
 				r.authority = f.Value
 			}
 		case Expect:
-			if !EqualFold(r.span(f.Value), "100-continue") {
+			switch {
+			case EqualFold(r.span(f.Value), "100-continue"):
+				r.expect = r.Minor >= 1
+			case f.Value.Len > 0: // an empty list expects nothing
 				return errExpect
 			}
-			r.expect = r.Minor >= 1
 		}
 	}
 	if hosts > 1 {

@@ -7,6 +7,7 @@ type Request struct {
 	method, target, path, query, authority Span
 	hasQuery                               bool
 	expect                                 bool
+	server                                 bool // OPTIONS for the server as a whole, in absolute form
 }
 
 // Limits bound a head.
@@ -31,16 +32,20 @@ func (r *Request) Method() []byte { return r.span(r.method) }
 // Target returns the request target as sent.
 func (r *Request) Target() []byte { return r.span(r.target) }
 
-// Path returns the path of the target, still percent-encoded; "*" for OPTIONS *,
-// "/" where an absolute target has none.
+// Path returns the path of the target, still percent-encoded; "*" for OPTIONS *, also
+// where it is asked with an absolute target that has neither path nor query (RFC 9112
+// section 3.2.4), else "/" where an absolute target has no path.
 func (r *Request) Path() []byte {
-	if r.path.Len == 0 {
-		return slash
+	switch {
+	case r.path.Len > 0:
+		return r.span(r.path)
+	case r.server:
+		return asterisk
 	}
-	return r.span(r.path)
+	return slash
 }
 
-var slash = []byte("/")
+var slash, asterisk = []byte("/"), []byte("*")
 
 // Query returns what follows the first "?", without it.
 func (r *Request) Query() []byte { return r.span(r.query) }

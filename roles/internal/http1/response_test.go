@@ -51,19 +51,3 @@ func TestResponseBody(t *testing.T) {
 		}
 	}
 }
-
-func FuzzResponse(f *testing.F) {
-	f.Add([]byte(lines("HTTP/1.1 200 OK", "Content-Length: 3")))
-	f.Add([]byte(lines("HTTP/1.0 404", "Connection: close")))
-	f.Add([]byte("HTTP/1.1 200 \n\r\n"))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		var r Response
-		n, err := r.Parse(in, testLimits)
-		if err == nil && n > 0 && (r.Status < 100 || r.Status > 599 || n > len(in)) {
-			t.Fatalf("%d %d", n, r.Status)
-		}
-		if err == nil && n == 0 && len(in) >= testLimits.Bytes {
-			t.Fatal("asks for more beyond the limit")
-		}
-	})
-}
