@@ -118,8 +118,6 @@ func CheckField(name, value []byte) *Error {
 	return nil
 }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\t' }
-
 // SetUpgrade makes the request one for another protocol, as the extended CONNECT of
 // RFC 8441 is in HTTP/1: a GET with an Upgrade field.
 func (r *Request) SetUpgrade(protocol []byte) {
