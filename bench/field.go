@@ -35,23 +35,31 @@ type field struct {
 	running map[string]*contender
 }
 
+// contender is a program of the field, or a second name of one.
 type contender struct {
-	command       *exec.Cmd
-	proxy, static int // ports
+	command *exec.Cmd
+	ports   [numPorts]int
+	log     string // its access log, "" if it writes none
+}
+
+func (c *contender) address(p port) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.ports[p]))
 }
 
 // values fill the templates of peers/.
 type values struct {
-	Dir, Root                    string
-	Proxy, Static, Origin, Admin int
+	Dir, Root, Certs               string
+	Log                            string // access log, "" for none
+	Proxy, TLS, Clear, TCP, Static int
+	Splice, Origin, Admin          int
 }
 
-func startField(ctx context.Context, binary string) (_ *field, err error) {
+func startField(ctx context.Context, s settings) (_ *field, err error) {
 	dir, err := os.MkdirTemp("", "stack-bench-")
 	if err != nil {
 		return nil, err
 	}
-	f := &field{dir: dir, running: make(map[string]*contender)}
+	f := &field{dir: dir, root: filepath.Join(dir, "root"), running: make(map[string]*contender)}
 	defer func() {
 		if err != nil {
 			f.stop()
@@ -61,69 +69,106 @@ func startField(ctx context.Context, binary string) (_ *field, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	root := filepath.Join(dir, "root")
-	if err := makeFiles(root); err != nil {
+	if err := errors.Join(makeFiles(f.root), makeCertificate(dir)); err != nil {
 		return nil, err
 	}
-	originPort, err := freePort()
-	if err != nil {
+	if f.binary, err = filepath.Abs(s.binary); err != nil {
 		return nil, err
 	}
-	origin, err := f.render("origin.conf", values{Dir: dir, Root: root, Origin: originPort})
-	if err != nil {
-		return nil, err
-	}
-	if f.origin, err = start(ctx, loadCore, filepath.Join(dir, "origin.log"), "nginx", "-p", dir, "-c", origin); err != nil {
-		return nil, err
-	}
-	if err := waitPort(ctx, originPort); err != nil {
+	if err := f.startOrigin(ctx); err != nil {
 		return nil, fmt.Errorf("origin: %w", err)
 	}
-	f.root, f.port = root, originPort
-	if f.binary, err = filepath.Abs(binary); err != nil {
-		return nil, err
-	}
-	for _, name := range proxies {
-		if err := f.launch(ctx, name, name); err != nil {
+	for _, name := range []string{stack, haproxy, nginx, standard, stackLogs, nginxLogs} {
+		if !s.runs(name) {
+			continue
+		}
+		if err := f.launch(ctx, name); err != nil {
 			return nil, err
 		}
 	}
 	return f, nil
 }
 
+func (f *field) startOrigin(ctx context.Context) (err error) {
+	if f.port, err = freePort(); err != nil {
+		return err
+	}
+	config, err := f.render("origin.conf", values{Dir: f.dir, Root: f.root, Origin: f.port})
+	if err != nil {
+		return err
+	}
+	if f.origin, err = start(ctx, loadCore, filepath.Join(f.dir, "origin.log"), "nginx", "-p", f.dir, "-c", config); err != nil {
+		return err
+	}
+	return waitPort(ctx, f.port)
+}
+
+// program is what runs under a name: the word before further ones.
+func program(name string) string {
+	first, _, _ := strings.Cut(name, " ")
+	return first
+}
+
 // launch starts a program of the field under a name of its own, on free ports.
-func (f *field) launch(ctx context.Context, name, program string) error {
-	v := values{Dir: filepath.Join(f.dir, name), Root: f.root, Origin: f.port}
+func (f *field) launch(ctx context.Context, name string) error {
+	v := values{Dir: filepath.Join(f.dir, strings.ReplaceAll(name, "/", " ")), Root: f.root, Certs: f.dir, Origin: f.port}
+	v.Dir = strings.ReplaceAll(v.Dir, " ", "-")
 	if err := os.Mkdir(v.Dir, 0o755); err != nil {
 		return err
 	}
-	for _, port := range []*int{&v.Proxy, &v.Static, &v.Admin} {
+	for _, port := range []*int{&v.Proxy, &v.TLS, &v.Clear, &v.TCP, &v.Static, &v.Splice, &v.Admin} {
 		var err error
 		if *port, err = freePort(); err != nil {
 			return err
 		}
 	}
-	file := map[string]string{"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "stack": "stack.yaml"}[program]
-	config, err := f.render(file, v)
+	if strings.HasSuffix(name, " log") {
+		v.Log = filepath.Join(v.Dir, "access.log")
+	}
+	if program(name) != nginx {
+		v.Clear = v.Proxy // the others tell the two protocols apart by the first bytes
+	}
+	command, err := f.command(name, v)
 	if err != nil {
 		return err
 	}
-	arguments := map[string][]string{
-		"haproxy": {"haproxy", "-db", "-f", config},
-		"nginx":   {"nginx", "-p", v.Dir, "-c", config},
-		"stack":   {f.binary, "--config", config},
-	}[program]
 	log := filepath.Join(v.Dir, "log")
-	command, err := start(ctx, underTest, log, arguments...)
+	running, err := start(ctx, underTest, log, command...)
 	if err != nil {
 		return err
 	}
-	f.running[name] = &contender{command: command, proxy: v.Proxy, static: v.Static}
-	if err := waitPort(ctx, v.Proxy); err != nil {
+	c := &contender{command: running, ports: [numPorts]int{v.Proxy, v.TLS, v.Clear, v.TCP, v.Static}, log: v.Log}
+	f.running[name] = c
+	err = waitPort(ctx, v.Proxy)
+	if err == nil && program(name) != standard {
+		err = checkTLS(c.address(tlsPort))
+	}
+	if err != nil {
 		text, _ := os.ReadFile(log)
 		return fmt.Errorf("%s: %w\n%s", name, err, text)
 	}
+	if name == haproxy {
+		second := *c
+		second.ports[tcpPort] = v.Splice
+		f.running[splicing] = &second
+	}
 	return nil
+}
+
+// command returns what is executed, having written the program's configuration.
+func (f *field) command(name string, v values) ([]string, error) {
+	if program(name) == standard {
+		self, err := os.Executable()
+		address := func(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
+		return []string{self, standardArgument, address(v.Proxy), address(v.Origin), address(v.Static), v.Root}, err
+	}
+	file := map[string]string{haproxy: "haproxy.cfg", nginx: "nginx.conf", stack: "stack.yaml"}[program(name)]
+	config, err := f.render(file, v)
+	return map[string][]string{
+		haproxy: {"haproxy", "-db", "-f", config},
+		nginx:   {"nginx", "-p", v.Dir, "-c", config},
+		stack:   {f.binary, "--config", config},
+	}[program(name)], err
 }
 
 func (f *field) render(name string, v values) (string, error) {
@@ -140,27 +185,49 @@ func (f *field) render(name string, v values) (string, error) {
 	return path, t.Execute(out, v)
 }
 
-// stop ends everything that was started, by pid, and removes the directory.
-func (f *field) stop() {
-	commands := []*exec.Cmd{f.origin}
-	for _, c := range f.running {
-		commands = append(commands, c.command)
+// emptyLog makes sure that the access log was written and makes room for the next.
+func (c *contender) emptyLog() error {
+	if c.log == "" {
+		return nil
 	}
-	for _, c := range commands {
-		if c == nil {
-			continue
-		}
-		c.Process.Signal(os.Interrupt)
-		done := make(chan struct{})
-		go func() { c.Wait(); close(done) }()
-		select {
-		case <-done:
-		case <-time.After(5 * time.Second):
-			c.Process.Kill()
-			<-done
-		}
+	info, err := os.Stat(c.log)
+	if err != nil {
+		return err
+	}
+	if info.Size() == 0 {
+		return fmt.Errorf("%s: nothing was logged", c.log)
+	}
+	return os.Truncate(c.log, 0)
+}
+
+// end stops one program, by pid.
+func (f *field) end(name string) {
+	interrupt(f.running[name].command)
+	delete(f.running, name)
+}
+
+// stop ends everything that was started and removes the directory.
+func (f *field) stop() {
+	delete(f.running, splicing) // haproxy itself
+	for name := range f.running {
+		f.end(name)
+	}
+	if f.origin != nil {
+		interrupt(f.origin)
 	}
 	os.RemoveAll(f.dir)
+}
+
+func interrupt(c *exec.Cmd) {
+	c.Process.Signal(os.Interrupt)
+	done := make(chan struct{})
+	go func() { c.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		c.Process.Kill()
+		<-done
+	}
 }
 
 func makeFiles(root string) error {

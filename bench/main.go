@@ -1,7 +1,6 @@
 // Command bench measures stack beside haproxy and nginx on the same work in one
-// interleaved run, and prints CPU time per request and throughput with ratios
-// peer / stack (higher is better for stack). The proxy or server under test is pinned
-// to one core, the load generator and the origin to the other.
+// interleaved run, and prints the tables of docs/performance.md. The proxy or server
+// under test is pinned to one core, the load generator and the origin to the other.
 //
 // It is a measurement, never a test: it fails only if something could not be run.
 package main
@@ -13,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -22,54 +22,78 @@ type settings struct {
 	duration time.Duration
 	warm     time.Duration
 	only     string
+	who      string
 	binary   string
 }
 
+// runs says whether a contender takes part: its program was asked for, or all were.
+func (s settings) runs(name string) bool {
+	return s.who == "" || slices.Contains(strings.Split(s.who, ","), program(name))
+}
+
+// wants says whether a section that is no case was asked for.
+func (s settings) wants(section string) bool { return strings.Contains(section, s.only) }
+
 func main() {
-	var s settings
-	flag.IntVar(&s.rounds, "rounds", 5, "interleaved rounds; medians are printed")
-	flag.DurationVar(&s.duration, "duration", 4*time.Second, "of one measurement")
-	flag.DurationVar(&s.warm, "warm", time.Second, "load before each measurement that does not count")
-	flag.StringVar(&s.only, "only", "", "only the cases whose name contains this")
-	flag.StringVar(&s.binary, "binary", "dist/stack", "the stack binary")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, s); err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, s settings) error {
-	field, err := startField(ctx, s.binary)
+func run(arguments []string) error {
+	if len(arguments) > 0 {
+		switch arguments[0] {
+		case generatorArgument:
+			return runGenerator(arguments[1:])
+		case standardArgument:
+			return serveStandard(arguments[1:])
+		}
+	}
+	var s settings
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	flags.IntVar(&s.rounds, "rounds", 5, "interleaved rounds; medians are printed")
+	flags.DurationVar(&s.duration, "duration", 4*time.Second, "of one measurement")
+	flags.DurationVar(&s.warm, "warm", time.Second, "load before each measurement that does not count")
+	flags.StringVar(&s.only, "only", "", "only the cases whose name contains this; also \"memory\" and \"spare\"")
+	flags.StringVar(&s.who, "who", "", "only these programs, by comma: stack, haproxy, nginx, net/http")
+	flags.StringVar(&s.binary, "binary", "dist/stack", "the stack binary")
+	flags.Parse(arguments)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return measureAll(ctx, s)
+}
+
+// measureAll runs the cases in one interleaved run, then the figures taken once, and
+// prints the tables.
+func measureAll(ctx context.Context, s settings) error {
+	field, err := startField(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer field.stop()
-
-	cases := slices.DeleteFunc(slices.Clone(allCases), func(c benchCase) bool { return !c.named(s.only) })
-	results := make(map[string]map[string][]sample)
-	for _, c := range cases {
-		results[c.name] = make(map[string][]sample)
+	chosen := func(cases ...benchCase) []benchCase {
+		return slices.DeleteFunc(cases, func(c benchCase) bool { return !c.named(s.only) })
 	}
-	for round := range s.rounds {
-		for _, c := range cases {
-			contenders := slices.Clone(c.contenders)
-			// Another order each round, so that nobody always follows the same neighbour.
-			for range round % len(contenders) {
-				contenders = append(contenders[1:], contenders[0])
-			}
-			for _, name := range contenders {
-				got, err := measure(ctx, field, c, name, s)
-				if err != nil {
-					return fmt.Errorf("%s, %s, round %d: %w", c.name, name, round+1, err)
-				}
-				results[c.name][name] = append(results[c.name][name], got)
-				fmt.Fprintf(os.Stderr, "round %d  %-28s %-8s %7.2f µs CPU/request %9.0f requests/s\n", round+1, c.name, name, got.cpu, got.rate)
-			}
+	main, steady, logged := chosen(slices.Clone(allCases)...), chosen(steadyCase), chosen(logCase)
+	all, err := field.rounds(ctx, slices.Concat(main, steady, logged), s)
+	if err != nil {
+		return err
+	}
+	out := os.Stdout
+	if len(all) > 0 {
+		fmt.Fprintf(out, "Medians of %d interleaved rounds of %v after %v of warm-up.\n", s.rounds, s.duration, s.warm)
+	}
+	printRatios(out, main, all)
+	printLatencies(out, steady, all)
+	printLogCost(out, logged, all)
+	if s.wants("memory") {
+		if err := field.printMemory(ctx, out, s); err != nil {
+			return err
 		}
 	}
-	printTable(os.Stdout, cases, results, s)
-	return field.printMemory(ctx, os.Stdout)
+	if s.wants("spare") && s.runs(stack) {
+		return printSpare(ctx, out, s)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -15,41 +16,50 @@ import (
 
 const idleConnections = 5000
 
-// printMemory shows the anonymous memory of the lb child of a stack that has just been
-// started, idle and with 5,000 idle keep-alive connections of which each has carried one
-// request.
-func (f *field) printMemory(ctx context.Context, w io.Writer) error {
-	if err := f.launch(ctx, "stack-fresh", "stack"); err != nil {
-		return err
+// printMemory shows what idle keep-alive connections cost: the anonymous memory of all
+// processes of a server that has just been started and has answered one request, and
+// again with 5,000 idle connections of which each has carried one request.
+func (f *field) printMemory(ctx context.Context, w io.Writer, s settings) error {
+	fmt.Fprintf(w, `
+Anonymous memory (RssAnon of all processes) just started and with %d idle keep-alive connections that have each carried a request:
+
+| connections | server | MiB before | MiB after | MiB per 1,000 connections |
+|---|---|---|---|---|
+`, idleConnections)
+	for _, p := range []port{proxyPort, tlsPort} {
+		for _, name := range proxies {
+			if !s.runs(name) {
+				continue
+			}
+			before, after, err := f.idleMemory(ctx, name, p)
+			if err != nil {
+				return fmt.Errorf("memory of %s: %w", name, err)
+			}
+			kind := "plain"
+			if p == tlsPort {
+				kind = "TLS 1.3"
+			}
+			fmt.Fprintf(w, "| %s | %s | %.1f | %.1f | %.2f |\n", kind, name, mib(before), mib(after), mib(after-before)/(idleConnections/1000))
+		}
 	}
-	who := f.running["stack-fresh"]
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(who.proxy))
-	// The listening socket is there before the child: its first answer tells that it is up.
-	first, err := net.Dial("tcp", address)
-	if err != nil {
-		return err
+	return nil
+}
+
+func (f *field) idleMemory(ctx context.Context, name string, p port) (before, after int64, err error) {
+	fresh := name + freshStart
+	if err := f.launch(ctx, fresh); err != nil {
+		return 0, 0, err
 	}
-	defer first.Close()
-	if err := once(first); err != nil {
-		return fmt.Errorf("first request: %w", err)
-	}
-	child, err := lbChild(who.command.Process.Pid)
-	if err != nil {
-		return err
-	}
-	// The figures are taken when they have stopped moving.
-	before, err := settled(ctx, child)
-	if err != nil {
-		return err
-	}
-	conns := make([]net.Conn, 0, idleConnections)
+	defer f.end(fresh)
+	who := f.running[fresh]
+	var conns []net.Conn
 	defer func() {
 		for _, c := range conns {
 			c.Close()
 		}
 	}()
-	for range idleConnections {
-		c, err := net.Dial("tcp", address)
+	open := func() error {
+		c, err := dial(who.address(p), p == tlsPort)
 		if err != nil {
 			return fmt.Errorf("open idle connections: %w", err)
 		}
@@ -57,14 +67,31 @@ func (f *field) printMemory(ctx context.Context, w io.Writer) error {
 		if err := once(c); err != nil {
 			return fmt.Errorf("request on connection %d: %w", len(conns), err)
 		}
+		return nil
 	}
-	after, err := settled(ctx, child)
-	if err != nil {
-		return err
+	// The listening socket is there before the process that serves: its first answer
+	// tells that it is up.
+	if err := open(); err != nil {
+		return 0, 0, err
 	}
-	fmt.Fprintf(w, "\nRssAnon of the lb child: %.1f MiB idle after its start, %.1f MiB with %d idle keep-alive connections: %.2f MiB per 1,000.\n",
-		mib(before), mib(after), idleConnections, mib(after-before)/(idleConnections/1000))
-	return nil
+	root := who.command.Process.Pid
+	if before, err = settled(ctx, root); err != nil {
+		return 0, 0, err
+	}
+	for range idleConnections {
+		if err := open(); err != nil {
+			return 0, 0, err
+		}
+	}
+	after, err = settled(ctx, root)
+	return before, after, err
+}
+
+func dial(address string, secure bool) (net.Conn, error) {
+	if secure {
+		return tls.Dial("tcp", address, benchTLS())
+	}
+	return net.Dial("tcp", address)
 }
 
 func once(c net.Conn) error {
@@ -74,7 +101,7 @@ func once(c net.Conn) error {
 	if _, err := io.WriteString(c, "GET /200.bin HTTP/1.1\r\nHost: bench\r\n\r\n"); err != nil {
 		return err
 	}
-	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	response, err := http.ReadResponse(bufio.NewReaderSize(c, 1024), nil)
 	if err != nil {
 		return err
 	}
@@ -88,13 +115,18 @@ func once(c net.Conn) error {
 
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
-// settled returns RssAnon once it has changed by less than 1 % within 2 s.
-func settled(ctx context.Context, pid int) (int64, error) {
+// settled returns the memory of a process and its descendants once it has changed by
+// less than 1 % within 2 s.
+func settled(ctx context.Context, root int) (int64, error) {
 	last := int64(-1)
 	for range 15 {
-		now, err := rssAnon(pid)
-		if err != nil {
-			return 0, err
+		var now int64
+		for _, pid := range pids(root) {
+			n, err := rssAnon(pid)
+			if err != nil {
+				return 0, err
+			}
+			now += n
 		}
 		if d := now - last; last >= 0 && d*d*10000 < now*now {
 			return now, nil
@@ -121,15 +153,4 @@ func rssAnon(pid int) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("process %d shows no RssAnon", pid)
-}
-
-// lbChild finds the process of the lb role by its title.
-func lbChild(root int) (int, error) {
-	for _, pid := range pids(root) {
-		title, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if strings.HasPrefix(string(title), "stack: lb") {
-			return pid, nil
-		}
-	}
-	return 0, fmt.Errorf("process %d has no child titled \"stack: lb\"", root)
 }
