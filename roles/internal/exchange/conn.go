@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"stack/roles/internal/http1"
@@ -16,6 +17,8 @@ type conn struct {
 	x          *Exchange // the current request, or the tunnel
 	next, prev *conn
 	peer       netip.AddrPort
+	source     *atomic.Uint64 // where it is counted; nil = nowhere
+	pace       pace
 	started    int64 // when the first byte of the head came
 	scanned    int   // bytes of the head searched for its end
 	state      connState
@@ -47,9 +50,19 @@ const (
 // serve takes a connection that the kernel, another loop or another process gave; it is
 // counted already. served: it has had requests, so it may stay idle.
 func (w *Worker) serve(p *Point, fd int, peer netip.AddrPort, served bool) {
-	c := &conn{point: p, peer: peer, state: onHead, served: served}
+	c := &conn{point: p, state: onHead, served: served}
 	c.w, c.fd, c.owner = w, fd, c
 	w.link(c)
+	switch {
+	case served: // it was let in once; it stays, but it counts
+		c.peer = peer
+		c.countSource()
+	case !c.setPeer(peer):
+		c.close()
+		return
+	default:
+		p.count(w).accepted.Add(1)
+	}
 	tok, err := w.l.Add(fd, c)
 	if err != nil || w.closed {
 		c.close()
@@ -229,6 +242,7 @@ func (c *conn) localPort() uint16 {
 // idle waits for the next request.
 func (c *conn) idle() {
 	c.state, c.x = onHead, nil
+	c.pace = pace{}
 	if len(c.pend) > 0 || c.readable {
 		c.again()
 	}
@@ -244,6 +258,7 @@ func (c *conn) rearm() {
 	if c.state == onClosed {
 		return
 	}
+	c.pace.stop(w.l.Mono())
 	f := c.point.front[w.index]
 	if c.x != nil {
 		f = c.x.front
@@ -252,7 +267,7 @@ func (c *conn) rearm() {
 	case c.state == onTunnel:
 	case c.state == onLinger:
 	case c.blocked():
-		w.l.Arm(&c.timer, c, f.Timeouts.Body)
+		c.waitForClient(f)
 	case c.state == onHead:
 		if !c.partial {
 			w.l.Arm(&c.timer, c, f.Timeouts.Idle)
@@ -261,7 +276,7 @@ func (c *conn) rearm() {
 		switch {
 		case c.x.fwd.phase == fwdQueued:
 		case c.x.takesBody():
-			w.l.Arm(&c.timer, c, f.Timeouts.Body)
+			c.waitForClient(f)
 		default:
 			w.l.Disarm(&c.timer)
 		}
@@ -393,8 +408,11 @@ func (c *conn) close() {
 	w.l.Drop(&c.timer)
 	w.unlink(c)
 	c.drop()
-	c.tls = nil
+	if c.tls != nil {
+		w.hold(-secureBytes)
+		c.tls = nil
+	}
+	c.leaveSource()
 	w.l.AddLoad(-1)
-	c.point.open.Add(-1)
-	w.set.closed()
+	c.point.closed()
 }

@@ -36,6 +36,7 @@ type Exchange struct {
 	startTime   time.Time
 	requestTime int64
 	bytesIn     int64
+	kept        int // bytes, of Hold
 	hasHead     bool
 }
 

@@ -149,7 +149,7 @@ func (x *Exchange) Write(p []byte) bool {
 	if x.c.failed { // Gone follows
 		return false
 	}
-	if x.c.unsent() < max(corked, x.front.Limits.BufferBytes) {
+	if x.c.unsent() < x.front.Limits.BufferBytes/4*3 { // the last piece must fit too
 		return true
 	}
 	x.w.flushOf(&x.c.sock)

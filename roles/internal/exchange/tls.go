@@ -70,6 +70,7 @@ func (c *conn) readHello() bool {
 	s.hello = append(s.hello, c.pend...)
 	c.pend = nil
 	c.tls = s
+	c.w.hold(secureBytes)
 	s.conn = tls.Server(s, f.TLS)
 	c.w.set.goroutines.Add(1)
 	go s.handshake()

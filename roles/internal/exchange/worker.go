@@ -31,6 +31,9 @@ type Worker struct {
 	fileBuf   []byte
 
 	bufs      buffers
+	told      int64  // of bufs.held
+	shed      func() // shedNow, made once
+	shedTimer loop.Timer
 	header    Header
 	record    Record
 	exchanges []*Exchange
@@ -46,6 +49,7 @@ func newWorker(s *Set, l *loop.Loop) *Worker {
 	w.scratch = make([]byte, scratchSize)
 	w.cork = make([]byte, 0, corked+small)
 	w.header.B = make([]byte, 0, 8<<10)
+	w.shed = w.shedNow
 	return w
 }
 
@@ -66,6 +70,7 @@ func (w *Worker) after() {
 		w.scratchOwner = nil
 		s.settle()
 	}
+	w.account()
 }
 
 // flush sends what is collected.
@@ -111,6 +116,7 @@ func (w *Worker) put(x *Exchange) {
 	if x.head != nil {
 		w.bufs.put(x.head)
 	}
+	x.holdNothing()
 	x.clear()
 	if len(w.exchanges) < keptExchanges {
 		w.exchanges = append(w.exchanges, x)
