@@ -9,7 +9,7 @@ curl openssl ca-certificates iproute2 procps util-linux
 haproxy nginx-light keepalived nftables
 mariadb-server mariadb-client
 php-fpm php-cli php-mysql
-nghttp2-client wrk
+nghttp2-client wrk slowhttptest
 debootstrap systemd-container lintian
 chromium
 '

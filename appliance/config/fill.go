@@ -114,6 +114,7 @@ func (s *sources) fillLB(lb *LB) {
 	if lb.Loops == 0 {
 		lb.Loops = s.opt.CPUs
 	}
+	s.fillMemory(&lb.Limits)
 	for i := range lb.Backends {
 		b := &lb.Backends[i]
 		if b.Servers == nil {
@@ -152,6 +153,7 @@ func (s *sources) fillWeb(w *Web) {
 	if w.Loops == 0 {
 		w.Loops = s.opt.CPUs
 	}
+	s.fillMemory(&w.Limits)
 	if w.TLS == nil {
 		w.TLS = &BindTLS{Auto: true}
 	}

@@ -37,6 +37,9 @@ type Options struct {
 	Hostname func() (string, error)
 	Addrs    func() ([]netip.Addr, error)
 	CPUs     int // event loops where the config says 0; 0: the CPUs this process may use
+	// Memory in bytes, of which limits.memory is a quarter where the config says 0; 0:
+	// what this process may use.
+	Memory int64
 }
 
 // sources is what was read, kept for merging it again for each node.
@@ -75,6 +78,9 @@ func Load(opt Options) (*Config, error) {
 func (s *sources) config(p *problems) (*Config, error) {
 	if s.opt.CPUs <= 0 {
 		s.opt.CPUs = min(runtime.NumCPU(), 256) // as many loops as the file may ask for
+	}
+	if s.opt.Memory <= 0 {
+		s.opt.Memory = usableMemory("/proc", "/sys/fs/cgroup")
 	}
 	if s.opt.Hostname == nil {
 		s.opt.Hostname = os.Hostname

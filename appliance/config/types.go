@@ -140,7 +140,13 @@ type Limits struct {
 	HeadBytes   int `yaml:"head_bytes" default:"16KiB" min:"1KiB" max:"1MiB" unit:"bytes" doc:"Request line and header fields of one request."`
 	Headers     int `yaml:"headers" default:"100" min:"8" max:"10000" doc:"Header fields of one request."`
 	Connections int `yaml:"connections" default:"65536" min:"1" max:"10000000" doc:"Client connections at a time."`
-	BufferBytes int `yaml:"buffer_bytes" default:"64KiB" min:"4KiB" max:"16MiB" unit:"bytes" doc:"Memory for one connection and direction while its peer is slower."`
+	BufferBytes int `yaml:"buffer_bytes" default:"256KiB" min:"4KiB" max:"16MiB" unit:"bytes" doc:"Memory for one connection and direction while its peer is slower."`
+	// ConnectionsPerSource bounds those of one IPv4 address or IPv6 /64; 0 = no bound.
+	ConnectionsPerSource int `yaml:"connections_per_source" default:"16384" min:"0" max:"10000000" doc:"Client connections at a time of one IPv4 address or one IPv6 /64; those of trusted_proxies, which carry many clients, are not counted. 0 sets no bound."`
+	// Memory bounds what connections hold; filled in by Resolve where the file says 0.
+	Memory int64 `yaml:"memory" default:"0" min:"0" max:"16TiB" unit:"bytes" doc:"What all connections together may hold in buffers and TLS states; at least 16MiB. 0 is a quarter of the machine's memory, or of what its control group leaves the process."`
+	// MinRate is in bytes per second; 0 = no bound.
+	MinRate int `yaml:"min_rate" default:"100" min:"0" max:"1000000000" doc:"Bytes per second that a client must send of a body, or read of an answer, on average over the time that it was waited for, once that is longer than timeouts.body; 0 sets no bound."`
 	// BodyBytes bounds a request body; 0 = no bound (lb), default 64 MiB (web).
 	BodyBytes int64 `yaml:"body_bytes" default:"0" min:"0" max:"1TiB" unit:"bytes" doc:"The largest request body; 0 sets no bound."`
 }

@@ -17,7 +17,7 @@ type LB struct {
 	Limits    Limits     `yaml:"limits" doc:"The bounds of memory and connections."`
 	AccessLog AccessLog  `yaml:"access_log" doc:"One record per request."`
 	// TrustedProxies are the peers whose X-Forwarded-* and Forwarded are kept.
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"The peers whose X-Forwarded-* and Forwarded fields are kept; those of all others are replaced."`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"The peers whose X-Forwarded-* and Forwarded fields are kept; those of all others are replaced. limits.connections_per_source does not count them."`
 }
 
 // Frontend is a listener of the balancer and what it does with what arrives.
@@ -31,6 +31,7 @@ type Frontend struct {
 	HTTPSPort     int      `yaml:"https_port" default:"443" min:"1" max:"65535" doc:"The port that the redirect names; 443 is left out of the URL."`
 	Routes        []Route  `yaml:"routes" doc:"Mode http: where requests go, evaluated in this order. A route that no request can reach is an error."`
 	Backend       string   `yaml:"backend" doc:"The pool for everything: in mode tcp, or in mode http instead of routes."`
+	Connections   int      `yaml:"connections" default:"0" min:"0" max:"10000000" doc:"Client connections at a time over all addresses of the frontend; 0 sets no bound beside lb.limits.connections, which counts all frontends."`
 }
 
 // Route sends what matches to a backend.

@@ -16,7 +16,7 @@ type Web struct {
 	Timeouts       Timeouts       `yaml:"timeouts" doc:"The bound of every wait."`
 	Limits         Limits         `yaml:"limits" doc:"The bounds of memory and connections; body_bytes is 64MiB by default."`
 	AccessLog      AccessLog      `yaml:"access_log" doc:"One record per request."`
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"The peers whose X-Forwarded-* fields are believed; by default exactly the balancers."`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"The peers whose X-Forwarded-* fields are believed; by default exactly the balancers. limits.connections_per_source does not count them."`
 	HealthPath     string         `yaml:"health_path" default:"/.stack/healthz" doc:"The reserved path that the role answers by itself and the balancers check."`
 }
 

@@ -7,6 +7,7 @@ import (
 
 func (v *validator) lb(lb *LB) {
 	v.absolute("lb.access_log.path", lb.AccessLog.Path)
+	v.memory("lb.limits.memory", lb.Limits.Memory)
 	if len(lb.Frontends) == 0 {
 		v.at("lb.frontends", "the balancer has no frontend, and none follows from the nodes")
 	}
@@ -24,6 +25,9 @@ func (v *validator) lb(lb *LB) {
 		v.certificates(join(key, "tls"), f.TLS)
 		if len(f.Bind) == 0 {
 			v.at(join(key, "bind"), "the frontend listens nowhere; write an address such as %s", listenForms)
+		}
+		if most := lb.Limits.Connections; f.Connections > most {
+			v.at(join(key, "connections"), "%d connections are never reached: lb.limits.connections bounds all frontends together to %d", f.Connections, most)
 		}
 		v.frontend(key, f, pools, used)
 	}

@@ -20,6 +20,7 @@ func (v *validator) web(w *Web) {
 	v.versions("web.http", w.HTTP)
 	v.certificates("web.tls", w.TLS)
 	v.absolute("web.access_log.path", w.AccessLog.Path)
+	v.memory("web.limits.memory", w.Limits.Memory)
 	v.urlPath("web.health_path", w.HealthPath)
 	if len(w.Sites) == 0 {
 		v.at("web.sites", "the web server has no site; write at least one, such as {hosts: [www.example.com], root: /srv/www}")

@@ -15,6 +15,7 @@ type frontend struct {
 	name   string
 	points map[netip.AddrPort]*exchange.Point
 	gone   exchange.Counters // of points that were removed
+	open   exchange.Tally    // over all points
 	causes []causes          // per loop
 	log    *accesslog.Log
 }
@@ -63,7 +64,9 @@ func (f *frontend) remember(c exchange.Counters) {
 func add(sum *exchange.Counters, c exchange.Counters) {
 	sum.Open += c.Open
 	sum.Accepted += c.Accepted
-	sum.Refused += c.Refused
+	for i, n := range c.Refused {
+		sum.Refused[i] += n
+	}
 	sum.Requests += c.Requests
 	sum.BytesIn += c.BytesIn
 	sum.BytesOut += c.BytesOut

@@ -14,6 +14,8 @@ import (
 type collector struct {
 	r *Role
 
+	memory exchange.MemoryDescs
+
 	open, accepted, refused, starved, requests, bytes, handshakes, errors, log *prometheus.Desc
 }
 
@@ -23,9 +25,10 @@ func newCollector(r *Role) *collector {
 	}
 	return &collector{
 		r:          r,
+		memory:     exchange.NewMemoryDescs("stack_lb"),
 		open:       desc("frontend_connections", "Client connections now.", "frontend"),
 		accepted:   desc("frontend_connections_total", "Client connections accepted.", "frontend"),
-		refused:    desc("frontend_connections_refused_total", "Client connections refused because lb.limits.connections was reached.", "frontend"),
+		refused:    desc("frontend_connections_refused_total", "Client connections closed as soon as they came, by the bound that was reached: total (lb.limits.connections), frontend (its connections), source (lb.limits.connections_per_source), memory (lb.limits.memory).", "frontend", "reason"),
 		starved:    desc("frontend_accepts_starved_total", "Times that connections had to wait because no file descriptor was left (LimitNOFILE).", "frontend"),
 		requests:   desc("frontend_requests_total", "Requests by status class of the answer; code \"none\" had no answer.", "frontend", "code"),
 		bytes:      desc("frontend_bytes_total", "Bytes received from (in) and sent to (out) clients.", "frontend", "direction"),
@@ -41,6 +44,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.open, c.accepted, c.refused, c.starved, c.requests, c.bytes, c.handshakes, c.errors, c.log} {
 		ch <- d
 	}
+	c.memory.Describe(ch)
 	upstream.NewCollector(nil, "stack_lb").Describe(ch)
 }
 
@@ -50,6 +54,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	upstream.NewCollector(c.r.pools, "stack_lb").Collect(ch)
+	c.memory.Collect(ch, c.r.set.Memory())
 	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 	}
@@ -63,7 +68,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		n := f.counters()
 		ch <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, float64(n.Open), name)
 		counter(c.accepted, n.Accepted, name)
-		counter(c.refused, n.Refused, name)
+		for r := range exchange.NumRefusals {
+			counter(c.refused, n.Refused[r], name, r.String())
+		}
 		counter(c.starved, n.Starved, name)
 		for i, v := range n.Status {
 			code := "none"

@@ -61,9 +61,10 @@ func New(env supervise.Env) (supervise.Role, error) {
 }
 
 // Process says what the role's process needs: two threads beside the loops for what
-// runs off them, and as long to drain as the longest-lived connection may take.
+// runs off them, memory above what connections may hold, and as long to drain as the
+// longest-lived connection may take.
 func Process(node *config.Node) supervise.Process {
-	return supervise.Process{MaxProcs: node.LB.Loops + 2, Drain: max(node.LB.Timeouts.Drain, node.LB.Timeouts.TunnelDrain)}
+	return supervise.Process{MaxProcs: node.LB.Loops + 2, MemoryLimit: exchange.ProcessMemory(node.LB.Limits), Drain: max(node.LB.Timeouts.Drain, node.LB.Timeouts.TunnelDrain)}
 }
 
 // Prepare implements supervise.Role.
@@ -107,6 +108,7 @@ func (r *Role) start(loops int) error {
 	}
 	r.loops, r.group = loops, group
 	r.set = exchange.NewSet(group)
+	r.set.LogTo(r.env.Log, "lb")
 	r.pools = upstream.NewSet(loops, r.env.Log, r.set.Forget)
 	r.log = accesslog.New(loops, os.Stdout, r.env.Log)
 	return nil
@@ -170,6 +172,7 @@ func (r *Role) commit(g *generation) {
 	r.removePoints(func(p *exchange.Point) bool { return !wanted[p] })
 	for _, n := range added {
 		p := r.set.Point(pointName(n.f.name, n.addr), n.to.Frontend)
+		p.CountIn(&n.f.open)
 		if err := p.Listen(g.listeners.Get(n.addr)); err != nil {
 			r.env.Log.Error("frontend does not listen", "frontend", n.f.name, "address", n.addr, "error", err)
 			p.Remove()

@@ -49,7 +49,8 @@ func (s *siteStats) add(loop int, r *exchange.Record) {
 // collector gives the role's metrics. Everything is summed when scraped. Label values
 // are configured names only, never what a client sent.
 type collector struct {
-	role *Role
+	role   *Role
+	memory exchange.MemoryDescs
 
 	requests, in, out, seconds, accepted, open, refused *prometheus.Desc
 	handshakes, fcgiRequests, fcgiErrors                *prometheus.Desc
@@ -62,13 +63,14 @@ func newCollector(r *Role) *collector {
 	}
 	return &collector{
 		role:         r,
+		memory:       exchange.NewMemoryDescs("stack_web"),
 		requests:     desc("requests_total", "Requests by site and class of status; code 0 = nothing was sent.", "site", "code"),
 		in:           desc("received_bytes_total", "Bytes of requests.", "site"),
 		out:          desc("sent_bytes_total", "Bytes of answers.", "site"),
 		seconds:      desc("request_seconds", "Time from the first byte of a request to the last of its answer.", "site"),
 		accepted:     desc("connections_total", "Connections accepted, by listener.", "listener"),
 		open:         desc("connections_open", "Connections open now, by listener.", "listener"),
-		refused:      desc("connections_refused_total", "Connections over limits.connections, by listener.", "listener"),
+		refused:      desc("connections_refused_total", "Connections closed as soon as they came, by the bound that was reached: total (web.limits.connections), source (web.limits.connections_per_source), memory (web.limits.memory).", "listener", "reason"),
 		handshakes:   desc("tls_handshakes_total", "TLS handshakes, by listener and result.", "listener", "result"),
 		fcgiRequests: desc("fastcgi_requests_total", "Requests handed to an application server.", "address"),
 		fcgiErrors:   desc("fastcgi_errors_total", "Requests that an application server did not answer well: connect, protocol, timeout.", "address", "cause"),
@@ -85,6 +87,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		c.fcgiRequests, c.fcgiErrors, c.cacheEntries, c.cacheBytes, c.cacheFiles, c.logLost} {
 		ch <- d
 	}
+	c.memory.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -101,7 +104,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, l := range c.role.allPoints() {
 		n := l.point.Counters()
 		counter(c.accepted, n.Accepted, l.name)
-		counter(c.refused, n.Refused, l.name)
+		for _, r := range []exchange.Refusal{exchange.RefusedTotal, exchange.RefusedSource, exchange.RefusedMemory} {
+			counter(c.refused, n.Refused[r], l.name, r.String())
+		}
 		gauge(c.open, n.Open, l.name)
 		if l.tls {
 			counter(c.handshakes, n.Handshakes, l.name, "done")
@@ -112,6 +117,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if g == nil {
 		return
 	}
+	c.memory.Collect(ch, c.role.set.Memory())
 	for _, a := range g.apps {
 		counter(c.fcgiRequests, a.Requests.Load(), a.Address)
 		counter(c.fcgiErrors, a.ConnectErrors.Load(), a.Address, "connect")

@@ -75,9 +75,10 @@ func New(env supervise.Env) (supervise.Role, error) {
 	return r, nil
 }
 
-// Process says what the role's process needs: two threads beside the loops.
+// Process says what the role's process needs: two threads beside the loops, and memory
+// above what connections may hold.
 func Process(node *config.Node) supervise.Process {
-	return supervise.Process{MaxProcs: node.Web.Loops + 2, Drain: max(node.Web.Timeouts.Drain, node.Web.Timeouts.TunnelDrain)}
+	return supervise.Process{MaxProcs: node.Web.Loops + 2, MemoryLimit: exchange.ProcessMemory(node.Web.Limits), Drain: max(node.Web.Timeouts.Drain, node.Web.Timeouts.TunnelDrain)}
 }
 
 // Prepare implements supervise.Role.
@@ -122,6 +123,7 @@ func (r *Role) start(loops int) error {
 	}
 	r.group = group
 	r.set = exchange.NewSet(group)
+	r.set.LogTo(r.log, "web")
 	r.pools = upstream.NewSet(loops, r.log, r.set.Forget)
 	r.access = accesslog.New(loops, os.Stdout, r.log)
 	r.loops = nil

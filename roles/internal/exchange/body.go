@@ -121,8 +121,10 @@ func (x *Exchange) takeBody() {
 func (x *Exchange) deliver(p []byte, last bool) {
 	x.taken += int64(len(p))
 	x.bytesIn += int64(len(p))
+	x.pace.stop(x.w.l.Mono())
 	if last {
 		x.bodyDone = true
+		x.rearm() // or the deadline of the body would end a request whose server takes longer
 	}
 	if limit := x.front.Limits.BodyBytes; limit > 0 && x.taken > limit {
 		x.refuse(413, TooLarge)

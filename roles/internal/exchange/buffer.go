@@ -11,12 +11,13 @@ func (b *buffer) bytes() []byte { return b.b[b.r:b.w] }
 func (b *buffer) len() int      { return b.w - b.r }
 
 // sizes of the buffers that are kept for reuse, and how many bytes of each size.
-var sizes = [...]int{1 << 10, 4 << 10, 16 << 10, 64 << 10, 160 << 10}
+var sizes = [...]int{1 << 10, 4 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10}
 
 const keptBytes = 4 << 20
 
 type buffers struct {
 	free [len(sizes)][]*buffer
+	held int64 // bytes of the buffers that are not free, and of what else is held
 }
 
 // get returns an empty buffer of at least n bytes.
@@ -29,14 +30,18 @@ func (f *buffers) get(n int) *buffer {
 			b := f.free[i][k-1]
 			f.free[i] = f.free[i][:k-1]
 			b.r, b.w = 0, 0
+			f.held += int64(size)
 			return b
 		}
+		f.held += int64(size)
 		return &buffer{b: make([]byte, size)}
 	}
+	f.held += int64(n)
 	return &buffer{b: make([]byte, n)}
 }
 
 func (f *buffers) put(b *buffer) {
+	f.held -= int64(len(b.b))
 	for i, size := range sizes {
 		if len(b.b) == size && (len(f.free[i])+1)*size <= keptBytes {
 			f.free[i] = append(f.free[i], b)

@@ -61,10 +61,11 @@ func (x *Exchange) rearm() {
 		x.c.rearm()
 		return
 	}
+	x.pace.stop(x.w.l.Mono())
 	switch {
 	case x.fwd.phase == fwdQueued || x.fwd.phase == fwdTunnel:
 	case x.blocked() && x.phase != atStart, x.takesBody():
-		x.st.deadline(x.front.Timeouts.Body)
+		x.st.deadline(max(x.patience(), time.Millisecond)) // 0 would be none
 	default:
 		x.st.deadline(0)
 	}

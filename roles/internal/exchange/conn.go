@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"stack/roles/internal/http1"
@@ -17,8 +18,9 @@ type conn struct {
 	h2         *mux      // of a connection that speaks HTTP/2
 	next, prev *conn
 	peer       netip.AddrPort
-	started    int64 // when the first byte of the head came
-	scanned    int   // bytes of the head searched for its end
+	source     *atomic.Uint64 // where it is counted; nil = nowhere
+	started    int64          // when the first byte of the head came
+	scanned    int            // bytes of the head searched for its end
 	state      connState
 	served     bool // had a request before
 	partial    bool // part of a head is there
@@ -49,9 +51,19 @@ const (
 // serve takes a connection that the kernel, another loop or another process gave; it is
 // counted already. served: it has had requests, so it may stay idle.
 func (w *Worker) serve(p *Point, fd int, peer netip.AddrPort, served bool) {
-	c := &conn{point: p, peer: peer, state: onHead, served: served}
+	c := &conn{point: p, state: onHead, served: served}
 	c.w, c.fd, c.owner = w, fd, c
 	w.link(c)
+	switch {
+	case served: // it was let in once; it stays, but it counts
+		c.peer = peer
+		c.countSource()
+	case !c.setPeer(peer):
+		c.close()
+		return
+	default:
+		p.count(w).accepted.Add(1)
+	}
 	tok, err := w.l.Add(fd, c)
 	if err != nil || w.closed {
 		c.close()
@@ -266,12 +278,13 @@ func (c *conn) rearm() {
 	f := c.point.front[w.index]
 	if c.x != nil {
 		f = c.x.front
+		c.x.pace.stop(w.l.Mono())
 	}
 	switch {
 	case c.state == onTunnel:
 	case c.state == onLinger:
 	case c.blocked():
-		w.l.Arm(&c.timer, c, f.Timeouts.Body)
+		c.waitForClient(f)
 	case c.state == onHTTP2:
 		if len(c.h2.list) > 0 {
 			w.l.Disarm(&c.timer)
@@ -286,7 +299,7 @@ func (c *conn) rearm() {
 		switch {
 		case c.x.fwd.phase == fwdQueued:
 		case c.x.takesBody():
-			w.l.Arm(&c.timer, c, f.Timeouts.Body)
+			c.waitForClient(f)
 		default:
 			w.l.Disarm(&c.timer)
 		}
@@ -431,8 +444,7 @@ func (c *conn) close() {
 	w.l.Drop(&c.timer)
 	w.unlink(c)
 	c.drop()
-	c.tls = nil
+	c.leaveSource()
 	w.l.AddLoad(-1)
-	c.point.open.Add(-1)
-	w.set.closed()
+	c.point.closed()
 }

@@ -36,7 +36,9 @@ type Exchange struct {
 	start       int64 // mono of the first byte
 	startTime   time.Time
 	requestTime int64
+	pace        pace
 	bytesIn     int64
+	kept        int // bytes, of Hold
 	hasHead     bool
 }
 
@@ -56,7 +58,7 @@ func (x *Exchange) clear() {
 	x.requestBody = requestBody{}
 	x.response = response{}
 	x.fwd.reset()
-	x.bytesIn, x.hasHead = 0, false
+	x.bytesIn, x.hasHead, x.pace = 0, false, pace{}
 }
 
 // own copies the head out of what the connection reads into.

@@ -38,8 +38,16 @@ type Frontend struct {
 	// Timeouts: all > 0.
 	Timeouts config.Timeouts
 	// Limits: HeadBytes, Headers, BufferBytes > 0; BodyBytes 0 = no bound.
-	// Connections bounds those of all points of the Set together; 0 = no bound.
+	// Connections bounds those of all points of the Set together, ConnectionsPerSource
+	// those of one address, Memory what all hold, MinRate how slow a client may be; 0 = no
+	// bound. Those four hold for the Set: its frontends have the same.
 	Limits config.Limits
+	// Connections bounds those of the points that are counted together (Point.CountIn); 0 =
+	// no bound.
+	Connections int
+	// Trusted are peers whose connections carry many clients: ConnectionsPerSource does not
+	// hold for them.
+	Trusted []netip.Prefix
 	// Log gets a record for each request (each connection in TCP mode). nil = none.
 	Log AccessLog
 	// ErrorPage makes the body of an answer that the data plane gives by itself

@@ -16,6 +16,7 @@ type Point struct {
 	front  []*Frontend
 	counts []counts
 	open   atomic.Int64
+	tally  *Tally // nil = counted in none
 	// listeners and removed are each loop's own too.
 	listeners [][]*loop.Listener
 	removed   []bool
@@ -23,18 +24,20 @@ type Point struct {
 
 // counts are a loop's counters of a point, on cache lines of their own.
 type counts struct {
-	accepted, refused            atomic.Uint64
+	accepted                     atomic.Uint64
+	refused                      [NumRefusals]atomic.Uint64
 	requests, bytesIn, bytesOut  atomic.Uint64
 	handshakes, handshakesFailed atomic.Uint64
 	status                       [6]atomic.Uint64
 	starved                      atomic.Uint64
-	_                            [16]byte
+	_                            [56]byte
 }
 
 // Counters of a Point; all but Open only grow.
 type Counters struct {
-	Open                         int64  // connections now
-	Accepted, Refused            uint64 // Refused: over Limits.Connections of all points together
+	Open                         int64 // connections now
+	Accepted                     uint64
+	Refused                      [NumRefusals]uint64
 	Requests                     uint64
 	BytesIn, BytesOut            uint64
 	Handshakes, HandshakesFailed uint64
@@ -47,6 +50,7 @@ func (s *Set) Point(name string, f *Frontend) *Point {
 	n := len(s.workers)
 	p := &Point{set: s, name: name, front: make([]*Frontend, n), counts: make([]counts, n), listeners: make([][]*loop.Listener, n), removed: make([]bool, n)}
 	f = f.prepared()
+	s.bound(f.Limits)
 	for i := range p.front {
 		p.front[i] = f
 	}
@@ -107,28 +111,17 @@ func (p *Point) Listen(fds []int) error {
 
 // accept takes a new connection and places it on the least loaded loop.
 func (p *Point) accept(w *Worker, fd int, peer netip.AddrPort) {
-	n := p.count(w)
-	if limit := p.front[w.index].Limits.Connections; limit > 0 && p.set.open.Load() >= int64(limit) {
-		n.refused.Add(1)
+	if r, ok := p.admit(w); !ok {
+		p.refuse(w, r, peer)
 		loop.Close(fd)
 		return
 	}
-	n.accepted.Add(1)
-	p.open.Add(1)
-	p.set.open.Add(1)
-	to := p.set.group.Place(w.l)
-	to.AddLoad(1)
-	if to == w.l {
-		w.serve(p, fd, peer, false)
+	if to := p.set.group.Place(w.l); to != w.l {
+		p.take(to, fd, peer, false)
 		return
 	}
-	o := p.set.workers[to.Index()]
-	if !to.Post(func() { o.serve(p, fd, peer, false) }) {
-		loop.Close(fd)
-		to.AddLoad(-1)
-		p.open.Add(-1)
-		p.set.closed()
-	}
+	w.l.AddLoad(1)
+	w.serve(p, fd, peer, false)
 }
 
 // stop ends accepting on every loop.
@@ -174,15 +167,8 @@ func (p *Point) Adopt(fd int) {
 			w = p.set.workers[i]
 		}
 	}
-	p.open.Add(1)
-	p.set.open.Add(1)
-	w.l.AddLoad(1)
-	if !w.l.Post(func() { w.serve(p, fd, loop.PeerAddr(fd), true) }) {
-		loop.Close(fd)
-		w.l.AddLoad(-1)
-		p.open.Add(-1)
-		p.set.closed()
-	}
+	p.opened()
+	p.take(w.l, fd, loop.PeerAddr(fd), true)
 }
 
 func (p *Point) count(w *Worker) *counts { return &p.counts[w.index] }
@@ -193,7 +179,9 @@ func (p *Point) Counters() Counters {
 	for i := range p.counts {
 		n := &p.counts[i]
 		c.Accepted += n.accepted.Load()
-		c.Refused += n.refused.Load()
+		for j := range n.refused {
+			c.Refused[j] += n.refused[j].Load()
+		}
 		c.Requests += n.requests.Load()
 		c.BytesIn += n.bytesIn.Load()
 		c.BytesOut += n.bytesOut.Load()

@@ -25,11 +25,12 @@ const (
 	Internal              // the handler cut the answer
 	Killed                // the process ended it (stop, drain deadline)
 	TunnelTimeout         // a tunnel was idle for too long
+	OutOfMemory           // the connections of the process held too much, and this one much of it
 	NumCauses             // how many there are; no cause
 )
 
 var causeNames = [...]string{"-", "client-gone", "client-timeout", "bad-request", "too-large", "no-server", "queue-timeout",
-	"connect-failed", "connect-timeout", "response-failed", "response-timeout", "internal", "killed", "tunnel-timeout"}
+	"connect-failed", "connect-timeout", "response-failed", "response-timeout", "internal", "killed", "tunnel-timeout", "out-of-memory"}
 
 // String returns the word for logs and metric labels, "-" for None.
 func (c Cause) String() string { return causeNames[c] }

@@ -155,7 +155,7 @@ func (x *Exchange) Write(p []byte) bool {
 	if x.failed() { // Gone follows
 		return false
 	}
-	if x.unsent() < max(corked, x.front.Limits.BufferBytes) {
+	if x.unsent() < x.front.Limits.BufferBytes/4*3 { // the last piece must fit too
 		return true
 	}
 	x.flush()

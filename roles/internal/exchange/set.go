@@ -19,6 +19,9 @@ type Set struct {
 	group      *loop.Group
 	workers    []*Worker
 	open       atomic.Int64
+	sources    atomic.Pointer[sources] // nil until a frontend bounds them
+	memory     memory
+	notices    notices
 	drained    chan struct{} // a connection was the last one
 	slots      chan struct{} // handshakes computing
 	work       chan struct{} // goroutines of offload
@@ -39,6 +42,7 @@ func NewSet(g *loop.Group) *Set {
 		slots:   make(chan struct{}, g.Size()),
 		work:    make(chan struct{}, offloaded),
 	}
+	s.memory.held = make([]paddedInt64, g.Size())
 	for i := range g.Size() {
 		s.workers = append(s.workers, newWorker(s, g.Loop(i)))
 	}
@@ -91,6 +95,10 @@ func (s *Set) Swap(frontends map[*Point]*Frontend) {
 			p.front[w.index] = f
 		}
 	})
+	for _, f := range ready { // all of one configuration
+		s.bound(f.Limits)
+		break
+	}
 }
 
 // Forget closes the idle connections to srv; ones in use are closed when they are
@@ -206,6 +214,7 @@ func (s *Set) Close() error {
 	s.each(kill)
 	s.goroutines.Wait()
 	s.each(kill)
+	s.notices.stop()
 	if n := s.open.Load(); n > 0 {
 		return fmt.Errorf("%d connections were left", n)
 	}

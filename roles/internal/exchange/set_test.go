@@ -199,7 +199,7 @@ func TestConnectionLimit(t *testing.T) {
 	if n, err := c.Read(make([]byte, 1)); err == nil {
 		t.Errorf("%d bytes", n)
 	}
-	if n := r.point.Counters(); n.Refused != 1 || n.Open != 2 || n.Accepted != 2 {
+	if n := r.point.Counters(); n.Refused[RefusedTotal] != 1 || n.Open != 2 || n.Accepted != 2 {
 		t.Errorf("%+v", n)
 	}
 }

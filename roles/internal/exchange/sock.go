@@ -279,6 +279,10 @@ func (s *sock) drop() {
 		s.w.bufs.put(s.out)
 		s.out = nil
 	}
+	if s.tls != nil {
+		s.w.hold(-secureBytes)
+		s.tls = nil
+	}
 	s.w.l.Remove(s.tok)
 	if s.fd >= 0 {
 		loop.Close(s.fd)

@@ -128,6 +128,7 @@ func helloComplete(p []byte) (whole, ok bool) {
 func newSecure(k *sock, owner interface{ secured(error) }) *secure {
 	s := &secure{sock: k, owner: owner, wake: make(chan struct{}, 1), slots: k.w.set.slots}
 	k.tls = s
+	k.w.hold(secureBytes)
 	return s
 }
 

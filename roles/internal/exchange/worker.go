@@ -45,6 +45,9 @@ type Worker struct {
 	trailerSink  trailerSink
 
 	bufs      buffers
+	told      int64  // of bufs.held
+	shed      func() // shedNow, made once
+	shedTimer loop.Timer
 	header    Header
 	record    Record
 	exchanges []*Exchange
@@ -60,6 +63,7 @@ func newWorker(s *Set, l *loop.Loop) *Worker {
 	w.scratch = make([]byte, scratchSize)
 	w.cork = make([]byte, 0, corked+small)
 	w.header.B = make([]byte, 0, 8<<10)
+	w.shed = w.shedNow
 	return w
 }
 
@@ -80,6 +84,7 @@ func (w *Worker) after() {
 		w.scratchOwner = nil
 		s.settle()
 	}
+	w.account()
 }
 
 // ending ends every turn: what HTTP/2 connections have collected is sent.
@@ -137,6 +142,7 @@ func (w *Worker) put(x *Exchange) {
 	if x.head != nil {
 		w.bufs.put(x.head)
 	}
+	x.holdNothing()
 	x.clear()
 	if len(w.exchanges) < keptExchanges {
 		w.exchanges = append(w.exchanges, x)

@@ -72,7 +72,9 @@ func (c *call) Body(x *exchange.Exchange, p []byte, last bool) {
 }
 
 func (c *call) spoolBody(p []byte, last bool) {
+	before := cap(c.spool.memory)
 	full, err := c.spool.add(p)
+	c.x.Hold(cap(c.spool.memory) - before)
 	switch {
 	case err != nil:
 		c.fail(413, exchange.TooLarge)
