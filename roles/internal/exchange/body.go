@@ -55,7 +55,15 @@ func (x *Exchange) advance(bytes *int) bool {
 		case dry:
 			c.rearm()
 			return false
-		case ended, broken:
+		case ended:
+			if x.fwd.phase == fwdTunnel {
+				x.bodyDone = true
+				x.fwd.tunnelUp(nil, true)
+				return false
+			}
+			x.gone(ClientGone)
+			return true
+		case broken:
 			x.gone(ClientGone)
 			return true
 		}
@@ -73,7 +81,7 @@ func (x *Exchange) readSize() int { return min(scratchSize, max(4<<10, x.front.L
 // connection where a server is busy with the answer: it is then free at once.
 func (x *Exchange) watch() {
 	c := x.c
-	if c.failed || c.reset || c.hup && x.bodyDone && x.waits() {
+	if c.failed || c.reset || c.hup && x.bodyDone && x.waits() && x.fwd.phase != fwdTunnel {
 		x.gone(ClientGone)
 	}
 }
@@ -84,6 +92,12 @@ func (x *Exchange) waits() bool { return x.fwd.phase != fwdNone || x.ev != nil }
 // takeBody hands what is in pend to who wants it.
 func (x *Exchange) takeBody() {
 	c, gen := x.c, x.gen
+	if x.fwd.phase == fwdTunnel {
+		p := c.pend
+		c.use(len(p))
+		x.fwd.tunnelUp(p, false)
+		return
+	}
 	if !x.Req.Chunked() {
 		n := int(min(x.left, int64(len(c.pend))))
 		p := c.pend[:n]

@@ -282,6 +282,7 @@ func (c *conn) rearm() {
 	}
 	switch {
 	case c.state == onTunnel:
+	case c.x != nil && c.x.fwd.phase == fwdTunnel:
 	case c.state == onLinger:
 	case c.blocked():
 		c.waitForClient(f)

@@ -24,6 +24,7 @@ func (s *Set) Cut(tunnels bool) {
 			next := c.next
 			switch {
 			case !tunnels && c.state == onTunnel:
+			case !tunnels && c.x != nil && c.x.fwd.phase == fwdTunnel:
 			case !tunnels && c.state == onHTTP2 && c.cutRequests():
 			default:
 				c.lost(Killed)

@@ -183,10 +183,10 @@ func (x *Exchange) drained() {
 // expired: a deadline of the client's side has passed.
 func (x *Exchange) expired() {
 	switch {
-	case x.blocked():
-		x.gone(ClientTimeout)
 	case x.fwd.phase == fwdTunnel:
 		x.gone(TunnelTimeout)
+	case x.blocked():
+		x.gone(ClientTimeout)
 	case x.fwd.phase == fwdQueued:
 		x.fwd.phase = fwdNone
 		x.Error(503, QueueTimeout)

@@ -25,6 +25,7 @@ type forward struct {
 	retries   int
 	status    int
 	reused    bool
+	websocket bool // st is an extended CONNECT
 	paused    bool // the answer is not taken from st
 	bodyTaken bool // bytes of the request body are gone: it cannot be sent again
 	reqDone   bool // the request is written completely
@@ -222,7 +223,7 @@ func (f *forward) Drained(*Stream) { f.drained() }
 func (f *forward) drained() {
 	switch f.phase {
 	case fwdTunnel:
-		f.x.again()
+		f.tunnelDrained()
 	case fwdHead:
 		if !f.reqDone {
 			f.deadline(0)
@@ -301,7 +302,7 @@ func (f *forward) lost(err error, again bool) {
 		f.release(cause, nil)
 		x.flush() // what came is the client's, also without an end
 		x.gone(cause)
-	case fwdTunnel: // in a stream of the client's
+	case fwdTunnel: // with a stream on one side
 		if err != nil {
 			f.release(ResponseFailed, nil)
 			x.gone(ResponseFailed)

@@ -140,6 +140,9 @@ func (f *forward) relayHead(last bool) {
 			if edit != nil && edit.Drop(x, true, name) {
 				continue
 			}
+			if f.phase == fwdHead && f.tunnelAhead() && http1.EqualFold(name, "sec-websocket-accept") {
+				continue // HTTP/2 has none, and for HTTP/1 it is made anew
+			}
 		case http1.ContentLength:
 			if r.Status < 200 || r.Status == 204 {
 				continue
@@ -169,6 +172,8 @@ func (f *forward) relayHead(last bool) {
 		return
 	}
 	switch {
+	case r.Status == 101 && r.Major == 2:
+		f.addUpgrade(h)
 	case r.Status == 101:
 		value, _ := r.Find(http1.Upgrade)
 		h.Raw("Connection: upgrade\r\nUpgrade: ")

@@ -41,6 +41,9 @@ func (f *forward) sendHead() {
 			if f.pass.Forwarded && http1.ImitatesForwarded(name) {
 				continue
 			}
+			if f.websocket && http1.EqualFold(name, "sec-websocket-key") { // RFC 8441 section 5
+				continue
+			}
 		case http1.Date, http1.Server, http1.Via:
 		case http1.Host, http1.ContentLength:
 			continue

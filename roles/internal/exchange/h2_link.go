@@ -40,11 +40,38 @@ func (f *forward) join() {
 		l.s = w.DialFresh(f.srv, l, f.pass.Timeouts.Connect)
 	}
 	f.link = l
-	if l.m == nil {
+	f.websocket = f.wantsWebSocket()
+	l.admit(f)
+}
+
+// admit begins a request, or has it wait for what must be known before.
+func (l *link) admit(f *forward) {
+	switch {
+	case l.m == nil || f.websocket && !l.m.settled:
 		l.joined = append(l.joined, f)
-		return
+		if l.m != nil {
+			l.s.Deadline(f.pass.Timeouts.Connect) // for SETTINGS, without which nothing works
+		}
+	case f.websocket && !l.m.connects:
+		f.link = nil
+		f.lost(errNoWebSocket, false)
+	default:
+		l.begin(f)
 	}
-	l.begin(f)
+}
+
+// admitAll is admit for those that waited.
+func (l *link) admitAll() {
+	list := l.joined
+	l.joined = nil
+	for _, f := range list {
+		if len(l.m.list) < l.m.limit {
+			l.admit(f)
+		} else {
+			f.link = nil
+			f.join()
+		}
+	}
 }
 
 // room finds a link that takes another request.
@@ -78,7 +105,9 @@ func (s *Server) leaveLinks(w *Worker) {
 // begin opens a stream for a request.
 func (l *link) begin(f *forward) {
 	m := l.m
-	l.s.Deadline(0)
+	if m.settled || len(l.joined) == 0 {
+		l.s.Deadline(0)
+	}
 	if m.last == 0 {
 		m.last = 1
 	} else {
@@ -99,17 +128,8 @@ func (l *link) Connected(s *Stream) {
 	}
 	l.m = newMux(l.w, &s.sock, l, true, l.buffer)
 	l.m.start()
-	list := l.joined
-	l.joined = nil
-	for _, f := range list {
-		if len(l.m.list) < l.m.limit {
-			l.begin(f)
-		} else {
-			f.link = nil
-			f.join()
-		}
-	}
-	if len(l.m.list) == 0 {
+	l.admitAll()
+	if len(l.m.list) == 0 && len(l.joined) == 0 {
 		l.emptied()
 	}
 }
@@ -160,7 +180,13 @@ func (l *link) forget() {
 func (l *link) opens(uint32, []byte, bool) *http2.Error { return nil }
 
 // settings implements muxUser.
-func (l *link) settings() {}
+func (l *link) settings() {
+	l.s.Deadline(0)
+	l.admitAll()
+	if len(l.m.list) == 0 {
+		l.emptied()
+	}
+}
 
 // ponged implements muxUser.
 func (l *link) ponged() {}
@@ -218,6 +244,14 @@ func (l *link) answers(st *stream, block []byte, ended bool) *http2.Error {
 	r.Finish(ended)
 	if r.Status < 200 {
 		f.interim()
+		return nil
+	}
+	if f.websocket && r.Status < 300 {
+		if ended {
+			return &http2.Error{Code: http2.ProtocolError, Stream: st.id, Reason: "tunnel that ends as it begins"}
+		}
+		st.headed = true
+		f.upgradeStream()
 		return nil
 	}
 	st.headed, st.expect = true, 0
@@ -285,7 +319,13 @@ func (f *forward) putStreamHead(text []byte) {
 	}
 	target := text[len(r.Method())+1:]
 	target = target[:bytes.IndexByte(target, ' ')]
-	b := hpack.Append(w.hblock[:0], methodName, r.Method())
+	var b []byte
+	if f.websocket {
+		b = hpack.AppendString(w.hblock[:0], ":method", "CONNECT")
+		b = hpack.AppendString(b, ":protocol", "websocket")
+	} else {
+		b = hpack.Append(w.hblock[:0], methodName, r.Method())
+	}
 	b = hpack.AppendString(b, ":scheme", scheme)
 	b = hpack.Append(b, pathName, target)
 	b = hpack.Append(b, authorityName, host)
@@ -293,7 +333,7 @@ func (f *forward) putStreamHead(text []byte) {
 		b = hpack.AppendString(b, "te", "trailers") // gRPC asks for it
 	}
 	w.hblock = appendFields(b, lines)
-	f.st.m.putBlock(f.st, w.hblock, x.bodyDone)
+	f.st.m.putBlock(f.st, w.hblock, x.bodyDone && !f.websocket)
 }
 
 var (
@@ -321,10 +361,22 @@ func (f *forward) streamBody(p []byte, last bool) {
 }
 
 // wantsContent implements streamOwner.
-func (f *forward) wantsContent() bool { return !f.paused && f.phase == fwdBody }
+func (f *forward) wantsContent() bool {
+	return !f.paused && (f.phase == fwdBody || f.phase == fwdTunnel)
+}
 
 // takeContent implements streamOwner.
 func (f *forward) takeContent(p []byte, last bool) {
+	if f.phase == fwdTunnel {
+		f.tunnelDown(p)
+		if last {
+			st := f.st
+			f.st, f.link = nil, nil
+			st.abort(http2.Cancel)
+			f.tunnelEnded()
+		}
+		return
+	}
 	f.deadline(f.pass.Timeouts.Body)
 	if len(p) > 0 && f.body != noBody {
 		f.x.writeContent(p, last)
