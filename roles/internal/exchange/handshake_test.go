@@ -121,16 +121,20 @@ func TestHalfDoneHandshakes(t *testing.T) {
 			}
 			before, _ := measure()
 			base := memory()
-			n := manyConnections(t, 4000)
+			n := manyConnections(t, 4000/slowed)
 			conns := openAll(t, r.addr, n, text)
-			late := func(when string, most time.Duration) {
+			late := func(when string) {
 				list, control := measure()
 				t.Logf("%d connections %s: a handshake takes %v before, %v now (median), %v at worst; a sleep is late by %v at worst", n, when, before[20], list[20], list[39], control)
-				if d := list[39]; d-before[20]-control > most {
-					t.Errorf("%s a handshake took %v, %v before, while a sleep was late by at most %v", when, d, before[20], control)
+				if d := list[20] - before[20] - control; d > 100*time.Millisecond {
+					t.Errorf("%s a handshake took %v, %v before (medians), while a sleep was late by at most %v", when, list[20], before[20], control)
+				}
+				// Of a queue in the order of arrival the first of the list would be the victim.
+				if d := list[39] - before[20] - control; d > time.Second {
+					t.Errorf("%s a handshake took %v, %v before, while a sleep was late by at most %v", when, list[39], before[20], control)
 				}
 			}
-			late("just come", time.Second)
+			late("just come")
 			eventually(t, "all are there", func() bool { return r.set.Open() == n })
 			if len(text) == len(hello) {
 				for _, c := range conns { // half done: the server has answered
@@ -145,7 +149,7 @@ func TestHalfDoneHandshakes(t *testing.T) {
 			if each > 64<<10 {
 				t.Errorf("%d bytes for each", each)
 			}
-			late("that wait", 100*time.Millisecond)
+			late("that wait")
 		})
 	}
 }
@@ -207,7 +211,7 @@ func TestNoLeakOfClientHandshakes(t *testing.T) {
 		func(c net.Conn) { c.Write(whole) },
 		func(c net.Conn) { c.Write(whole); c.Read(make([]byte, 1)) },
 		func(c net.Conn) { c.Write(whole); c.(*net.TCPConn).SetLinger(0) },
-		func(c net.Conn) { c.Write(append(whole, "nonsense"...)); io.Copy(io.Discard, c) },
+		func(c net.Conn) { c.Write(slices.Concat(whole, []byte("nonsense"))); io.Copy(io.Discard, c) },
 		func(c net.Conn) { tls.Client(c, &tls.Config{ServerName: "a.test"}).Handshake() }, // not trusted
 		func(c net.Conn) {
 			tls.Client(c, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS10}).Handshake()

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -18,9 +19,27 @@ import (
 // sClient is openssl s_client that stays open.
 type sClient struct {
 	in  io.WriteCloser
-	out *strings.Builder
+	out *lockedText
 	cmd *exec.Cmd
 	end chan struct{}
+}
+
+// lockedText may be read while a program writes.
+type lockedText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func startSClient(t *testing.T, addr string, args ...string) *sClient {
@@ -28,7 +47,7 @@ func startSClient(t *testing.T, addr string, args ...string) *sClient {
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("openssl is not installed")
 	}
-	c := &sClient{out: &strings.Builder{}, end: make(chan struct{})}
+	c := &sClient{out: &lockedText{}, end: make(chan struct{})}
 	c.cmd = exec.Command("openssl", append([]string{"s_client", "-connect", addr, "-servername", "a.test"}, args...)...)
 	c.cmd.Stdout, c.cmd.Stderr = c.out, c.out
 	var err error
@@ -95,8 +114,9 @@ func TestKeyUpdate(t *testing.T) {
 	}
 	close(release)
 	rec := r.logs.wait(t, 1)[0]
+	eventually(t, "the answer has come", func() bool { return strings.Contains(c.out.String(), fmt.Sprintf("got %d", size)) })
 	c.in.Close()
-	if out := c.wait(t); !strings.Contains(out, fmt.Sprintf("got %d", size)) || strings.Count(out, "KEYUPDATE") != 3 || rec.Cause != None {
+	if out := c.wait(t); strings.Count(out, "KEYUPDATE") != 3 || rec.Cause != None {
 		t.Errorf("%+v\n%s", rec, out)
 	}
 	if body.left != 0 {
