@@ -93,7 +93,7 @@ func shake(t *testing.T, addr string, conf *tls.Config) time.Duration {
 	return time.Since(began)
 }
 
-func memory() uint64 {
+func memoryInUse() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
@@ -120,7 +120,7 @@ func TestHalfDoneHandshakes(t *testing.T) {
 				return list, stop()
 			}
 			before, _ := measure()
-			base := memory()
+			base := memoryInUse()
 			n := manyConnections(t, 4000/slowed)
 			conns := openAll(t, r.addr, n, text)
 			late := func(when string) {
@@ -144,7 +144,7 @@ func TestHalfDoneHandshakes(t *testing.T) {
 					}
 				}
 			}
-			each := (int64(memory()) - int64(base)) / int64(n)
+			each := (int64(memoryInUse()) - int64(base)) / int64(n)
 			t.Logf("%.1f KiB for each, the test's end of it included", float64(each)/1024)
 			if each > 64<<10 {
 				t.Errorf("%d bytes for each", each)
