@@ -140,6 +140,7 @@ type Limits struct {
 	HeadBytes   int `yaml:"head_bytes" default:"16KiB" min:"1KiB" max:"1MiB" unit:"bytes" doc:"Request line and header fields of one request."`
 	Headers     int `yaml:"headers" default:"100" min:"8" max:"10000" doc:"Header fields of one request."`
 	Connections int `yaml:"connections" default:"65536" min:"1" max:"10000000" doc:"Client connections at a time."`
+	Handshakes  int `yaml:"handshakes" default:"10000" min:"1" max:"1000000" doc:"TLS handshakes with clients in progress at a time; more are closed at once."`
 	BufferBytes int `yaml:"buffer_bytes" default:"256KiB" min:"4KiB" max:"16MiB" unit:"bytes" doc:"Memory for one connection and direction while its peer is slower."`
 	// ConnectionsPerSource bounds those of one IPv4 address or IPv6 /64; 0 = no bound.
 	ConnectionsPerSource int `yaml:"connections_per_source" default:"16384" min:"0" max:"10000000" doc:"Client connections at a time of one IPv4 address or one IPv6 /64; those of trusted_proxies, which carry many clients, are not counted. 0 sets no bound."`

@@ -72,6 +72,7 @@ func add(sum *exchange.Counters, c exchange.Counters) {
 	sum.BytesOut += c.BytesOut
 	sum.Handshakes += c.Handshakes
 	sum.HandshakesFailed += c.HandshakesFailed
+	sum.HandshakesRefused += c.HandshakesRefused
 	sum.Starved += c.Starved
 	for i, n := range c.Status {
 		sum.Status[i] += n

@@ -32,7 +32,7 @@ func newCollector(r *Role) *collector {
 		starved:    desc("frontend_accepts_starved_total", "Times that connections had to wait because no file descriptor was left (LimitNOFILE).", "frontend"),
 		requests:   desc("frontend_requests_total", "Requests by status class of the answer; code \"none\" had no answer.", "frontend", "code"),
 		bytes:      desc("frontend_bytes_total", "Bytes received from (in) and sent to (out) clients.", "frontend", "direction"),
-		handshakes: desc("frontend_tls_handshakes_total", "TLS handshakes by result.", "frontend", "result"),
+		handshakes: desc("frontend_tls_handshakes_total", "TLS handshakes by result; refused: lb.limits.handshakes was reached.", "frontend", "result"),
 		errors:     desc("frontend_errors_total", "Requests and sessions that did not end in order, by cause.", "frontend", "cause"),
 		log:        desc("access_log_lines_total", "Access log lines: accepted, dropped because the disk was too slow, failed because the file gave an error.", "result"),
 	}
@@ -83,6 +83,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(c.bytes, n.BytesOut, name, "out")
 		counter(c.handshakes, n.Handshakes, name, "ok")
 		counter(c.handshakes, n.HandshakesFailed, name, "failed")
+		counter(c.handshakes, n.HandshakesRefused, name, "refused")
 		for cause := exchange.None + 1; cause < exchange.NumCauses; cause++ {
 			counter(c.errors, f.errors(cause), name, cause.String())
 		}

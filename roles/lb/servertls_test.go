@@ -193,6 +193,9 @@ func TestTLSServersThatAreNotTrusted(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	good := nginx(t, ca.issue("app.test", time.Now()), "")
 	old := nginx(t, ca.issue("app.test", time.Now().Add(-500*24*time.Hour)), "")
+	alerts := ca.issue("app.test", time.Now())
+	alerting := freePort(t).Port()
+	refusing := peer(t, alerting, "openssl", "s_server", "-accept", fmt.Sprintf("127.0.0.1:%d", alerting), "-cert", alerts, "-key", alerts, "-www", "-quiet", "-Verify", "1", "-CAfile", other.file())
 	mutual := nginx(t, ca.issue("app.test", time.Now()), "ssl_verify_client on; ssl_client_certificate "+other.file()+";")
 	plain := serve(t, named("plain"))
 	for name, c := range map[string]struct {
@@ -257,6 +260,14 @@ func TestTLSServersThatAreNotTrusted(t *testing.T) {
 				t.Errorf("%v: %d %s", own, code, body)
 			}
 		}
+	})
+	t.Run("client certificate refused by an alert", func(t *testing.T) {
+		lb, url := toServer(t, refusing, &config.ServerTLS{CAFile: ca.file(), ServerName: "app.test", Verify: true})
+		b := start(t, lb)
+		if code, _ := get(t, url); code != 502 {
+			t.Errorf("%d", code)
+		}
+		eventually(t, "it is logged", func() bool { return strings.Contains(b.logs.String(), "the server refused it") })
 	})
 	t.Run("missing file", func(t *testing.T) {
 		lb, _ := toServer(t, good, &config.ServerTLS{CAFile: "/nonexistent/ca.pem", Verify: true})

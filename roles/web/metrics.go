@@ -111,6 +111,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if l.tls {
 			counter(c.handshakes, n.Handshakes, l.name, "done")
 			counter(c.handshakes, n.HandshakesFailed, l.name, "failed")
+			counter(c.handshakes, n.HandshakesRefused, l.name, "refused")
 		}
 	}
 	g := c.role.current.Load()

@@ -288,7 +288,7 @@ func (f *forward) lost(err error, again bool) {
 		if late {
 			cause, status = ResponseTimeout, 504
 		}
-		f.release(cause, nil)
+		f.release(cause, refusal(err))
 		f.fail(status, cause)
 	case fwdBody:
 		if f.body == byClose && err == nil {

@@ -39,8 +39,8 @@ type Frontend struct {
 	Timeouts config.Timeouts
 	// Limits: HeadBytes, Headers, BufferBytes > 0; BodyBytes 0 = no bound.
 	// Connections bounds those of all points of the Set together, ConnectionsPerSource
-	// those of one address, Memory what all hold, MinRate how slow a client may be; 0 = no
-	// bound. Those four hold for the Set: its frontends have the same.
+	// those of one address, Memory what all hold, Handshakes those with clients in progress, MinRate how slow a
+	// client may be; 0 = no bound. Those five hold for the Set: its frontends have the same.
 	Limits config.Limits
 	// Connections bounds those of the points that are counted together (Point.CountIn); 0 =
 	// no bound.
@@ -104,7 +104,9 @@ type Outcome struct {
 	Connect, Response int64
 	// Reused says that an idle connection was used.
 	Reused bool
-	// Err is the system's error for ConnectFailed; nil otherwise.
+	// Err is the system's error, or a *HandshakeError, for ConnectFailed, and a
+	// *HandshakeError for ResponseFailed where a TLS alert came in place of an answer;
+	// nil otherwise.
 	Err error
 }
 

@@ -147,7 +147,7 @@ func TestLateHandshakeIsNotComputed(t *testing.T) {
 			return nil, errors.New("too late")
 		},
 	}})
-	r.set.slots <- struct{}{} // the only one
+	r.set.slots.take(&turn{granted: make(chan struct{}, 1)}, false, nil) // the only one
 	c, err := net.Dial("tcp", r.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +157,7 @@ func TestLateHandshakeIsNotComputed(t *testing.T) {
 	if err := tls.Client(c, &tls.Config{InsecureSkipVerify: true}).Handshake(); err == nil {
 		t.Error("a handshake without its turn succeeded")
 	}
-	<-r.set.slots
+	r.set.slots.give()
 	r.set.each(func(*Worker) {}) // what the loop started happened before
 	r.set.goroutines.Wait()
 	if n := computed.Load(); n != 0 {

@@ -28,9 +28,10 @@ type counts struct {
 	refused                      [NumRefusals]atomic.Uint64
 	requests, bytesIn, bytesOut  atomic.Uint64
 	handshakes, handshakesFailed atomic.Uint64
+	handshakesRefused            atomic.Uint64
 	status                       [6]atomic.Uint64
 	starved                      atomic.Uint64
-	_                            [56]byte
+	_                            [48]byte
 }
 
 // Counters of a Point; all but Open only grow.
@@ -41,6 +42,7 @@ type Counters struct {
 	Requests                     uint64
 	BytesIn, BytesOut            uint64
 	Handshakes, HandshakesFailed uint64
+	HandshakesRefused            uint64    // over Limits.Handshakes of all points together
 	Status                       [6]uint64 // by status / 100; [0] = none sent
 	Starved                      uint64    // times that no descriptor was left for a connection
 }
@@ -62,6 +64,9 @@ func (s *Set) Point(name string, f *Frontend) *Point {
 
 // prepared fills in what is derived.
 func (f *Frontend) prepared() *Frontend {
+	if f.TCP != nil {
+		return f // what is spoken inside is not ours to say
+	}
 	if t := http1Only(f.TLS); t != f.TLS {
 		g := *f
 		g.TLS = t
@@ -187,6 +192,7 @@ func (p *Point) Counters() Counters {
 		c.BytesOut += n.bytesOut.Load()
 		c.Handshakes += n.handshakes.Load()
 		c.HandshakesFailed += n.handshakesFailed.Load()
+		c.HandshakesRefused += n.handshakesRefused.Load()
 		c.Starved += n.starved.Load()
 		for j := range n.status {
 			c.Status[j] += n.status[j].Load()

@@ -23,7 +23,8 @@ type Set struct {
 	memory     memory
 	notices    notices
 	drained    chan struct{} // a connection was the last one
-	slots      chan struct{} // handshakes computing
+	slots      *slots
+	shaking    atomic.Int64  // handshakes with clients in progress, most of them waiting
 	work       chan struct{} // goroutines of offload
 	goroutines sync.WaitGroup
 
@@ -39,7 +40,7 @@ func NewSet(g *loop.Group) *Set {
 	s := &Set{
 		group:   g,
 		drained: make(chan struct{}, 1),
-		slots:   make(chan struct{}, g.Size()),
+		slots:   newSlots(g.Size()),
 		work:    make(chan struct{}, offloaded),
 	}
 	s.memory.held = make([]paddedInt64, g.Size())

@@ -54,6 +54,7 @@ func (s *Stream) Protocol() string {
 func (s *Stream) handshake() {
 	s.connecting, s.state = true, streamHandshake
 	t := newSecure(&s.sock, s)
+	t.begun = true
 	t.begin(tls.Client(t, s.secret.conf))
 }
 
@@ -100,10 +101,24 @@ func (s *Stream) ending() error {
 
 // failure is what Closed says of a connection that broke.
 func (s *Stream) failure() error {
-	if s.tls != nil && s.tls.err != nil {
-		return s.tls.err
+	if s.tls == nil || s.tls.err == nil {
+		return s.errno
 	}
-	return s.errno
+	var alert *net.OpError
+	if errors.As(s.tls.err, &alert) && alert.Op == "remote error" {
+		return NewHandshakeError(s.tls.err)
+	}
+	return s.tls.err
+}
+
+// refusal is err if a TLS alert ended the connection before an answer: a TLS 1.3 server
+// refuses a client certificate only after the handshake is over for the client.
+func refusal(err error) error {
+	var refused *HandshakeError
+	if errors.As(err, &refused) {
+		return refused
+	}
+	return nil
 }
 
 // HandshakeError is why TLS with a server did not come about.

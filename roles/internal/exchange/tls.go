@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,9 +25,12 @@ type secure struct {
 	owner interface{ secured(err error) }
 
 	hello   []byte        // collected by the loop, read first
-	wake    chan struct{} // the descriptor is ready, or stop was called
-	stopped atomic.Bool
-	slots   chan struct{} // a handshake computes only while it holds one
+	wake    chan struct{} // the descriptor is ready
+	quit    chan struct{} // closed by stop
+	stopped bool          // the loop's own knowledge of that
+	turn    turn          // a handshake computes only while it holds a slot
+	holds   bool          // it does
+	begun   bool          // it has waited for its peer, or goes to a server
 
 	onLoop     bool
 	readable   bool
@@ -72,8 +74,14 @@ func (c *conn) readHello() bool {
 	if !whole {
 		return true
 	}
-	c.state = onHandshake
 	f := c.point.front[c.w.index]
+	if limit := f.Limits.Handshakes; c.w.set.shaking.Add(1) > int64(limit) && limit > 0 {
+		c.w.set.shaking.Add(-1)
+		c.point.count(c.w).handshakesRefused.Add(1)
+		c.close()
+		return false
+	}
+	c.state = onHandshake
 	s := newSecure(&c.sock, c)
 	s.hello = append(s.hello, c.pend...)
 	c.pend = nil
@@ -126,7 +134,8 @@ func helloComplete(p []byte) (whole, ok bool) {
 }
 
 func newSecure(k *sock, owner interface{ secured(error) }) *secure {
-	s := &secure{sock: k, owner: owner, wake: make(chan struct{}, 1), slots: k.w.set.slots}
+	s := &secure{sock: k, owner: owner, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	s.turn.granted = make(chan struct{}, 1)
 	k.tls = s
 	k.w.hold(secureBytes)
 	return s
@@ -143,9 +152,8 @@ func (s *secure) begin(c *tls.Conn) {
 func (s *secure) handshake() {
 	w := s.sock.w
 	defer w.set.goroutines.Done()
-	s.slots <- struct{}{}
 	err := net.ErrClosed
-	if !s.stopped.Load() { // else its time was over while it waited for the slot
+	if s.compute() {
 		err = s.conn.Handshake()
 	}
 	if err == nil {
@@ -155,13 +163,15 @@ func (s *secure) handshake() {
 			s.client, err = describeClient(&state)
 		}
 	}
-	<-s.slots
+	if s.holds {
+		w.set.slots.give()
+	}
 	w.l.Post(func() { s.owner.secured(err) })
 }
 
 // settled begins the connection's life on the loop.
 func (s *secure) settled() {
-	s.onLoop, s.hello, s.wake = true, nil, nil
+	s.onLoop, s.hello, s.wake, s.quit, s.turn.granted = true, nil, nil, nil, nil
 	s.readable, s.sock.readable = true, true // crypto/tls may hold bytes that make no event
 }
 
@@ -169,8 +179,9 @@ func (s *secure) settled() {
 func (c *conn) secured(err error) {
 	s := c.tls
 	n := c.point.count(c.w)
+	c.w.set.shaking.Add(-1)
 	c.state = onHead
-	if err != nil || s.stopped.Load() || c.w.closed {
+	if err != nil || s.stopped || c.w.closed {
 		n.handshakesFailed.Add(1)
 		if c.failed {
 			c.failed = false // the goroutine's last write; nothing more is to be said
@@ -204,9 +215,18 @@ func (s *secure) signal() {
 
 // stop makes the handshake fail soon.
 func (s *secure) stop() {
-	s.stopped.Store(true)
+	if s.stopped {
+		return
+	}
+	s.stopped = true
+	close(s.quit) // first, so that nothing is computed for a peer that sees the end
 	loop.Shutdown(s.sock.fd, unix.SHUT_RDWR)
-	s.signal()
+}
+
+// compute waits for a slot; false: the handshake is stopped.
+func (s *secure) compute() bool {
+	s.holds = s.sock.w.set.slots.take(&s.turn, s.begun, s.quit)
+	return s.holds
 }
 
 // Read is called by crypto/tls.
@@ -222,10 +242,10 @@ func (s *secure) Read(p []byte) (int, error) {
 	for {
 		n, e := loop.Recv(s.sock.fd, p)
 		switch {
-		case s.stopped.Load():
-			return 0, net.ErrClosed
 		case e == unix.EAGAIN:
-			s.wait()
+			if !s.wait() {
+				return 0, net.ErrClosed
+			}
 		case e != 0:
 			return 0, e
 		case n == 0:
@@ -236,11 +256,18 @@ func (s *secure) Read(p []byte) (int, error) {
 	}
 }
 
-// wait gives the slot back until the descriptor is ready.
-func (s *secure) wait() {
-	<-s.slots
-	<-s.wake
-	s.slots <- struct{}{}
+// wait gives the slot back until the descriptor is ready; false: the handshake is stopped.
+func (s *secure) wait() bool {
+	if s.holds { // not while crypto/tls says good-bye after a stop
+		s.sock.w.set.slots.give()
+	}
+	s.holds, s.begun = false, true
+	select {
+	case <-s.wake:
+		return s.compute()
+	case <-s.quit:
+		return false
+	}
 }
 
 func (s *secure) readNow(p []byte) (int, error) {
@@ -275,10 +302,10 @@ func (s *secure) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		n, e := loop.Send(s.sock.fd, rest)
 		switch {
-		case s.stopped.Load():
-			return 0, net.ErrClosed
 		case e == unix.EAGAIN:
-			s.wait()
+			if !s.wait() {
+				return 0, net.ErrClosed
+			}
 		case e != 0:
 			return 0, e
 		}

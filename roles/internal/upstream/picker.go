@@ -39,6 +39,7 @@ func (p *Pool) Done(x *exchange.Exchange, srv *exchange.Server, o exchange.Outco
 		return
 	case exchange.ResponseFailed, exchange.ResponseTimeout:
 		s.stats[loop].responseErrors.Add(1)
+		s.handshakeFailed(o.Err)
 	}
 	if !o.Reused && o.Connect >= 0 {
 		s.reached()
