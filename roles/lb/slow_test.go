@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"testing"
-	"time"
 
 	"stack/roles/internal/slowtest"
 )
@@ -14,7 +13,7 @@ import (
 func slowTimes(b *bench) {
 	n := *b.node
 	lb := *n.LB
-	lb.Timeouts.RequestHead, lb.Timeouts.Body = 4*time.Second, 4*time.Second
+	lb.Timeouts.RequestHead, lb.Timeouts.Body = slowtest.TimeOut(), slowtest.TimeOut()
 	lb.Limits.BufferBytes, lb.Limits.ConnectionsPerSource, lb.Limits.Memory, lb.Limits.MinRate = 256<<10, 16384, 1<<30, 100
 	n.LB = &lb
 	b.reload(&n)
@@ -38,7 +37,7 @@ func TestSlowClientsHarmNobody(t *testing.T) {
 	for _, a := range slowtest.Attacks() {
 		t.Run(a.Name, func(t *testing.T) {
 			slowtest.Run(t, slowtest.Target{
-				URL: url + "/big", Probe: url + "/", Want: "hi", Cut: 4 * time.Second,
+				URL: url + "/big", Probe: url + "/", Want: "hi",
 				Open:     func() int { return int(b.metric("stack_lb_frontend_connections")) },
 				Accepted: func() uint64 { return uint64(b.metric("stack_lb_frontend_connections_total")) },
 			}, a)

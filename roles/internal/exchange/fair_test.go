@@ -135,7 +135,7 @@ func TestOneGreedyConnectionIsNotFelt(t *testing.T) {
 		}
 	})
 	server := newRig(t, 1, &Frontend{Handler: answer}) // stands behind the one that is measured
-	forward := func() Handler { // each Set has servers of its own
+	forward := func() Handler {                        // each Set has servers of its own
 		pass := passTo(t, server.addr)
 		return HandlerFunc(func(x *Exchange) { x.Forward(pass) })
 	}
