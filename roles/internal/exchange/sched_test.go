@@ -209,6 +209,9 @@ func heap(n int) *ballast {
 // do not stall loops that serve 10,000 requests a second by more than 50 ms beyond what
 // the machine does to a sleeping process.
 func TestNoStallsUnderTheScheduler(t *testing.T) {
+	if raceDetector {
+		t.Skip("measures time, which the race detector distorts")
+	}
 	run, rate := 4*time.Second, 10_000
 	if !testing.Short() {
 		run = 30 * time.Second

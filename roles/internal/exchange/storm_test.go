@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"stack/roles/internal/loop"
 )
 
@@ -136,4 +138,64 @@ func TestDescriptorsAreNeverMixedUp(t *testing.T) {
 		t.Error("too few answers to say anything")
 	}
 	poll(t, "all connections have ended", func() bool { return r.set.Open() == 0 })
+}
+
+// closer ends a connection and begins another one within the turn in which events for
+// both it and the first one were fetched.
+type closer struct{ ready func() }
+
+func (c closer) Ready(loop.Event) { c.ready() }
+
+// The event that was fetched for a connection that then ended must not reach the
+// connection that has taken its place and its descriptor.
+func TestAnOldEventDoesNotReachTheNextConnection(t *testing.T) {
+	r := newRig(t, 1, &Frontend{Handler: hello("hi")})
+	w := r.set.workers[0]
+	pair := func() (ours, theirs int) {
+		p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p[0], p[1]
+	}
+	serve := func(fd int) *conn {
+		w.l.AddLoad(1)
+		r.point.opened()
+		w.serve(r.point, fd, loop.PeerAddr(fd), false)
+		return w.conns
+	}
+	for range 50 {
+		done := make(chan struct{})
+		r.set.each(func(*Worker) {
+			x, peerOfX := pair()
+			a, peerOfA := pair()
+			var first *conn
+			var tok, old loop.Token
+			tok, _ = w.l.Add(x, closer{func() {
+				defer close(done)
+				w.l.Remove(tok)
+				first.close()
+				b, peerOfB := pair()
+				second := serve(b)
+				if b != a || second.tok == old {
+					t.Errorf("descriptor %d after %d, tokens %v and %v", b, a, second.tok, old)
+				}
+				w.l.Later(func() { // after the events of this turn
+					if second.hup || second.reset || second.state != onHead {
+						t.Error("the new connection was told that its peer had closed")
+					}
+					second.close()
+				})
+				for _, fd := range []int{x, peerOfX, peerOfB} {
+					loop.Close(fd)
+				}
+			}})
+			// What is registered first is reported first, and both are by the next turn.
+			first = serve(a)
+			old = first.tok
+			loop.Close(peerOfA)
+		})
+		<-done
+	}
+	poll(t, "all have ended", func() bool { return r.set.Open() == 0 })
 }

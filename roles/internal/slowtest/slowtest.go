@@ -72,8 +72,11 @@ func Attacks() []Attack {
 func Run(tb testing.TB, t Target, a Attack) {
 	tb.Helper()
 	tool, err := exec.LookPath("slowhttptest")
-	if err != nil {
+	switch {
+	case err != nil:
 		tb.Skip("slowhttptest is not installed")
+	case raceDetector:
+		tb.Skip("measures time, which the race detector distorts")
 	}
 	const part = time.Second
 	alone := measure(tb, t, part)
