@@ -83,7 +83,9 @@ func (g *Group) Alive() error {
 }
 
 // Place returns where a connection that l accepted should live: on l, unless l has
-// more than max(2, 10 %) connections above the mean, then on the loop with the fewest.
+// more than max(1, 5 %) connections above the mean, then on the loop with the fewest.
+// The comparison comes before the connection is counted: so the loops end within one
+// connection, or 10 %, of each other's mean.
 func (g *Group) Place(l *Loop) *Loop {
 	if len(g.loops) == 1 {
 		return l
@@ -98,7 +100,7 @@ func (g *Group) Place(l *Loop) *Loop {
 		}
 	}
 	mean := sum / int64(len(g.loops))
-	if l.Load() > mean+max(2, mean/10) {
+	if l.Load() > mean+max(1, mean/20) {
 		return least
 	}
 	return l

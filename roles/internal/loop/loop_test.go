@@ -242,12 +242,12 @@ func TestListenerOutlivesALackOfDescriptors(t *testing.T) {
 func TestPlace(t *testing.T) {
 	g := start(t, 3)
 	a, b, c := g.Loop(0), g.Loop(1), g.Loop(2)
-	a.AddLoad(3)
-	if g.Place(a) != a { // mean 1, within 2 above it
+	a.AddLoad(1)
+	if g.Place(a) != a { // mean 0, within 1 above it
 		t.Error("moved too early")
 	}
 	b.AddLoad(1)
-	a.AddLoad(2)
+	a.AddLoad(4)
 	if g.Place(a) != c { // 5 against a mean of 2
 		t.Error("not moved to the least loaded")
 	}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package slowtest
+
+// raceDetector: the server is ten times slower, which says nothing about it.
+const raceDetector = false
