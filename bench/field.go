@@ -111,11 +111,14 @@ func program(name string) string {
 
 // launch starts a program of the field under a name of its own, on free ports.
 func (f *field) launch(ctx context.Context, name string) error {
-	v := values{Dir: filepath.Join(f.dir, strings.ReplaceAll(name, "/", " ")), Root: f.root, Certs: f.dir, Origin: f.port}
-	v.Dir = strings.ReplaceAll(v.Dir, " ", "-")
-	if err := os.Mkdir(v.Dir, 0o755); err != nil {
+	dir, err := os.MkdirTemp(f.dir, program(name)[:3]+"-")
+	if err != nil {
 		return err
 	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	v := values{Dir: dir, Root: f.root, Certs: f.dir, Origin: f.port}
 	for _, port := range []*int{&v.Proxy, &v.TLS, &v.Clear, &v.TCP, &v.Static, &v.Splice, &v.Admin} {
 		var err error
 		if *port, err = freePort(); err != nil {
