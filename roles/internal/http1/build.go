@@ -18,7 +18,7 @@ var (
 // must; Buffer returns it.
 func (r *Request) Begin(buf []byte) {
 	r.reset(buf[:0])
-	r.hasQuery, r.expect = false, false
+	r.hasQuery, r.expect, r.server = false, false, false
 	r.path, r.query, r.authority, r.method, r.target = Span{}, Span{}, Span{}, Span{}, Span{}
 	r.Major, r.Minor = 2, 1
 }
