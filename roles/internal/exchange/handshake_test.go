@@ -58,8 +58,8 @@ func openAll(t *testing.T, addr string, n int, text []byte) (list []net.Conn) {
 	return list
 }
 
-// stalls runs beside a measurement and returns by how much a sleep was late at worst.
-func stalls() (stop func() time.Duration) {
+// lateness runs beside a measurement and returns by how much a sleep was late at worst.
+func lateness() (stop func() time.Duration) {
 	done, result := make(chan struct{}), make(chan time.Duration, 1)
 	go func() {
 		var worst time.Duration
@@ -112,7 +112,7 @@ func TestHalfDoneHandshakes(t *testing.T) {
 			r := newRig(t, 2, &Frontend{Handler: HandlerFunc(func(x *Exchange) { x.Start(200); x.End([]byte("hi")) }), Timeouts: wait, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 			conf := &tls.Config{RootCAs: pool, ServerName: "a.test"}
 			measure := func() (list []time.Duration, control time.Duration) {
-				stop := stalls()
+				stop := lateness()
 				for range 40 {
 					list = append(list, shake(t, r.addr, conf))
 				}
