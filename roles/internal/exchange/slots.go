@@ -42,13 +42,7 @@ func (s *slots) take(t *turn, begun bool, quit <-chan struct{}) bool {
 	s.mu.Unlock()
 	select {
 	case <-t.granted:
-		select {
-		default:
-			return true
-		case <-quit: // both came
-			s.give()
-			return false
-		}
+		return true
 	case <-quit:
 		s.leave(t)
 		return false

@@ -225,8 +225,18 @@ func (s *secure) stop() {
 
 // compute waits for a slot; false: the handshake is stopped.
 func (s *secure) compute() bool {
-	s.holds = s.sock.w.set.slots.take(&s.turn, s.begun, s.quit)
-	return s.holds
+	k := s.sock.w.set.slots
+	if !k.take(&s.turn, s.begun, s.quit) {
+		return false
+	}
+	select {
+	case <-s.quit: // its time was over when the slot came
+		k.give()
+		return false
+	default:
+		s.holds = true
+		return true
+	}
 }
 
 // Read is called by crypto/tls.
