@@ -141,7 +141,9 @@ func TestMemoryBound(t *testing.T) {
 	l := defaultLimits()
 	l.Memory = limit
 	pass := passTo(t, endless(t))
-	r := newRig(t, 2, &Frontend{Limits: l, Handler: HandlerFunc(func(x *Exchange) {
+	times := testTimeouts()
+	times.Idle = time.Minute // the connection that must live on waits meanwhile
+	r := newRig(t, 2, &Frontend{Limits: l, Timeouts: times, Handler: HandlerFunc(func(x *Exchange) {
 		switch string(x.Req.Path()) {
 		case "/":
 			x.Forward(pass)

@@ -239,7 +239,7 @@ func TestNoStallsUnderTheScheduler(t *testing.T) {
 			stop := c.with()
 			defer stop()
 			for attempt := 1; ; attempt++ {
-				over := stalls(t, r, rate, run)
+				over := longestStall(t, r, rate, run)
 				if over <= 50*time.Millisecond {
 					return
 				}
@@ -251,8 +251,8 @@ func TestNoStallsUnderTheScheduler(t *testing.T) {
 	}
 }
 
-// stalls returns the median, over the windows, of the longest stall beyond the control's.
-func stalls(t *testing.T, r *rig, rate int, run time.Duration) time.Duration {
+// longestStall returns the median, over the windows, of the longest stall beyond the control's.
+func longestStall(t *testing.T, r *rig, rate int, run time.Duration) time.Duration {
 	control := child(t, "none", 0, 1, run+2*window)
 	client := child(t, r.addr, 20, rate, run)
 	ended := probes(r.set)
