@@ -167,6 +167,9 @@ func (x *Exchange) Offload(work func(), then func(x *Exchange)) {
 
 // drained: everything written so far has been sent.
 func (x *Exchange) drained() {
+	if x.st != nil {
+		x.rearm()
+	}
 	switch {
 	case x.phase == atEnd:
 		x.complete()
@@ -184,6 +187,11 @@ func (x *Exchange) drained() {
 func (x *Exchange) expired() {
 	switch {
 	case x.blocked():
+		if x.st != nil && x.st.overtaken(x.front) {
+			x.pace = pace{}
+			x.rearm()
+			return
+		}
 		x.gone(ClientTimeout)
 	case x.fwd.phase == fwdTunnel:
 		x.gone(TunnelTimeout)
