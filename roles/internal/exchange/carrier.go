@@ -65,6 +65,7 @@ func (x *Exchange) rearm() {
 	switch {
 	case x.fwd.phase == fwdQueued || x.fwd.phase == fwdTunnel:
 	case x.blocked() && x.phase != atStart, x.takesBody():
+		x.st.sawSent = x.st.m.sent
 		x.st.deadline(max(x.patience(), time.Millisecond)) // 0 would be none
 	default:
 		x.st.deadline(0)
@@ -146,7 +147,11 @@ func (x *Exchange) takeContent(p []byte, last bool) {
 		x.fwd.tunnelUp(p, last)
 		return
 	}
+	gen := x.gen
 	x.deliver(p, last)
+	if !last && x.gen == gen {
+		x.rearm()
+	}
 }
 
 // takeTrailer implements streamOwner.

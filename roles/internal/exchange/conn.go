@@ -287,9 +287,15 @@ func (c *conn) rearm() {
 	case c.blocked():
 		c.waitForClient(f)
 	case c.state == onHTTP2:
-		if len(c.h2.list) > 0 {
+		c.h2.pace.stop(w.l.Mono())
+		switch {
+		case c.h2.leaving:
+			if !c.h2.final {
+				w.l.Arm(&c.timer, c, max(time.Millisecond, time.Duration(c.h2.finalAt-w.l.Mono())))
+			}
+		case len(c.h2.list) > 0:
 			w.l.Disarm(&c.timer)
-		} else if !c.h2.leaving {
+		default:
 			w.l.Arm(&c.timer, c, f.Timeouts.Idle)
 		}
 	case c.state == onHead:
@@ -314,7 +320,7 @@ func (c *conn) writable() {
 		return
 	}
 	if c.blocked() {
-		if progress {
+		if progress && c.state != onFlush { // what is left then has one deadline for all
 			c.rearm()
 		}
 		return

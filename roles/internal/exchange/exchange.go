@@ -167,6 +167,9 @@ func (x *Exchange) Offload(work func(), then func(x *Exchange)) {
 
 // drained: everything written so far has been sent.
 func (x *Exchange) drained() {
+	if x.st != nil {
+		x.rearm()
+	}
 	switch {
 	case x.phase == atEnd:
 		x.complete()
@@ -186,6 +189,11 @@ func (x *Exchange) expired() {
 	case x.fwd.phase == fwdTunnel:
 		x.gone(TunnelTimeout)
 	case x.blocked():
+		if x.st != nil && x.st.overtaken(x.front) {
+			x.pace = pace{}
+			x.rearm()
+			return
+		}
 		x.gone(ClientTimeout)
 	case x.fwd.phase == fwdQueued:
 		x.fwd.phase = fwdNone

@@ -78,6 +78,9 @@ func (f *forward) answerHead(p []byte) (used int, ok bool) {
 // interim passes a head of 1xx on. It reports whether to go on.
 func (f *forward) interim() bool {
 	x := f.x
+	if f.st != nil && x.blocked() {
+		return true // its frames cannot be held back alone, and the client can do without
+	}
 	if x.Req.Minor >= 1 {
 		f.relayHead(false)
 	}

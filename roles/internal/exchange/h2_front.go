@@ -123,13 +123,14 @@ func (c *conn) goAway() {
 	if m.leaving {
 		return
 	}
-	m.leaving = true
+	m.leaving, m.finalAt = true, c.w.l.Mono()+int64(goAwayWait)
 	m.put(http2.AppendGoAway(m.w.frame[:0], http2.MaxWindow, http2.NoError))
 	m.put(http2.AppendPing(m.w.frame[:0], [8]byte{'d', 'r', 'a', 'i', 'n'}, false))
-	if len(m.list) == 0 {
-		c.w.l.Arm(&c.timer, c, time.Second)
-	}
+	c.rearm()
 }
+
+// goAwayWait is how long a client may take to answer the PING behind the first GOAWAY.
+const goAwayWait = time.Second
 
 // ponged implements muxUser.
 func (c *conn) ponged() { c.goAwayFinally() }
@@ -152,12 +153,8 @@ func (c *conn) emptied() {
 	if m == nil || c.state != onHTTP2 {
 		return
 	}
-	if m.leaving {
-		if m.final {
-			c.again()
-			return
-		}
-		c.w.l.Arm(&c.timer, c, time.Second)
+	if m.leaving && m.final {
+		c.again()
 		return
 	}
 	c.rearm()
@@ -182,9 +179,9 @@ func (c *conn) expiredHTTP2() {
 	switch {
 	case c.blocked():
 		c.lost(ClientTimeout)
-	case len(m.list) > 0:
 	case m.leaving && !m.final:
 		c.goAwayFinally()
+	case len(m.list) > 0:
 	default:
 		c.endHTTP2(http2.NoError)
 	}
@@ -205,8 +202,10 @@ func (c *conn) opens(id uint32, block []byte, ended bool) *http2.Error {
 	st.headed = true
 	x.st = st
 	x.begin(c, f, w.l.Mono())
-	w.l.Disarm(&c.timer)
 	c.served = true
+	if !m.leaving && !c.blocked() {
+		w.l.Disarm(&c.timer)
+	}
 	if w.draining || c.point.removed[w.index] {
 		c.goAway()
 	}

@@ -34,8 +34,10 @@ type mux struct {
 	dataOf    uint32
 	dataEnds  bool
 
-	sendWindow int // what the peer takes over all streams
-	sendStart  int // of a new stream
+	sent       int64 // bytes of content so far
+	pace       pace  // of a client that does not read
+	sendWindow int   // what the peer takes over all streams
+	sendStart  int   // of a new stream
 	maxFrame   int
 	limit      int // streams that the peer lets us have
 
@@ -58,9 +60,10 @@ type mux struct {
 	requests int // that may still be begun in this turn
 	preface  int // bytes of the preface to come (of a client)
 	settled  bool
-	leaving  bool // GOAWAY was sent or received: no new streams
-	final    bool // our last GOAWAY was sent
-	connects bool // the peer takes extended CONNECT (RFC 8441)
+	leaving  bool  // GOAWAY was sent or received: no new streams
+	final    bool  // our last GOAWAY was sent
+	finalAt  int64 // mono; then it is sent at the latest
+	connects bool  // the peer takes extended CONNECT (RFC 8441)
 }
 
 // muxUser is whose connection it is.
@@ -292,14 +295,16 @@ func (m *mux) reset(h http2.Header, p []byte) *http2.Error {
 	}
 	st := m.find(h.Stream)
 	if st == nil {
-		return m.idleWork()
+		return m.underway()
 	}
 	code := http2.Code(binary.BigEndian.Uint32(p))
-	st.dead, st.byPeer = true, true
-	st.owner.streamReset(code)
-	if st.m != nil { // the owner has let go of it, or never had it
-		st.remove()
+	if m.toServer && st.recvEnd && code == http2.NoError {
+		// The answer is complete, the rest of the request unwanted (RFC 9113 section 8.1).
+		st.stopSending()
+		return nil
 	}
+	st.byPeer = true
+	st.kill(code)
 	// Rapid reset: requests that are begun and taken back cost us and nothing them.
 	if !m.toServer && !m.resets.spend(m.w.l.Mono(), 20, 300) {
 		return &http2.Error{Code: http2.EnhanceYourCalm, Reason: "too many requests taken back"}
@@ -342,7 +347,9 @@ func (m *mux) peerSettings(h http2.Header, p []byte) *http2.Error {
 		}
 	}
 	m.put(http2.AppendHeader(m.w.frame[:0], 0, http2.SettingsFrame, http2.Ack, 0))
-	m.user.settings()
+	if first { // or repeating them would keep an idle connection alive
+		m.user.settings()
+	}
 	m.sendWaiting()
 	return nil
 }
@@ -517,7 +524,7 @@ func (m *mux) late(id uint32, p []byte) *http2.Error {
 	if err := m.dec.Decode(p, 1, discardFields{}); isCompression(err) {
 		return &http2.Error{Code: http2.CompressionError, Reason: err.Error()}
 	}
-	return m.idleWork()
+	return m.underway()
 }
 
 // discardFields is a hpack.Sink that keeps nothing.
@@ -535,12 +542,7 @@ func isCompression(err error) bool {
 func (m *mux) end() {
 	m.leaving = true
 	for len(m.list) > 0 {
-		st := m.list[len(m.list)-1]
-		st.dead = true
-		st.owner.streamReset(http2.NoError)
-		if st.m != nil {
-			st.remove()
-		}
+		m.list[len(m.list)-1].kill(http2.NoError)
 	}
 	m.dropBuffers()
 }

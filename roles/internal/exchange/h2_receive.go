@@ -33,7 +33,7 @@ func (m *mux) beginData(h http2.Header, p []byte) *http2.Error {
 		if m.past.how(h.Stream) == endedBoth {
 			return &http2.Error{Code: http2.StreamClosed, Reason: "DATA of a closed stream"}
 		}
-		return m.idleWork()
+		return m.underway()
 	}
 	m.credit(h.Length - length) // padding is used up at once
 	if st.recvEnd || m.toServer && !st.headed {
@@ -68,6 +68,15 @@ func (m *mux) beginData(h http2.Header, p []byte) *http2.Error {
 		}
 	}
 	return nil
+}
+
+// underway is a frame for a stream that we have reset. A server may have sent many before
+// it heard that one client has left; the others on the connection must not pay for that.
+func (m *mux) underway() *http2.Error {
+	if m.toServer {
+		return nil
+	}
+	return m.idleWork()
 }
 
 // forget gives back the window of content that nobody will take.

@@ -53,6 +53,7 @@ func (m *mux) stuck() bool { return m.s.blocked() || m.s.connecting }
 func (m *mux) data(st *stream, p []byte, end bool) {
 	st.sendWindow -= len(p)
 	m.sendWindow -= len(p)
+	m.sent += int64(len(p))
 	var f http2.Flags
 	if end {
 		f = http2.EndStream
@@ -122,6 +123,19 @@ func (st *stream) finishSending() {
 	st.m.data(st, nil, true)
 }
 
+// stopSending forgets what was to be sent; the peer does not want it.
+func (st *stream) stopSending() {
+	st.unwait()
+	for _, b := range [...]**buffer{&st.out, &st.outTrailers} {
+		if *b != nil {
+			st.m.w.bufs.put(*b)
+			*b = nil
+		}
+	}
+	st.outEnd, st.sentEnd = true, true
+	st.m.release()
+}
+
 // trailer adds a trailer line, to be sent with the end.
 func (st *stream) trailer(line []byte) {
 	name, value, _ := bytes.Cut(line, colon)
@@ -185,10 +199,11 @@ func (st *stream) unwait() {
 	}
 }
 
-// hold counts content that waits; above the bound the sources of all streams pause.
+// hold counts content that waits; above the bound the sources of all streams pause. On
+// the way to a server they belong to different clients, who must not wait for each other.
 func (m *mux) hold(n int) {
 	m.held += n
-	if m.held > m.bound && !m.holding {
+	if m.held > m.bound && !m.holding && !m.toServer {
 		m.holding = true
 		for _, st := range m.list {
 			if x, ok := st.owner.(*Exchange); ok {
@@ -252,6 +267,9 @@ func (m *mux) sendFrom(i int) {
 		if st.incremental {
 			m.waiting = append(slices.Delete(m.waiting, i, i+1), st)
 		}
+		if x, ok := st.owner.(*Exchange); ok {
+			x.rearm() // the client has taken something
+		}
 		return
 	}
 	m.waiting = slices.Delete(m.waiting, i, i+1)
@@ -263,6 +281,13 @@ func (m *mux) sendFrom(i int) {
 
 // blocked says whether the peer takes no more of this stream for now.
 func (st *stream) blocked() bool { return st.out != nil || st.m.holding || st.m.stuck() }
+
+// overtaken says whether a stream that waits does so because others of its connection
+// had their turn, whose client has taken what a client must since the deadline was set.
+func (st *stream) overtaken(f *Frontend) bool {
+	least := max(1, int64(f.Timeouts.Body.Seconds()*float64(f.Limits.MinRate)))
+	return st.sendWindow > 0 && st.m.sent-st.sawSent >= least
+}
 
 // unsent returns how much waits.
 func (st *stream) unsent() int {

@@ -32,6 +32,7 @@ type stream struct {
 	out         *buffer // content that no window takes yet
 	outTrailers *buffer // a header block
 	sendWindow  int
+	sawSent     int64 // mux.sent when the deadline was set
 	urgency     uint8
 	incremental bool
 	outEnd      bool // the end follows what is in out
@@ -137,9 +138,16 @@ func (m *mux) refuse(id uint32, code http2.Code) {
 		m.past.add(id, false)
 		return
 	}
-	st.dead = true // the reset is underway
+	st.kill(code)
+}
+
+// kill ends a stream on which nothing more is sent: it was reset, or its connection is
+// lost. The owner may begin another request meanwhile, in the memory of this one.
+func (st *stream) kill(code http2.Code) {
+	gen := st.gen
+	st.dead = true
 	st.owner.streamReset(code)
-	if st.m == m && st.id == id {
+	if st.gen == gen {
 		st.remove()
 	}
 }
@@ -181,7 +189,7 @@ func (st *stream) deliver() {
 	for st.gen == gen && st.m != nil && !st.dead && !st.taken && st.owner.wantsContent() {
 		if st.in != nil {
 			b := st.in
-			n := min(b.len(), quantumBytes)
+			n := min(b.len(), http2.MaxFrame)
 			p := b.bytes()[:n]
 			whole := n == b.len()
 			if whole {

@@ -48,7 +48,9 @@ func (x *Exchange) patience() time.Duration {
 // waitForClient arms the deadline of a client that must send or read to go on.
 func (c *conn) waitForClient(f *Frontend) {
 	x, d := c.x, f.Timeouts.Body
-	if x != nil { // else only the end of an answer is left, which is bounded by its size
+	if c.h2 != nil {
+		d = c.h2.pace.left(c.w.l.Mono(), max(0, c.h2.sent-int64(c.unsent())), f)
+	} else if x != nil { // else only the end of an answer is left, which is bounded by its size
 		d = x.patience()
 	}
 	c.w.l.Arm(&c.timer, c, d)
