@@ -110,9 +110,7 @@ func TestSourcesAfterReload(t *testing.T) {
 	if _, in := dialFrom(t, "127.0.0.1", r.addr); in {
 		t.Error("the sixth was let in")
 	}
-	if n := r.point.Counters(); n.Open != 5 {
-		t.Errorf("%+v", n)
-	}
+	poll(t, "five are open", func() bool { return r.point.Counters().Open == 5 })
 }
 
 // Whom a trusted peer names is counted in its stead.
