@@ -263,6 +263,9 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%d bytes: %d, %v; all: %d, %v", cut, m, e, n, err)
 			}
 		}
+		if m, err := again.Parse(append(b[:n:n], "more"...)); n > 0 && (m != n || err != nil) {
+			t.Fatalf("with other bytes behind it: %d, %v", m, err)
+		}
 		if n == 0 || h.Version == 1 && h.Source.IsValid() && h.Source.Addr().Is4() != h.Destination.Addr().Is4() {
 			return
 		}
