@@ -390,7 +390,8 @@ func answerProxied(c net.Conn, n int) {
 				break
 			}
 			got = got[i+4:]
-			body := fmt.Sprintf("%d %v > %v %q %q", n, h.Source.Addr(), h.Destination, h.Authority, h.SSL.Version)
+			body := fmt.Sprintf("%d %v > %v %q %q client %d verify %d %q", n, h.Source.Addr(), h.Destination, h.Authority,
+				h.SSL.Version, h.SSL.Client, h.SSL.Verify, h.SSL.CommonName)
 			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 		}
 	}
@@ -415,9 +416,9 @@ func TestSendProxy(t *testing.T) {
 		}
 		a, abr := client(proxyV1)
 		b, bbr := client(proxyV2())
-		wantA, wantB := `203.0.113.9 > 198.51.100.1:8443 "" ""`, `2001:db8::7 > [2001:db8::1]:443 "" ""`
+		wantA, wantB := `203.0.113.9 > 198.51.100.1:8443 "" "" client 0 verify 0 ""`, `2001:db8::7 > [2001:db8::1]:443 "" "" client 0 verify 0 ""`
 		if version == 2 {
-			wantB = `2001:db8::7 > [2001:db8::1]:443 "a.test" "TLSv1.2"`
+			wantB = `2001:db8::7 > [2001:db8::1]:443 "a.test" "TLSv1.2" client 1 verify 1 ""`
 		}
 		for range 3 { // each client goes to each server
 			for range 2 {
@@ -448,6 +449,25 @@ func TestSendProxy(t *testing.T) {
 				t.Fatalf("%d connections to servers are left", streams(r))
 			}
 			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// A server learns of the client's certificate.
+func TestSendProxyCertificate(t *testing.T) {
+	cert, pool := certificate(t, "a.test")
+	p := passTo(t, proxyOrigin(t))
+	p.Preamble = (&ProxyHeader{Version: 2, SSL: true, CommonName: true}).Append
+	r := newRig(t, 1, &Frontend{Handler: HandlerFunc(func(x *Exchange) { x.Forward(p) }),
+		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool}})
+	for want, certs := range map[string][]tls.Certificate{`"TLSv1.3" client 7 verify 0 "a.test"`: {cert}, `"TLSv1.3" client 1 verify 1 ""`: nil} {
+		c, err := tls.Dial("tcp", r.addr, &tls.Config{RootCAs: pool, ServerName: "a.test", Certificates: certs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, body := keepAliveGet(t, c, bufio.NewReader(c)); !strings.HasSuffix(body, want) {
+			t.Errorf("%s, want %s", body, want)
 		}
 	}
 }
