@@ -67,8 +67,13 @@ func (s *sources) deriveLB(self member, written *node) *node {
 			https = https.with("routes", seq(keyed("match", keyed(), "backend", BackendWeb)))
 		}
 		frontends.items = append(frontends.items, http, https)
-		backends.items = append(backends.items, keyed("name", BackendWeb, "mode", "http",
-			"servers", webServers(web), "check", keyed("type", "http", "path", web[0].cfg.Web.HealthPath)))
+		pool := keyed("name", BackendWeb, "mode", "http",
+			"servers", webServers(web), "check", keyed("type", "http", "path", web[0].cfg.Web.HealthPath))
+		if web[0].cfg.Web.ProxyFrom != nil {
+			// ssl: the web servers see the client as their peer and believe no X-Forwarded-Proto.
+			pool = pool.with("send_proxy", leaf("v2")).with("send_proxy_options", seq(leaf("ssl")))
+		}
+		backends.items = append(backends.items, pool)
 	}
 	if db := s.having("db"); len(db) > 0 {
 		if slices.Contains(self.decl.Roles, "db") {

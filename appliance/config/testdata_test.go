@@ -115,6 +115,9 @@ func describeNode(b *strings.Builder, n *Node) {
 	}
 	if w := n.Web; w != nil {
 		p("  web trusts %v health %s body %s tls %s", w.TrustedProxies, w.HealthPath, FormatSize(w.Limits.BodyBytes), bindTLS(w.TLS))
+		if w.ProxyFrom != nil {
+			p("    proxy from %v", w.ProxyFrom)
+		}
 		for _, s := range w.Sites {
 			p("    site %v root %s index %v try %v app %q", s.Hosts, s.Root, s.Index, s.TryFiles, s.App)
 			for _, l := range s.Locations {
@@ -151,6 +154,9 @@ func describeLB(p func(string, ...any), lb *LB) {
 			to = fmt.Sprintf("redirect to https port %d", f.HTTPSPort)
 		}
 		p("  frontend %s %s %s %s", f.Name, f.Mode, tls, to)
+		if f.ProxyFrom != nil {
+			p("    proxy from %v", f.ProxyFrom)
+		}
 		for _, r := range f.Routes {
 			p("    route %+v to %s", r.Match, r.Backend)
 		}
@@ -164,6 +170,9 @@ func describeLB(p func(string, ...any), lb *LB) {
 				own = fmt.Sprintf("%+v", *t.Certificate)
 			}
 			p("    tls ca %q name %q verify %v at least %s certificate %s", t.CAFile, t.ServerName, t.Verify, t.MinVersion, own)
+		}
+		if x.SendProxy != "" {
+			p("    send proxy %s %v", x.SendProxy, x.SendProxyOptions)
 		}
 		for _, s := range x.Servers {
 			p("    server %+v", s)

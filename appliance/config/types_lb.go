@@ -22,16 +22,18 @@ type LB struct {
 
 // Frontend is a listener of the balancer and what it does with what arrives.
 type Frontend struct {
-	Name          string   `yaml:"name" doc:"The name in logs, metrics and the control interface."`
-	Bind          []Listen `yaml:"bind" doc:"The addresses: \"10.0.0.10:443\", \"[fd00::10]:443\" or \":443\" for all of IPv4 and IPv6."`
-	Mode          string   `yaml:"mode" default:"http" enum:"http tcp" doc:"http understands requests, tcp passes bytes."`
-	TLS           *BindTLS `yaml:"tls" doc:"Present: the frontend speaks TLS."`
-	HTTP          []string `yaml:"http" default:"h1 h2" enum:"h1 h2" doc:"The versions of HTTP that clients may speak: [h1] or [h1, h2]. HTTP/2 is chosen by ALPN where the frontend speaks TLS, else by a client that begins with it (prior knowledge)."`
-	RedirectHTTPS bool     `yaml:"redirect_https" doc:"Answer every request with 308 to the same URL on https."`
-	HTTPSPort     int      `yaml:"https_port" default:"443" min:"1" max:"65535" doc:"The port that the redirect names; 443 is left out of the URL."`
-	Routes        []Route  `yaml:"routes" doc:"Mode http: where requests go, evaluated in this order. A route that no request can reach is an error."`
-	Backend       string   `yaml:"backend" doc:"The pool for everything: in mode tcp, or in mode http instead of routes."`
-	Connections   int      `yaml:"connections" default:"0" min:"0" max:"10000000" doc:"Client connections at a time over all addresses of the frontend; 0 sets no bound beside lb.limits.connections, which counts all frontends."`
+	Name string   `yaml:"name" doc:"The name in logs, metrics and the control interface."`
+	Bind []Listen `yaml:"bind" doc:"The addresses: \"10.0.0.10:443\", \"[fd00::10]:443\" or \":443\" for all of IPv4 and IPv6."`
+	Mode string   `yaml:"mode" default:"http" enum:"http tcp" doc:"http understands requests, tcp passes bytes."`
+	TLS  *BindTLS `yaml:"tls" doc:"Present: the frontend speaks TLS."`
+	HTTP []string `yaml:"http" default:"h1 h2" enum:"h1 h2" doc:"The versions of HTTP that clients may speak: [h1] or [h1, h2]. HTTP/2 is chosen by ALPN where the frontend speaks TLS, else by a client that begins with it (prior knowledge)."`
+	// ProxyFrom: nil = no PROXY protocol.
+	ProxyFrom     []netip.Prefix `yaml:"proxy_from" doc:"The proxies before this frontend. Present: every connection must come from one of them and begin with a PROXY protocol header, version 1 or 2, which names the client; all others are refused."`
+	RedirectHTTPS bool           `yaml:"redirect_https" doc:"Answer every request with 308 to the same URL on https."`
+	HTTPSPort     int            `yaml:"https_port" default:"443" min:"1" max:"65535" doc:"The port that the redirect names; 443 is left out of the URL."`
+	Routes        []Route        `yaml:"routes" doc:"Mode http: where requests go, evaluated in this order. A route that no request can reach is an error."`
+	Backend       string         `yaml:"backend" doc:"The pool for everything: in mode tcp, or in mode http instead of routes."`
+	Connections   int            `yaml:"connections" default:"0" min:"0" max:"10000000" doc:"Client connections at a time over all addresses of the frontend; 0 sets no bound beside lb.limits.connections, which counts all frontends."`
 }
 
 // Route sends what matches to a backend.
@@ -59,7 +61,10 @@ type Backend struct {
 	TLS        *ServerTLS `yaml:"tls" doc:"Present: TLS is spoken with the servers, by the checks too."`
 	Check      Check      `yaml:"check" doc:"How the pool learns which servers are up."`
 	Retries    Retries    `yaml:"retries" doc:"When another server is tried."`
-	Timeouts   *Timeouts  `yaml:"timeouts" doc:"For this pool in place of lb.timeouts, key by key: connect, response, body, tunnel, and idle for kept connections to servers."`
+	SendProxy  string     `yaml:"send_proxy" enum:"v1 v2" doc:"Begin every connection to a server with a PROXY protocol header of this version, which names the client. Such a connection serves one client connection only."`
+	// SendProxyOptions are for v2.
+	SendProxyOptions []string  `yaml:"send_proxy_options" enum:"crc32c ssl cert_cn authority alpn" doc:"What the header of send_proxy: v2 holds beside the addresses: crc32c, a checksum; ssl, whether and with which version the client speaks TLS and whether it has shown a certificate; cert_cn, that and the common name in it; authority, the host name that it asked for in TLS (SNI); alpn, in mode tcp the protocol agreed on in TLS."`
+	Timeouts         *Timeouts `yaml:"timeouts" doc:"For this pool in place of lb.timeouts, key by key: connect, response, body, tunnel, and idle for kept connections to servers."`
 }
 
 // Server is one member of a pool.

@@ -7,9 +7,11 @@ import (
 
 // Web is the web server.
 type Web struct {
-	Loops          int            `yaml:"loops" default:"0" min:"0" max:"256" doc:"Event loops; 0 is one per CPU."`
-	Bind           []Listen       `yaml:"bind" short:"{address: \":8443\", tls: true}" doc:"The addresses. One on port 443 speaks TLS, the others do not, unless an item is written out as {address, tls}. By default port 8080 of the node's address behind a balancer, else :80 and :443."`
-	HTTP           []string       `yaml:"http" default:"h1 h2" enum:"h1 h2" doc:"The versions of HTTP that clients may speak: [h1] or [h1, h2]. HTTP/2 is chosen by ALPN on an address that speaks TLS, else by a client that begins with it (prior knowledge)."`
+	Loops int      `yaml:"loops" default:"0" min:"0" max:"256" doc:"Event loops; 0 is one per CPU."`
+	Bind  []Listen `yaml:"bind" short:"{address: \":8443\", tls: true}" doc:"The addresses. One on port 443 speaks TLS, the others do not, unless an item is written out as {address, tls}. By default port 8080 of the node's address behind a balancer, else :80 and :443."`
+	HTTP  []string `yaml:"http" default:"h1 h2" enum:"h1 h2" doc:"The versions of HTTP that clients may speak: [h1] or [h1, h2]. HTTP/2 is chosen by ALPN on an address that speaks TLS, else by a client that begins with it (prior knowledge)."`
+	// ProxyFrom: nil = no PROXY protocol.
+	ProxyFrom      []netip.Prefix `yaml:"proxy_from" doc:"The proxies before all addresses of bind. Present: every connection must come from one of them and begin with a PROXY protocol header, version 1 or 2, which names the client; all others are refused. The derived pool web of the balancers then sends one."`
 	TLS            *BindTLS       `yaml:"tls" doc:"The certificates of the addresses that speak TLS; by default of the local CA."`
 	Public         bool           `yaml:"public" doc:"Behind a balancer: listen on :80 and :443 too."`
 	Sites          []WebSite      `yaml:"sites" doc:"The virtual hosts. The first is also for host names that no site has."`

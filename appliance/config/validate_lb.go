@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -23,6 +24,7 @@ func (v *validator) lb(lb *LB) {
 		key := v.item("lb.frontends", i, f.Name)
 		v.name(join(key, "name"), f.Name)
 		v.certificates(join(key, "tls"), f.TLS)
+		v.proxyFrom(join(key, "proxy_from"), f.ProxyFrom)
 		if len(f.Bind) == 0 {
 			v.at(join(key, "bind"), "the frontend listens nowhere; write an address such as %s", listenForms)
 		}
@@ -199,8 +201,34 @@ func (v *validator) backend(key string, b *Backend) {
 	v.check(join(key, "check"), b.Check, b.Mode)
 	v.retries(join(key, "retries"), b.Retries)
 	v.poolTimeouts(key, "lb", b.Mode)
+	v.sendProxy(key, b)
 	if b.AllBackups && !slices.ContainsFunc(b.Servers, func(s Server) bool { return s.Backup }) {
 		v.at(join(key, "all_backups"), "the pool has no backup server")
+	}
+}
+
+// proxyFrom refuses an empty list, by which nobody could connect.
+func (v *validator) proxyFrom(key string, list []netip.Prefix) {
+	if list != nil && len(list) == 0 {
+		v.at(key, "the list is empty, so every connection would be refused; name the proxies, or remove the key")
+	}
+}
+
+func (v *validator) sendProxy(key string, b *Backend) {
+	if b.SendProxy != "" && b.HTTP == "h2" && b.Mode == "http" {
+		v.at(join(key, "send_proxy"), "a connection with a PROXY header is for one client, and one of http: h2 carries the requests of many; use http: h1")
+	}
+	at := join(key, "send_proxy_options")
+	if len(b.SendProxyOptions) > 0 && b.SendProxy != "v2" {
+		v.at(at, "the options are for send_proxy: v2; version 1 has addresses only")
+	}
+	for i, o := range b.SendProxyOptions {
+		if slices.Contains(b.SendProxyOptions[:i], o) {
+			v.at(v.item(at, i, ""), "%s is there twice", quote(o))
+		}
+		if o == "alpn" && b.Mode == "http" {
+			v.at(v.item(at, i, ""), "the option names the protocol of the bytes that are passed on, and mode http speaks one of its own with the servers; remove it")
+		}
 	}
 }
 

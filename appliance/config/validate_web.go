@@ -19,6 +19,7 @@ func (v *validator) web(w *Web) {
 	}
 	v.versions("web.http", w.HTTP)
 	v.certificates("web.tls", w.TLS)
+	v.proxyFrom("web.proxy_from", w.ProxyFrom)
 	v.absolute("web.access_log.path", w.AccessLog.Path)
 	v.memory("web.limits.memory", w.Limits.Memory)
 	v.urlPath("web.health_path", w.HealthPath)

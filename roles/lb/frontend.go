@@ -77,6 +77,9 @@ func add(sum *exchange.Counters, c exchange.Counters) {
 	for i, n := range c.Status {
 		sum.Status[i] += n
 	}
+	for i, n := range c.ProxyRefused {
+		sum.ProxyRefused[i] += n
+	}
 }
 
 // pointName names a listening point in the messages that pass a connection to the next

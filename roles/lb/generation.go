@@ -75,6 +75,9 @@ func (b *builder) pass(g *generation, backend *config.Backend, edit *editor) *ex
 	if slices.Contains(backend.Retries.When, "connect") {
 		p.Attempts = backend.Retries.Attempts
 	}
+	if backend.SendProxy != "" {
+		p.Preamble = proxyHeader(backend).Append
+	}
 	if backend.Mode != "tcp" {
 		p.HTTP2 = backend.HTTP == "h2"
 		p.Edit = edit
@@ -84,11 +87,21 @@ func (b *builder) pass(g *generation, backend *config.Backend, edit *editor) *ex
 	return p
 }
 
+// proxyHeader is what the servers of a pool are told of the client.
+func proxyHeader(b *config.Backend) *exchange.ProxyHeader {
+	has := func(o string) bool { return slices.Contains(b.SendProxyOptions, o) }
+	h := &exchange.ProxyHeader{Version: 1}
+	if b.SendProxy == "v2" {
+		h = &exchange.ProxyHeader{Version: 2, Checksum: has("crc32c"), SSL: has("ssl"), CommonName: has("cert_cn"), Authority: has("authority"), ALPN: has("alpn")}
+	}
+	return h
+}
+
 func (b *builder) frontend(g *generation, c *config.Frontend, passes map[string]*exchange.Pass) (*front, error) {
 	lb := b.node.LB
 	f := &front{mode: c.Mode, tls: c.TLS != nil, Frontend: &exchange.Frontend{
 		Name: c.Name, HTTP2: c.Mode != "tcp" && slices.Contains(c.HTTP, "h2"), Timeouts: lb.Timeouts, Limits: lb.Limits, ErrorPage: errorPage,
-		Connections: c.Connections, Trusted: lb.TrustedProxies,
+		Connections: c.Connections, Trusted: lb.TrustedProxies, ProxyFrom: c.ProxyFrom,
 	}}
 	for _, l := range c.Bind {
 		f.addrs = append(f.addrs, l.Addr)

@@ -16,7 +16,7 @@ type collector struct {
 
 	memory exchange.MemoryDescs
 
-	open, accepted, refused, starved, requests, bytes, handshakes, errors, log *prometheus.Desc
+	open, accepted, refused, proxies, starved, requests, bytes, handshakes, errors, log *prometheus.Desc
 }
 
 func newCollector(r *Role) *collector {
@@ -29,6 +29,7 @@ func newCollector(r *Role) *collector {
 		open:       desc("frontend_connections", "Client connections now.", "frontend"),
 		accepted:   desc("frontend_connections_total", "Client connections accepted.", "frontend"),
 		refused:    desc("frontend_connections_refused_total", "Client connections closed as soon as they came, by the bound that was reached: total (lb.limits.connections), frontend (its connections), source (lb.limits.connections_per_source), memory (lb.limits.memory).", "frontend", "reason"),
+		proxies:    desc("frontend_proxy_refused_total", "Client connections refused because proxy_from asks for a PROXY header from a proxy: peer, the peer is not one; header, it sent something else; timeout, nothing complete came within timeouts.request_head.", "frontend", "reason"),
 		starved:    desc("frontend_accepts_starved_total", "Times that connections had to wait because no file descriptor was left (LimitNOFILE).", "frontend"),
 		requests:   desc("frontend_requests_total", "Requests by status class of the answer; code \"none\" had no answer.", "frontend", "code"),
 		bytes:      desc("frontend_bytes_total", "Bytes received from (in) and sent to (out) clients.", "frontend", "direction"),
@@ -41,7 +42,7 @@ func newCollector(r *Role) *collector {
 // Describe implements prometheus.Collector. The upstream collector's descriptions are
 // the same in every configuration, so they can be given before there is one.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.open, c.accepted, c.refused, c.starved, c.requests, c.bytes, c.handshakes, c.errors, c.log} {
+	for _, d := range []*prometheus.Desc{c.open, c.accepted, c.refused, c.proxies, c.starved, c.requests, c.bytes, c.handshakes, c.errors, c.log} {
 		ch <- d
 	}
 	c.memory.Describe(ch)
@@ -70,6 +71,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(c.accepted, n.Accepted, name)
 		for r := range exchange.NumRefusals {
 			counter(c.refused, n.Refused[r], name, r.String())
+		}
+		for i, reason := range exchange.ProxyRefusals {
+			counter(c.proxies, n.ProxyRefused[i], name, reason)
 		}
 		counter(c.starved, n.Starved, name)
 		for i, v := range n.Status {

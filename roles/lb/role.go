@@ -245,7 +245,7 @@ func (r *Role) Drain(ctx context.Context, next *sockets.Passage) error {
 // Adopt implements supervise.Role. A connection whose listening point is not in this
 // generation's configuration any more is closed.
 func (r *Role) Adopt(fd int, meta []byte) {
-	name, addr, ok := parsePointName(string(meta))
+	name, addr, ok := parsePointName(exchange.PointOf(meta))
 	r.mu.Lock()
 	var p *exchange.Point
 	if f := r.frontends[name]; ok && f != nil {
@@ -256,7 +256,7 @@ func (r *Role) Adopt(fd int, meta []byte) {
 		unix.Close(fd)
 		return
 	}
-	p.Adopt(fd)
+	p.Adopt(fd, meta)
 }
 
 // Close implements supervise.Role.

@@ -52,9 +52,9 @@ type collector struct {
 	role   *Role
 	memory exchange.MemoryDescs
 
-	requests, in, out, seconds, accepted, open, refused *prometheus.Desc
-	handshakes, fcgiRequests, fcgiErrors                *prometheus.Desc
-	cacheEntries, cacheBytes, cacheFiles, logLost       *prometheus.Desc
+	requests, in, out, seconds, accepted, open, refused, proxies *prometheus.Desc
+	handshakes, fcgiRequests, fcgiErrors                         *prometheus.Desc
+	cacheEntries, cacheBytes, cacheFiles, logLost                *prometheus.Desc
 }
 
 func newCollector(r *Role) *collector {
@@ -71,6 +71,7 @@ func newCollector(r *Role) *collector {
 		accepted:     desc("connections_total", "Connections accepted, by listener.", "listener"),
 		open:         desc("connections_open", "Connections open now, by listener.", "listener"),
 		refused:      desc("connections_refused_total", "Connections closed as soon as they came, by the bound that was reached: total (web.limits.connections), source (web.limits.connections_per_source), memory (web.limits.memory).", "listener", "reason"),
+		proxies:      desc("proxy_refused_total", "Connections refused because web.proxy_from asks for a PROXY header from a proxy, by listener and reason: peer, header, timeout.", "listener", "reason"),
 		handshakes:   desc("tls_handshakes_total", "TLS handshakes, by listener and result.", "listener", "result"),
 		fcgiRequests: desc("fastcgi_requests_total", "Requests handed to an application server.", "address"),
 		fcgiErrors:   desc("fastcgi_errors_total", "Requests that an application server did not answer well: connect, protocol, timeout.", "address", "cause"),
@@ -106,6 +107,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(c.accepted, n.Accepted, l.name)
 		for _, r := range []exchange.Refusal{exchange.RefusedTotal, exchange.RefusedSource, exchange.RefusedMemory} {
 			counter(c.refused, n.Refused[r], l.name, r.String())
+		}
+		for i, reason := range exchange.ProxyRefusals {
+			counter(c.proxies, n.ProxyRefused[i], l.name, reason)
 		}
 		gauge(c.open, n.Open, l.name)
 		if l.tls {

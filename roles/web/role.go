@@ -277,7 +277,7 @@ func (r *Role) Drain(ctx context.Context, next *sockets.Passage) error {
 // have is closed.
 func (r *Role) Adopt(fd int, meta []byte) {
 	r.mu.Lock()
-	i := slices.IndexFunc(r.points, func(l *listener) bool { return l.name == string(meta) })
+	i := slices.IndexFunc(r.points, func(l *listener) bool { return l.name == exchange.PointOf(meta) })
 	var p *exchange.Point
 	if i >= 0 {
 		p = r.points[i].point
@@ -287,7 +287,7 @@ func (r *Role) Adopt(fd int, meta []byte) {
 		_ = unix.Close(fd)
 		return
 	}
-	p.Adopt(fd)
+	p.Adopt(fd, meta)
 }
 
 // Close implements supervise.Role.

@@ -105,31 +105,6 @@ func FuzzParams(f *testing.F) {
 	})
 }
 
-// FuzzProxy parses PROXY headers: whatever is accepted is whole, and does not depend on
-// what follows it.
-func FuzzProxy(f *testing.F) {
-	f.Add([]byte("PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n"))
-	f.Add([]byte("PROXY UNKNOWN whatever\r\nrest"))
-	f.Add([]byte(proxySignature2 + "\x21\x11\x00\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x00\x01\x00\x02"))
-	f.Add([]byte(proxySignature2 + "\x20\x00\x00\x00"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		n, client, err := parseProxy(b)
-		if err != nil {
-			return
-		}
-		if n <= 0 || n > len(b) || n > proxyLimit+16 {
-			t.Fatalf("a header of %d bytes out of %d", n, len(b))
-		}
-		n2, client2, err := parseProxy(append(b[:n:n], "more"...))
-		if err != nil || n2 != n || client2 != client {
-			t.Fatalf("%d %v %v, and alone %d %v", n, client, err, n2, client2)
-		}
-		if _, _, err := parseProxy(b[:n-1]); !errors.Is(err, errShort) {
-			t.Fatalf("one byte less gives %v", err)
-		}
-	})
-}
-
 // FuzzCommands gives a connection whatever comes after the login: it must neither
 // panic nor hang, and keep its books.
 func FuzzCommands(f *testing.F) {

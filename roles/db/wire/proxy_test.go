@@ -9,13 +9,15 @@ import (
 	"testing/iotest"
 )
 
+const proxySignature = "\r\n\r\n\x00\r\nQUIT\n"
+
 // TestProxy takes the client's address from PROXY headers of both versions.
 func TestProxy(t *testing.T) {
 	e := newStub()
 	e.accounts = append(e.accounts, Account{User: "app", Host: "203.0.113.%", Plugin: pluginNative})
 	s, addr := serve(t, Config{ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, e)
 	v2 := func(command, family byte, body string) string {
-		return proxySignature2 + string([]byte{0x20 | command, family, byte(len(body) >> 8), byte(len(body))}) + body
+		return proxySignature + string([]byte{0x20 | command, family, byte(len(body) >> 8), byte(len(body))}) + body
 	}
 	v4 := "\xcb\x00\x71\x09\x0a\x00\x00\x01\x30\x39\x0c\xea"
 	v6 := string(net.ParseIP("2001:db8::7")) + string(net.ParseIP("2001:db8::1")) + "\x30\x39\x0c\xea"
@@ -57,9 +59,9 @@ func TestProxy(t *testing.T) {
 		"address":         {"PROXY TCP4 1.2.3 5.6.7.8 1 2\r\n", "1043 Bad handshake: the PROXY line has an address or port that does not parse"},
 		"family":          {"PROXY TCP6 1.2.3.4 5.6.7.8 1 2\r\n", "1043 Bad handshake: the PROXY line has an address or port that does not parse"},
 		"fields":          {"PROXY TCP4 1.2.3.4\r\n", "1043 Bad handshake: the PROXY line is not of the form PROXY TCP4 SOURCE DESTINATION PORT PORT"},
-		"v2 version":      {proxySignature2 + "\x11\x11\x00\x00", "1043 Bad handshake: the PROXY header has a version or command that does not exist"},
+		"v2 version":      {proxySignature + "\x11\x11\x00\x00", "1043 Bad handshake: the PROXY header has a version or command that does not exist"},
 		"v2 short":        {v2(1, 0x11, "\x01\x02"), "1043 Bad handshake: the PROXY header is too short for its addresses"},
-		"v2 too long":     {proxySignature2 + "\x21\x11\xff\xff", "1043 Bad handshake: the PROXY header is longer than 2048 bytes"},
+		"v2 too long":     {proxySignature + "\x21\x11\xff\xff", "1043 Bad handshake: the PROXY header is longer than 4096 bytes"},
 		"v2 bad greeting": {"\r\n\r\n\x00\r\nQUIX\nxxxx", "1043 Bad handshake: the PROXY header has a wrong signature"},
 	} {
 		t.Run(name, func(t *testing.T) {

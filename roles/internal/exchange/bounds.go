@@ -97,10 +97,8 @@ func (c *conn) countSource() bool {
 	if limit == 0 || t == nil || !addr.IsValid() {
 		return true
 	}
-	for _, p := range f.Trusted {
-		if p.Contains(addr) {
-			return true
-		}
+	if within(f.Trusted, addr) || c.via == nil && within(f.ProxyFrom, addr) {
+		return true
 	}
 	n := 0
 	c.source, n = t.add(sourceKey(addr))
@@ -132,10 +130,10 @@ func (s *Set) bound(l config.Limits) {
 }
 
 // take gives a connection that was admitted to the loop where it shall live.
-func (p *Point) take(to *loop.Loop, fd int, peer netip.AddrPort, served bool) {
+func (p *Point) take(to *loop.Loop, fd int, begin func(o *Worker)) {
 	to.AddLoad(1)
 	o := p.set.workers[to.Index()]
-	if !to.Post(func() { o.serve(p, fd, peer, served) }) {
+	if !to.Post(func() { begin(o) }) {
 		loop.Close(fd)
 		to.AddLoad(-1)
 		p.closed()

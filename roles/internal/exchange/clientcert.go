@@ -18,6 +18,7 @@ type ClientCertificate struct {
 	Subject     string // RFC 4514: CN=alice,O=Example
 	Names       string // subjectAltName: DNS:a.example,email:a@example,IP:192.0.2.1,URI:…
 	Fingerprint string // SHA-256 of the certificate, 64 hexadecimal digits
+	commonName  string // of the subject, as it is
 }
 
 // ClientCertificate returns the client's certificate, nil if it showed none; asked says
@@ -38,7 +39,7 @@ func describeClient(state *tls.ConnectionState) (*ClientCertificate, error) {
 	}
 	cert := state.PeerCertificates[0]
 	sum := sha256.Sum256(cert.Raw)
-	c := &ClientCertificate{Subject: printable(cert.Subject.String(), ""), Names: alternatives(cert), Fingerprint: hex.EncodeToString(sum[:])}
+	c := &ClientCertificate{Subject: printable(cert.Subject.String(), ""), Names: alternatives(cert), Fingerprint: hex.EncodeToString(sum[:]), commonName: cert.Subject.CommonName}
 	if len(c.Subject)+len(c.Names) > maxCertificateNames {
 		return nil, errCertificateNames
 	}

@@ -27,12 +27,15 @@ type conn struct {
 	queued     bool // Again was asked for
 	unread     bool // linger before the close
 	lport      uint16
+	via        *proxied // from the PROXY header; nil without
+	own        *Stream  // idle connections to servers that carry this client's PROXY header
 }
 
 type connState uint8
 
 const (
-	onHello     connState = iota // collecting the ClientHello
+	onProxy     connState = iota // collecting the PROXY header
+	onHello                      // collecting the ClientHello
 	onHandshake                  // a goroutine has the connection
 	onHead                       // idle, or reading a head
 	onExchange                   // a request is served
@@ -48,40 +51,59 @@ const (
 	lingerBytes = 1 << 20
 )
 
-// serve takes a connection that the kernel, another loop or another process gave; it is
-// counted already. served: it has had requests, so it may stay idle.
-func (w *Worker) serve(p *Point, fd int, peer netip.AddrPort, served bool) {
-	c := &conn{point: p, state: onHead, served: served}
+// serve takes a connection that the kernel or another loop gave; it is counted already.
+func (w *Worker) serve(p *Point, fd int, peer netip.AddrPort) {
+	c := w.conn(p, fd, peer)
+	if !c.setPeer(peer) {
+		c.close()
+		return
+	}
+	p.count(w).accepted.Add(1)
+	if c.register() {
+		c.start(p.front[w.index])
+	}
+}
+
+// adopt takes a connection that another process served before; it is counted already.
+// It was let in once and stays, but it counts with those of its source; it has had
+// requests, so it may stay idle; and its PROXY header is behind it: meta says what that
+// was.
+func (w *Worker) adopt(p *Point, fd int, meta []byte) {
+	c := w.conn(p, fd, loop.PeerAddr(fd))
+	c.served = true
+	if !c.introduceBy(meta) {
+		c.close()
+		return
+	}
+	c.countSource()
+	if !c.register() {
+		return
+	}
+	if f := p.front[w.index]; f.TLS != nil || f.TCP != nil {
+		c.greet(f)
+	} else {
+		w.l.Arm(&c.timer, c, f.Timeouts.Idle)
+	}
+}
+
+// conn makes a connection that nobody listens to yet.
+func (w *Worker) conn(p *Point, fd int, peer netip.AddrPort) *conn {
+	c := &conn{point: p, peer: peer, state: onHead}
 	c.w, c.fd, c.owner = w, fd, c
 	w.link(c)
-	switch {
-	case served: // it was let in once; it stays, but it counts
-		c.peer = peer
-		c.countSource()
-	case !c.setPeer(peer):
+	return c
+}
+
+// register has the loop tell of the descriptor; false: it cannot, and the connection is
+// closed.
+func (c *conn) register() bool {
+	tok, err := c.w.l.Add(c.fd, c)
+	if err != nil || c.w.closed {
 		c.close()
-		return
-	default:
-		p.count(w).accepted.Add(1)
-	}
-	tok, err := w.l.Add(fd, c)
-	if err != nil || w.closed {
-		c.close()
-		return
+		return false
 	}
 	c.tok = tok
-	f := p.front[w.index]
-	switch {
-	case f.TLS != nil:
-		c.state = onHello
-		w.l.Arm(&c.timer, c, f.Timeouts.RequestHead)
-	case f.TCP != nil:
-		c.tunnel()
-	case served:
-		w.l.Arm(&c.timer, c, f.Timeouts.Idle)
-	default:
-		w.l.Arm(&c.timer, c, f.Timeouts.RequestHead)
-	}
+	return true
 }
 
 // Ready is called by the loop.
@@ -122,6 +144,8 @@ func (c *conn) run() {
 		}
 		more := false
 		switch c.state {
+		case onProxy:
+			more = c.readProxy()
 		case onHello:
 			more = c.readHello()
 		case onHead:
@@ -252,7 +276,7 @@ func (c *conn) serve(x *Exchange) {
 // localPort returns the port that the client connected to.
 func (c *conn) localPort() uint16 {
 	if c.lport == 0 {
-		c.lport = loop.LocalAddr(c.fd).Port()
+		c.lport = c.localAddr().Port()
 	}
 	return c.lport
 }
@@ -363,6 +387,8 @@ func (c *conn) Expired(*loop.Timer) {
 		c.tls.stop()
 	case onHTTP2:
 		c.expiredHTTP2()
+	case onProxy:
+		c.refuseProxy(proxyTimeout)
 	default:
 		c.close()
 	}
@@ -452,6 +478,7 @@ func (c *conn) close() {
 	w.unlink(c)
 	c.drop()
 	c.leaveSource()
+	c.dropOwn()
 	w.l.AddLoad(-1)
 	c.point.closed()
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"stack/roles/internal/http1"
-	"stack/roles/internal/loop"
 )
 
 // Exchange is one request and its response. The object is reused for later
@@ -76,32 +75,41 @@ func (x *Exchange) Worker() *Worker { return x.w }
 // Frontend returns the frontend that the request began with.
 func (x *Exchange) Frontend() *Frontend { return x.front }
 
-// Client returns the peer's address (zero for a unix socket).
+// Client returns the address of the peer, or of the client that its PROXY header names
+// (zero for a unix socket).
 func (x *Exchange) Client() netip.AddrPort { return x.c.peer }
 
 // Local returns the address that the client connected to (a system call at its
 // first use in each request).
 func (x *Exchange) Local() netip.AddrPort {
 	if !x.local.IsValid() {
-		x.local = loop.LocalAddr(x.c.fd)
+		x.local = x.c.localAddr()
 	}
 	return x.local
 }
 
-// TLSVersion returns the protocol version, 0 for a plain connection.
+// TLSVersion returns the protocol version that the client speaks, with us or, by the
+// PROXY header, with a proxy before us; 0 for a plain connection.
 func (x *Exchange) TLSVersion() uint16 {
-	if x.c.tls == nil {
-		return 0
+	switch {
+	case x.c.tls != nil:
+		return x.c.tls.version
+	case x.c.via != nil:
+		return x.c.via.tls
 	}
-	return x.c.tls.version
+	return 0
 }
 
-// ServerName returns the SNI of the connection, empty for none.
+// ServerName returns the host name that the client asked for in TLS (SNI), with us or
+// with a proxy before us; empty for none.
 func (x *Exchange) ServerName() string {
-	if x.c.tls == nil {
-		return ""
+	switch {
+	case x.c.tls != nil:
+		return x.c.tls.serverName
+	case x.c.via != nil:
+		return x.c.via.authority
 	}
-	return x.c.tls.serverName
+	return ""
 }
 
 // HasHead says whether a complete head was read (false only in ErrorPage and Log).

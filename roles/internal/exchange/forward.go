@@ -113,7 +113,7 @@ func (f *forward) connect(reuse bool) {
 		f.join()
 		return
 	}
-	f.s = x.w.dial(f.srv, f, f.pass.Timeouts.Connect, reuse)
+	f.s = f.dial(reuse)
 	f.reused = f.s.reused
 	if f.reused && (!x.Req.Idempotent() || !x.bodyDone) && !f.s.alive() {
 		f.s.end()

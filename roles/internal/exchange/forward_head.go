@@ -122,7 +122,7 @@ func (f *forward) addForwarded(h *Header, trusted bool) {
 	h.B = appendAddr(h.B, ip)
 	h.Raw("\r\n")
 	proto := "http"
-	if x.c.tls != nil {
+	if x.TLSVersion() != 0 {
 		proto = "https"
 	}
 	if _, ok := r.Find(http1.XForwardedProto); !ok || !trusted {

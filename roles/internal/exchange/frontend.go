@@ -35,6 +35,11 @@ type Frontend struct {
 	// HTTP2 lets clients speak HTTP/2: by ALPN where TLS offers "h2", else with prior
 	// knowledge (RFC 9113 section 3.3).
 	HTTP2 bool
+	// ProxyFrom, if not nil, makes the point one for proxies: every connection must come
+	// from one of these networks and begin with a PROXY header, before TLS, within
+	// Timeouts.RequestHead; others are closed and counted. The client is the one that the
+	// header names.
+	ProxyFrom []netip.Prefix
 	// Timeouts: all > 0.
 	Timeouts config.Timeouts
 	// Limits: HeadBytes, Headers, BufferBytes > 0; BodyBytes 0 = no bound.
@@ -141,7 +146,7 @@ type Pass struct {
 	// are appended to and the others kept.
 	Forwarded bool
 	Trusted   []netip.Prefix
-	// Preamble, in TCP mode, appends what is sent to the server before the first byte of
-	// the client (PROXY protocol). nil = nothing.
+	// Preamble appends what every connection to a server begins with (see ProxyHeader); such
+	// a connection serves one client connection only. nil = nothing.
 	Preamble func(x *Exchange, b []byte) []byte
 }

@@ -314,7 +314,7 @@ func (f *forward) putStreamHead(text []byte) {
 	host := lines[len("Host: "):bytes.IndexByte(lines, '\r')]
 	lines = lines[bytes.IndexByte(lines, '\n')+1:]
 	scheme := "http"
-	if x.c.tls != nil {
+	if x.TLSVersion() != 0 {
 		scheme = "https"
 	}
 	target := text[len(r.Method())+1:]

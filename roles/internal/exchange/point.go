@@ -31,7 +31,8 @@ type counts struct {
 	handshakesRefused            atomic.Uint64
 	status                       [6]atomic.Uint64
 	starved                      atomic.Uint64
-	_                            [48]byte
+	proxyRefused                 [proxyRefusals]atomic.Uint64
+	_                            [24]byte
 }
 
 // Counters of a Point; all but Open only grow.
@@ -45,6 +46,9 @@ type Counters struct {
 	HandshakesRefused            uint64    // over Limits.Handshakes of all points together
 	Status                       [6]uint64 // by status / 100; [0] = none sent
 	Starved                      uint64    // times that no descriptor was left for a connection
+	// ProxyRefused: connections closed for want of a PROXY header from somebody who may
+	// send one, by ProxyRefusals.
+	ProxyRefused [proxyRefusals]uint64
 }
 
 // Point makes a group without listeners yet. Its name is given to Drain's pass.
@@ -122,11 +126,11 @@ func (p *Point) accept(w *Worker, fd int, peer netip.AddrPort) {
 		return
 	}
 	if to := p.set.group.Place(w.l); to != w.l {
-		p.take(to, fd, peer, false)
+		p.take(to, fd, func(o *Worker) { o.serve(p, fd, peer) })
 		return
 	}
 	w.l.AddLoad(1)
-	w.serve(p, fd, peer, false)
+	w.serve(p, fd, peer)
 }
 
 // stop ends accepting on every loop.
@@ -163,8 +167,9 @@ func (p *Point) Remove() {
 	s.points = rest
 }
 
-// Adopt serves a connection passed by an older process; it owns fd.
-func (p *Point) Adopt(fd int) {
+// Adopt serves a connection passed by an older process; it owns fd. meta is what came
+// with it and names the point (PointOf).
+func (p *Point) Adopt(fd int, meta []byte) {
 	loops := p.set.group
 	w := p.set.workers[0]
 	for i := range loops.Size() {
@@ -173,7 +178,7 @@ func (p *Point) Adopt(fd int) {
 		}
 	}
 	p.opened()
-	p.take(w.l, fd, loop.PeerAddr(fd), true)
+	p.take(w.l, fd, func(o *Worker) { o.adopt(p, fd, meta) })
 }
 
 func (p *Point) count(w *Worker) *counts { return &p.counts[w.index] }
@@ -196,6 +201,9 @@ func (p *Point) Counters() Counters {
 		c.Starved += n.starved.Load()
 		for j := range n.status {
 			c.Status[j] += n.status[j].Load()
+		}
+		for j := range n.proxyRefused {
+			c.ProxyRefused[j] += n.proxyRefused[j].Load()
 		}
 	}
 	return c

@@ -120,10 +120,10 @@ func (s *Set) Forget(srv *Server) {
 
 // Drain stops accepting, closes after each next answer (Connection: close), and
 // returns when no connection is left, or with an error when ctx is done. pass, if not
-// nil, is offered the descriptor of each idle plain connection: true means that it
-// took it over (it closes it). Others stay until they are used or time out. Without
+// nil, is offered the descriptor of each idle plain connection, with what Point.Adopt
+// is to know of it: true means that it took it over (it closes it). Others stay until they are used or time out. Without
 // pass nobody goes on: connections that are silent for some seconds are closed too.
-func (s *Set) Drain(ctx context.Context, pass func(fd int, point string) bool) error {
+func (s *Set) Drain(ctx context.Context, pass func(fd int, meta []byte) bool) error {
 	s.mu.Lock()
 	points := s.points
 	s.mu.Unlock()
@@ -131,8 +131,9 @@ func (s *Set) Drain(ctx context.Context, pass func(fd int, point string) bool) e
 		p.stop()
 	}
 	type parked struct {
-		c  *conn
-		fd int
+		p    *Point
+		fd   int
+		meta []byte
 	}
 	var mu sync.Mutex
 	var idle []parked
@@ -145,15 +146,15 @@ func (s *Set) Drain(ctx context.Context, pass func(fd int, point string) bool) e
 			}
 			if pass != nil && c.idleAndPlain() {
 				mu.Lock()
-				idle = append(idle, parked{c, c.handOff()})
+				idle = append(idle, parked{c.point, c.handOff(), c.meta()})
 				mu.Unlock()
 			}
 			c = next
 		}
 	})
 	for _, p := range idle {
-		if !pass(p.fd, p.c.point.name) {
-			p.c.point.Adopt(p.fd)
+		if !pass(p.fd, p.meta) {
+			p.p.Adopt(p.fd, p.meta)
 		}
 	}
 	quiet := time.NewTicker(quietEvery)

@@ -97,9 +97,9 @@ func TestDrainPassesIdleConnections(t *testing.T) {
 	passed := make(chan string, 10)
 	drained := make(chan error, 1)
 	go func() {
-		drained <- old.set.Drain(context.Background(), func(fd int, point string) bool {
-			next.point.Adopt(fd)
-			passed <- point
+		drained <- old.set.Drain(context.Background(), func(fd int, meta []byte) bool {
+			next.point.Adopt(fd, meta)
+			passed <- PointOf(meta)
 			return true
 		})
 	}()

@@ -161,7 +161,7 @@ func TestAnOldEventDoesNotReachTheNextConnection(t *testing.T) {
 	serve := func(fd int) *conn {
 		w.l.AddLoad(1)
 		r.point.opened()
-		w.serve(r.point, fd, loop.PeerAddr(fd), false)
+		w.serve(r.point, fd, loop.PeerAddr(fd))
 		return w.conns
 	}
 	for range 50 {

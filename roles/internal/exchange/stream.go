@@ -51,6 +51,9 @@ type Stream struct {
 	starved    bool // Drained is owed
 	released   bool // Release was called from within Data
 	inData     bool
+	preface    []byte  // sent first, in the clear
+	client     *conn   // whose own this is: no other client's requests go over it
+	sibling    *Stream // the next idle one of the client
 }
 
 type streamState uint8
@@ -67,12 +70,12 @@ const (
 // connect. It never calls back before it returns; Connected is called also for a
 // reused connection, a failure comes as Closed.
 func (w *Worker) Dial(srv *Server, ev StreamEvents, connect time.Duration) *Stream {
-	return w.announce(w.dial(srv, ev, connect, true))
+	return w.announce(w.dial(srv, ev, connect, true, nil))
 }
 
 // DialFresh is Dial without the idle connections.
 func (w *Worker) DialFresh(srv *Server, ev StreamEvents, connect time.Duration) *Stream {
-	return w.announce(w.dial(srv, ev, connect, false))
+	return w.announce(w.dial(srv, ev, connect, false, nil))
 }
 
 // announce has Connected called for a stream that is open already.
@@ -88,18 +91,17 @@ func (w *Worker) announce(s *Stream) *Stream {
 	return s
 }
 
-// dial returns a stream that is open, connecting or about to fail.
-func (w *Worker) dial(srv *Server, ev StreamEvents, connect time.Duration, reuse bool) *Stream {
+// dial returns a stream that is open, connecting or about to fail. preface is what a new
+// connection begins with.
+func (w *Worker) dial(srv *Server, ev StreamEvents, connect time.Duration, reuse bool, preface []byte) *Stream {
 	if reuse {
 		if s := srv.pop(w); s != nil {
-			s.ev, s.state, s.reused = ev, streamOpen, true
-			s.turn++
-			w.l.Disarm(&s.timer)
+			s.wake(ev)
 			return s
 		}
 	}
 	t := srv.target.Load()
-	s := &Stream{srv: srv, target: t, secret: srv.tls.Load(), ev: ev}
+	s := &Stream{srv: srv, target: t, secret: srv.tls.Load(), ev: ev, preface: preface}
 	s.w, s.owner = w, s
 	w.linkStream(s)
 	fd, e := loop.Connect(&t.addr)
@@ -120,12 +122,21 @@ func (w *Worker) dial(srv *Server, ev StreamEvents, connect time.Duration, reuse
 		s.connecting = true
 		w.l.Arm(&s.timer, s, connect)
 	case s.secret != nil:
+		s.sendPreface()
 		w.l.Arm(&s.timer, s, connect)
 		s.handshake()
 	default:
+		s.sendPreface()
 		s.state = streamOpen
 	}
 	return s
+}
+
+// wake gives an idle stream its next user.
+func (s *Stream) wake(ev StreamEvents) {
+	s.ev, s.state, s.reused = ev, streamOpen, true
+	s.turn++
+	s.w.l.Disarm(&s.timer)
 }
 
 // Ready is called by the loop.
@@ -183,6 +194,7 @@ func (s *Stream) connected(ev loop.Event) bool {
 		s.closed(fmt.Errorf("connect: %w", s.errno))
 		return false
 	}
+	s.sendPreface()
 	if s.secret != nil {
 		s.handshake()
 		return false
@@ -358,7 +370,7 @@ func (s *Stream) park() {
 	}
 	s.settle()
 	s.ev, s.state = nil, streamIdle
-	if s.tls != nil && !s.quiet() || !s.srv.push(s) {
+	if s.tls != nil && !s.quiet() || !s.keepIdle() {
 		s.end()
 	}
 }
@@ -381,6 +393,9 @@ func (s *Stream) end() {
 	s.state = streamClosed
 	s.turn++
 	s.ev, s.x = nil, nil
+	if s.client != nil {
+		s.client.disown(s)
+	}
 	s.w.l.Drop(&s.timer)
 	s.w.unlinkStream(s)
 	if busy {

@@ -65,6 +65,12 @@ func (c *conn) readHello() bool {
 		c.close()
 		return false
 	}
+	return c.tryHello()
+}
+
+// tryHello looks at what there is of the ClientHello. It reports whether run should go
+// on.
+func (c *conn) tryHello() bool {
 	whole, ok := helloComplete(c.pend)
 	if !ok || !whole && len(c.pend) > maxHello {
 		c.point.count(c.w).handshakesFailed.Add(1)

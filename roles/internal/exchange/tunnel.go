@@ -50,11 +50,6 @@ func (c *conn) tunnel() {
 // openTunnel starts to relay once the server is connected.
 func (f *forward) openTunnel() {
 	x := f.x
-	if f.pass.Preamble != nil {
-		h := &x.w.header
-		h.B = f.pass.Preamble(x, h.B[:0])
-		f.s.write(h.B)
-	}
 	x.phase = inStream
 	f.startTunnel()
 }

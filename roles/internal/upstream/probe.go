@@ -16,6 +16,7 @@ import (
 
 	"stack/appliance/config"
 	"stack/roles/internal/exchange"
+	"stack/roles/internal/proxyproto"
 )
 
 // checkSpec is a pool's check, read and complete. Comparable apart from status.
@@ -29,11 +30,24 @@ type checkSpec struct {
 	fall     int
 	status   []int // empty: 200..399
 	http2    bool
+	preface  string // the PROXY header of a connection that is the balancer's own
 }
 
 func (c checkSpec) equal(d checkSpec) bool {
 	return c.kind == d.kind && c.path == d.path && c.host == d.host && c.interval == d.interval &&
-		c.timeout == d.timeout && c.rise == d.rise && c.fall == d.fall && c.http2 == d.http2 && slices.Equal(c.status, d.status)
+		c.timeout == d.timeout && c.rise == d.rise && c.fall == d.fall && c.http2 == d.http2 && c.preface == d.preface && slices.Equal(c.status, d.status)
+}
+
+// preface is what a connection of the pool's own begins with, where those of clients
+// begin with a PROXY header.
+func preface(version string) string {
+	switch version {
+	case "v1":
+		return proxyproto.LocalV1
+	case "v2":
+		return proxyproto.LocalV2
+	}
+	return ""
 }
 
 // fast is the interval while results disagree with the state.
@@ -106,6 +120,11 @@ func (c checkSpec) probe(ctx context.Context, t Target, secret *tls.Config) (ok 
 	conn.SetDeadline(deadline)
 	// A check must not outlive its context: at a stop nobody waits for the timeout.
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	if c.preface != "" {
+		if _, err := io.WriteString(conn, c.preface); err != nil {
+			return false, plainError(err, c.timeout)
+		}
+	}
 	if secret != nil {
 		secure := tls.Client(conn, secret)
 		if err := secure.Handshake(); err != nil {

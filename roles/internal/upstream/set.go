@@ -200,6 +200,7 @@ func (s *Set) plan(b config.Backend) (poolPlan, error) {
 	if plan.secret, err = s.planTLS(old, &b); err != nil {
 		return plan, fmt.Errorf("tls: %w", err)
 	}
+	plan.check.preface = preface(b.SendProxy)
 	seen := map[string]bool{}
 	for i, cs := range b.Servers {
 		if seen[cs.Name] || cs.Name == "" {
