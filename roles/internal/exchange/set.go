@@ -27,6 +27,8 @@ type Set struct {
 	shaking    atomic.Int64  // handshakes with clients in progress, most of them waiting
 	work       chan struct{} // goroutines of offload
 	goroutines sync.WaitGroup
+	shakers    *shakers
+	floor      []byte // see heapFloor
 
 	mu     sync.Mutex
 	points []*Point
@@ -35,6 +37,10 @@ type Set struct {
 // offloaded bounds the goroutines that do slow work for the loops.
 const offloaded = 64
 
+// heapFloor is memory that is never touched, so it takes no page. The collector runs when
+// the heap has doubled: without it, every 4 MiB, which is every few dozen handshakes.
+const heapFloor = 16 << 20
+
 // NewSet puts workers on the loops of g. A group has one Set.
 func NewSet(g *loop.Group) *Set {
 	s := &Set{
@@ -42,6 +48,8 @@ func NewSet(g *loop.Group) *Set {
 		drained: make(chan struct{}, 1),
 		slots:   newSlots(g.Size()),
 		work:    make(chan struct{}, offloaded),
+		shakers: newShakers(g.Size()),
+		floor:   make([]byte, heapFloor),
 	}
 	s.memory.held = make([]paddedInt64, g.Size())
 	for i := range g.Size() {
@@ -214,6 +222,7 @@ func (s *Set) Close() error {
 		w.pipes = nil
 	}
 	s.each(kill)
+	s.shakers.end()
 	s.goroutines.Wait()
 	s.each(kill)
 	s.notices.stop()

@@ -150,14 +150,12 @@ func newSecure(k *sock, owner interface{ secured(error) }) *secure {
 // begin gives the connection to a goroutine until owner.secured.
 func (s *secure) begin(c *tls.Conn) {
 	s.conn = c
-	s.sock.w.set.goroutines.Add(1)
-	go s.handshake()
+	s.sock.w.set.shake(s)
 }
 
-// handshake runs in a goroutine of its own.
+// handshake runs in a goroutine that it has for itself.
 func (s *secure) handshake() {
 	w := s.sock.w
-	defer w.set.goroutines.Done()
 	err := net.ErrClosed
 	if s.compute() {
 		err = s.conn.Handshake()
