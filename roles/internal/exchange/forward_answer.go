@@ -100,7 +100,7 @@ func (f *forward) beginAnswer() {
 	case !r.HasBody(x.Req.IsHead()), f.st != nil && f.st.recvEnd:
 	case r.Chunked():
 		f.body = byChunks
-	case r.ContentLength() > 0:
+	case r.ContentLength() > 0, f.st != nil && r.ContentLength() == 0: // trailers may follow
 		f.body, f.remain = byLength, r.ContentLength()
 	case r.ContentLength() < 0:
 		f.body = byClose

@@ -23,7 +23,8 @@ type link struct {
 	joined []*forward // waiting for the connection
 	buffer int
 	idle   time.Duration
-	used   bool // has had a request before
+	used   bool  // has had a request before
+	heard  int64 // mono; when the server last sent something
 }
 
 // lastStream is the highest number that a request on a link gets.
@@ -118,6 +119,7 @@ var errNoHTTP2 = NewHandshakeError(errors.New("the server does not offer h2 by A
 
 // Data implements StreamEvents. Frames are taken from the connection itself.
 func (l *link) Data(*Stream, []byte) (used int) {
+	l.heard = l.w.l.Mono()
 	l.m.requests = maxStreams // a client's measure; answers do not count
 	if err := l.m.take(); err != nil {
 		l.m.put(http2.AppendGoAway(l.w.frame[:0], 0, err.Code))
@@ -364,6 +366,11 @@ var errLinkLost = errors.New("the HTTP/2 connection to the server is lost")
 
 // expired implements streamOwner.
 func (f *forward) expired() {
+	if l := f.st.m.user.(*link); f.asked >= 0 && l.heard < f.asked {
+		// Not one frame since: the connection may be dead, so nothing more is tried on it.
+		l.m.leaving = true
+		l.forget()
+	}
 	f.hangUp()
 	f.lost(os.ErrDeadlineExceeded, false)
 }

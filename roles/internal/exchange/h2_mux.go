@@ -521,11 +521,14 @@ func (m *mux) late(id uint32, p []byte) *http2.Error {
 			return &http2.Error{Code: http2.ProtocolError, Reason: "stream numbers must grow"}
 		}
 	}
-	if err := m.dec.Decode(p, 1, discardFields{}); isCompression(err) {
+	if err := m.dec.Decode(p, discardLimit, discardFields{}); isCompression(err) {
 		return &http2.Error{Code: http2.CompressionError, Reason: err.Error()}
 	}
 	return m.underway()
 }
+
+// discardLimit bounds a block that nobody reads; a small one would make a bomb of any head.
+const discardLimit = 16 << 10
 
 // discardFields is a hpack.Sink that keeps nothing.
 type discardFields struct{}
