@@ -116,22 +116,23 @@ func TestH2Spec(t *testing.T) {
 		{"cleartext to h1", false, "h1"},
 	} {
 		for _, strict := range []bool{false, true} {
-			name, want := c.name, 146
+			name, want := c.name, 145
 			var args []string
 			if strict {
-				name, want, args = name+", strict", 147, append(args, "--strict")
+				name, want, args = name+", strict", 146, append(args, "--strict")
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				addr := freePort(t)
-				f := config.Frontend{Name: "main", Mode: "http", Bind: listen(addr), HTTP: []string{"h1", "h2"}, Routes: []config.Route{{Backend: "pool"}}}
+				f := config.Frontend{Name: "main", Mode: "http", Bind: listen(addr), HTTP: []string{"h1", "h2"}, Backend: "pool"}
 				if c.tls {
-					withSpecTLS(t, &f)
+					pair := selfSigned(t, "front.test")
+					f.TLS = &config.BindTLS{Certificates: []config.CertFile{pair}}
 					args = append(args, "-t", "-k")
 				}
 				pool := backend("pool", at("s", specOrigin(t, c.server == "h2")))
 				pool.HTTP = c.server
-				start(t, config.LB{Frontends: []config.Frontend{f}, Backends: []config.Backend{pool}})
+				startOn(t, func(n *config.Node) { withSecrets(t, n) }, config.LB{Frontends: []config.Frontend{f}, Backends: []config.Backend{pool}})
 				n, bad := runSpec(t, addr.String(), args...)
 				if n != want {
 					t.Errorf("%d cases, want %d", n, want)
