@@ -196,6 +196,10 @@ func (f *forward) relayHead(last bool) {
 // answerBody passes content on. It returns how many bytes it used.
 func (f *forward) answerBody(p []byte) (used int) {
 	x := f.x
+	if x.st != nil && x.blocked() { // with a hundred streams every piece counts
+		f.yield()
+		return 0
+	}
 	f.deadline(f.pass.Timeouts.Body)
 	switch f.body {
 	case byLength:

@@ -233,7 +233,9 @@ func (l *link) answers(st *stream, block []byte, ended bool) *http2.Error {
 	f.beginAnswer()
 	if ended {
 		f.streamEnded()
+		return nil
 	}
+	f.yield()
 	return nil
 }
 
@@ -340,6 +342,29 @@ func (f *forward) takeContent(p []byte, last bool) {
 
 // takeTrailer implements streamOwner.
 func (f *forward) takeTrailer(line []byte) { f.answerTrailer(line) }
+
+// window is how much of the answer the server may send ahead of the client.
+func (f *forward) window() int {
+	if f.x.st != nil {
+		return min(f.x.st.share(), maxWindow)
+	}
+	return min(max(f.x.front.Limits.BufferBytes, http2.MaxFrame), maxWindow)
+}
+
+// readMost is how much of the answer may be read at once from a server in HTTP/1: what the
+// client takes now, or what may be kept for it.
+func (f *forward) readMost() int {
+	l := &f.x.front.Limits
+	most := min(scratchSize, l.BufferBytes+l.HeadBytes)
+	if st := f.x.st; st != nil {
+		share := st.share()
+		if !st.blocked() && len(st.m.waiting) == 0 {
+			share = max(share, st.room(quantumBytes))
+		}
+		most = min(most, share)
+	}
+	return max(most, l.HeadBytes)
+}
 
 // streamEnded: the answer is complete.
 func (f *forward) streamEnded() {
