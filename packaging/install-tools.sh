@@ -3,6 +3,13 @@
 # apt; without root it lists what is missing, and the tests that need it skip.
 set -eu
 
+# The conformance suite of HTTP/2 is a Go program and needs no root.
+tools=$(cd "$(dirname "$0")/.." && pwd)/dist/tools
+if [ ! -x "$tools/h2spec" ] && command -v go >/dev/null; then
+	GOBIN=$tools go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible ||
+		echo "missing, so the tests that need it are skipped: h2spec" >&2
+fi
+
 packages='
 gcc libc6-dev
 curl openssl ca-certificates iproute2 procps util-linux

@@ -120,7 +120,6 @@ func (f *forward) connect(reuse bool) {
 		f.connect(false)
 		return
 	}
-	f.s.most = max(min(scratchSize, x.front.Limits.BufferBytes+x.front.Limits.HeadBytes), x.front.Limits.HeadBytes)
 	if f.s.state == streamOpen {
 		f.Connected(f.s)
 	}

@@ -100,7 +100,7 @@ func (f *forward) beginAnswer() {
 	case !r.HasBody(x.Req.IsHead()), f.st != nil && f.st.recvEnd:
 	case r.Chunked():
 		f.body = byChunks
-	case r.ContentLength() > 0:
+	case r.ContentLength() > 0, f.st != nil && r.ContentLength() == 0: // trailers may follow
 		f.body, f.remain = byLength, r.ContentLength()
 	case r.ContentLength() < 0:
 		f.body = byClose
@@ -201,6 +201,10 @@ func (f *forward) relayHead(last bool) {
 // answerBody passes content on. It returns how many bytes it used.
 func (f *forward) answerBody(p []byte) (used int) {
 	x := f.x
+	if x.st != nil && x.blocked() { // with a hundred streams every piece counts
+		f.yield()
+		return 0
+	}
 	f.deadline(f.pass.Timeouts.Body)
 	switch f.body {
 	case byLength:

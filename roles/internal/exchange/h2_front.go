@@ -191,7 +191,7 @@ func (c *conn) expiredHTTP2() {
 func (c *conn) opens(id uint32, block []byte, ended bool) *http2.Error {
 	w, m := c.w, c.h2
 	if len(m.list) >= maxStreams || m.final {
-		if err := m.dec.Decode(block, 1, discardFields{}); isCompression(err) {
+		if err := m.dec.Decode(block, discardLimit, discardFields{}); isCompression(err) {
 			return &http2.Error{Code: http2.CompressionError, Reason: err.Error()}
 		}
 		return &http2.Error{Code: http2.RefusedStream, Stream: id, Reason: "too many streams"}

@@ -23,7 +23,8 @@ type link struct {
 	joined []*forward // waiting for the connection
 	buffer int
 	idle   time.Duration
-	used   bool // has had a request before
+	used   bool  // has had a request before
+	heard  int64 // mono; when the server last sent something
 }
 
 // lastStream is the highest number that a request on a link gets.
@@ -138,6 +139,7 @@ var errNoHTTP2 = NewHandshakeError(errors.New("the server does not offer h2 by A
 
 // Data implements StreamEvents. Frames are taken from the connection itself.
 func (l *link) Data(*Stream, []byte) (used int) {
+	l.heard = l.w.l.Mono()
 	l.m.requests = maxStreams // a client's measure; answers do not count
 	if err := l.m.take(); err != nil {
 		l.m.put(http2.AppendGoAway(l.w.frame[:0], 0, err.Code))
@@ -265,7 +267,9 @@ func (l *link) answers(st *stream, block []byte, ended bool) *http2.Error {
 	f.beginAnswer()
 	if ended {
 		f.streamEnded()
+		return nil
 	}
+	f.yield()
 	return nil
 }
 
@@ -391,6 +395,29 @@ func (f *forward) takeContent(p []byte, last bool) {
 // takeTrailer implements streamOwner.
 func (f *forward) takeTrailer(line []byte) { f.answerTrailer(line) }
 
+// window is how much of the answer the server may send ahead of the client.
+func (f *forward) window() int {
+	if f.x.st != nil {
+		return min(f.x.st.share(), maxWindow)
+	}
+	return min(max(f.x.front.Limits.BufferBytes, http2.MaxFrame), maxWindow)
+}
+
+// readMost is how much of the answer may be read at once from a server in HTTP/1: what the
+// client takes now, or what may be kept for it.
+func (f *forward) readMost() int {
+	l := &f.x.front.Limits
+	most := min(scratchSize, l.BufferBytes+l.HeadBytes)
+	if st := f.x.st; st != nil {
+		share := st.share()
+		if !st.blocked() && len(st.m.waiting) == 0 {
+			share = max(share, st.room(quantumBytes))
+		}
+		most = min(most, share)
+	}
+	return max(most, l.HeadBytes)
+}
+
 // streamEnded: the answer is complete.
 func (f *forward) streamEnded() {
 	st := f.st
@@ -416,6 +443,11 @@ var errLinkLost = errors.New("the HTTP/2 connection to the server is lost")
 
 // expired implements streamOwner.
 func (f *forward) expired() {
+	if l := f.st.m.user.(*link); f.asked >= 0 && l.heard < f.asked {
+		// Not one frame since: the connection may be dead, so nothing more is tried on it.
+		l.m.leaving = true
+		l.forget()
+	}
 	f.hangUp()
 	f.lost(os.ErrDeadlineExceeded, false)
 }

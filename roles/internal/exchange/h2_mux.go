@@ -84,7 +84,8 @@ type muxUser interface {
 
 const (
 	maxStreams     = 100 // of one connection at a time
-	maxBlockFrames = 32  // a header block of more frames is an attack
+	maxWindow      = 1 << 20
+	maxBlockFrames = 32 // a header block of more frames is an attack
 )
 
 // budget bounds what is cheap for a peer and dear for us: it refills with time.
@@ -113,11 +114,12 @@ func newMux(w *Worker, s *sock, user muxUser, toServer bool, bufferBytes int) *m
 	m.dec.Init(4096)
 	if toServer {
 		// Streams belong to different clients: one that does not read must not stop the
-		// others, so the window of the connection holds those of all streams.
-		m.streamWindow = min(max(bufferBytes, http2.MaxFrame), 1<<20)
-		m.recvWhole = m.streamWindow * maxStreams
+		// others, so the window of the connection holds those of all streams. These begin
+		// small, and grow where the client takes what comes.
+		m.streamWindow = http2.MaxFrame
+		m.recvWhole = min(max(bufferBytes, http2.MaxFrame), maxWindow) * maxStreams
 	} else {
-		m.streamWindow = min(max(bufferBytes/2, http2.MaxFrame), 1<<20)
+		m.streamWindow = min(max(bufferBytes/2, http2.MaxFrame), maxWindow)
 		m.recvWhole = max(bufferBytes, http2.InitialWindow)
 		m.preface = len(http2.Preface)
 	}
@@ -351,6 +353,9 @@ func (m *mux) peerSettings(h http2.Header, p []byte) *http2.Error {
 		m.user.settings()
 	}
 	m.sendWaiting()
+	if m.holding {
+		m.wake()
+	}
 	return nil
 }
 
@@ -424,6 +429,13 @@ func (m *mux) windowUpdate(h http2.Header, p []byte) *http2.Error {
 		return errCalm
 	}
 	m.sendWaiting()
+	if m.holding { // this one, or all, may have been waiting for the window alone
+		if st := m.find(h.Stream); st != nil && st.out == nil {
+			st.again()
+		} else if h.Stream == 0 {
+			m.wake()
+		}
+	}
 	return nil
 }
 
@@ -521,11 +533,14 @@ func (m *mux) late(id uint32, p []byte) *http2.Error {
 			return &http2.Error{Code: http2.ProtocolError, Reason: "stream numbers must grow"}
 		}
 	}
-	if err := m.dec.Decode(p, 1, discardFields{}); isCompression(err) {
+	if err := m.dec.Decode(p, discardLimit, discardFields{}); isCompression(err) {
 		return &http2.Error{Code: http2.CompressionError, Reason: err.Error()}
 	}
 	return m.underway()
 }
+
+// discardLimit bounds a block that nobody reads; a small one would make a bomb of any head.
+const discardLimit = 16 << 10
 
 // discardFields is a hpack.Sink that keeps nothing.
 type discardFields struct{}

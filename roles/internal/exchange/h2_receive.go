@@ -45,7 +45,6 @@ func (m *mux) beginData(h http2.Header, p []byte) *http2.Error {
 		m.credit(length)
 	}
 	st.recvWindow -= h.Length
-	st.consumed += h.Length - length
 	switch {
 	case st.recvWindow < 0:
 		m.dataOf = 0

@@ -71,10 +71,8 @@ func (m *mux) data(st *stream, p []byte, end bool) {
 	m.flush(p)
 }
 
-// room is how much of n bytes may be sent in one frame.
-func (st *stream) room(n int) int {
-	return max(0, min(n, st.sendWindow, st.m.sendWindow, st.m.maxFrame))
-}
+// room is how much of n bytes the windows take.
+func (st *stream) room(n int) int { return max(0, min(n, st.sendWindow, st.m.sendWindow)) }
 
 // write sends content, or keeps what no window takes; last ends the stream behind it.
 func (st *stream) write(p []byte, last bool) {
@@ -85,7 +83,7 @@ func (st *stream) write(p []byte, last bool) {
 	st.outEnd = last
 	if st.out == nil && len(m.waiting) == 0 {
 		for len(p) > 0 && !m.stuck() {
-			n := st.room(len(p))
+			n := st.room(min(len(p), m.maxFrame))
 			if n == 0 {
 				break
 			}
@@ -199,14 +197,14 @@ func (st *stream) unwait() {
 	}
 }
 
-// hold counts content that waits; above the bound the sources of all streams pause. On
-// the way to a server they belong to different clients, who must not wait for each other.
+// hold counts content that waits; above the bound the sources of all streams pause whose
+// windows take nothing. On the way to a server they belong to different clients, who must not wait for each other.
 func (m *mux) hold(n int) {
 	m.held += n
 	if m.held > m.bound && !m.holding && !m.toServer {
 		m.holding = true
 		for _, st := range m.list {
-			if x, ok := st.owner.(*Exchange); ok {
+			if x, ok := st.owner.(*Exchange); ok && st.room(1) == 0 {
 				x.fwd.hold()
 			}
 		}
@@ -219,6 +217,11 @@ func (m *mux) release() {
 		return
 	}
 	m.holding = false
+	m.wake()
+}
+
+// wake looks again at the streams that have nothing waiting.
+func (m *mux) wake() {
 	for _, st := range m.list {
 		if st.out == nil {
 			st.again()
@@ -258,7 +261,7 @@ func (m *mux) next() int {
 func (m *mux) sendFrom(i int) {
 	st := m.waiting[i]
 	b := st.out
-	n := st.room(b.len())
+	n := st.room(min(b.len(), m.maxFrame))
 	all := n == b.len()
 	m.data(st, b.bytes()[:n], all && st.outEnd && st.outTrailers == nil)
 	b.r += n
@@ -280,7 +283,9 @@ func (m *mux) sendFrom(i int) {
 }
 
 // blocked says whether the peer takes no more of this stream for now.
-func (st *stream) blocked() bool { return st.out != nil || st.m.holding || st.m.stuck() }
+func (st *stream) blocked() bool {
+	return st.out != nil || st.m.stuck() || st.m.holding && st.room(1) == 0
+}
 
 // overtaken says whether a stream that waits does so because others of its connection
 // had their turn, whose client has taken what a client must since the deadline was set.

@@ -21,12 +21,11 @@ type stream struct {
 	// Receiving.
 	in         *buffer // content that the owner does not take yet
 	inTrailers *buffer // lines
-	recvWindow int
-	consumed   int   // not yet given back
-	expect     int64 // content to come by Content-Length; -1 = unknown
-	headed     bool  // the head of the answer has come (to a server)
-	recvEnd    bool  // all has come
-	taken      bool  // and the owner has it
+	recvWindow int     // what may still come before we give more
+	expect     int64   // content to come by Content-Length; -1 = unknown
+	headed     bool    // the head of the answer has come (to a server)
+	recvEnd    bool    // all has come
+	taken      bool    // and the owner has it
 
 	// Sending.
 	out         *buffer // content that no window takes yet
@@ -172,16 +171,27 @@ func (st *stream) receive(p []byte, last bool) {
 // used gives the window of content back that the owner has taken.
 func (st *stream) used(n int) {
 	m := st.m
+	want := m.streamWindow
 	if !m.toServer {
 		m.credit(n)
+	} else if f, ok := st.owner.(*forward); ok {
+		want = f.window()
 	}
-	st.consumed += n
-	if st.consumed >= m.streamWindow/2 && !st.recvEnd {
-		m.put(http2.AppendWindowUpdate(m.w.frame[:0], st.id, st.consumed))
-		st.recvWindow += st.consumed
-		st.consumed = 0
+	if st.recvEnd {
+		return
+	}
+	give := want - st.recvWindow
+	if st.in != nil {
+		give -= st.in.len()
+	}
+	if give >= want/2 {
+		m.put(http2.AppendWindowUpdate(m.w.frame[:0], st.id, give))
+		st.recvWindow += give
 	}
 }
+
+// share is the part of what its connection may hold that one stream may bring at once.
+func (st *stream) share() int { return max(http2.MaxFrame, st.m.bound/max(1, len(st.m.list))) }
 
 // deliver gives the owner what waits, as long as it wants more.
 func (st *stream) deliver() {

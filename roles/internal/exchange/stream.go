@@ -43,7 +43,6 @@ type Stream struct {
 	secret     *serverTLS // nil: plain
 	ev         StreamEvents
 	x          *Exchange // whose tunnel this is
-	most       int       // read at once; 0 = scratchSize
 	turn       uint32    // grows with each user, so that a callback notices that it lost the stream
 	state      streamState
 	reused     bool
@@ -225,8 +224,8 @@ func (s *Stream) run() {
 			return
 		}
 		before, most := len(s.pend), scratchSize
-		if s.most > 0 {
-			most = s.most
+		if f, ok := s.ev.(*forward); ok {
+			most = f.readMost()
 		}
 		if before >= most {
 			s.closed(syscall.EMSGSIZE)
