@@ -22,7 +22,7 @@ import (
 // in a process of its own sees in the same window: on a machine that others use too, only
 // the difference says something about the loops.
 
-const window = 250 * time.Millisecond
+const windowLength = 250 * time.Millisecond
 
 // reading is what a child saw in a window of the wall clock.
 type reading struct {
@@ -48,7 +48,7 @@ func TestChild(t *testing.T) {
 	note := func(f func(*reading)) {
 		mu.Lock()
 		defer mu.Unlock()
-		i := time.Now().UnixNano() / int64(window)
+		i := time.Now().UnixNano() / int64(windowLength)
 		if out[i] == nil {
 			out[i] = &reading{index: i}
 		}
@@ -134,7 +134,7 @@ type probe struct {
 
 func (p *probe) Expired(*loop.Timer) {
 	now := time.Now()
-	i := now.UnixNano() / int64(window)
+	i := now.UnixNano() / int64(windowLength)
 	p.worst[i] = max(p.worst[i], now.Sub(p.due))
 	p.arm()
 }
@@ -253,7 +253,7 @@ func TestNoStallsUnderTheScheduler(t *testing.T) {
 
 // longestStall returns the median, over the windows, of the longest stall beyond the control's.
 func longestStall(t *testing.T, r *rig, rate int, run time.Duration) time.Duration {
-	control := child(t, "none", 0, 1, run+2*window)
+	control := child(t, "none", 0, 1, run+2*windowLength)
 	client := child(t, r.addr, 20, rate, run)
 	ended := probes(r.set)
 	seen := client()
