@@ -25,10 +25,24 @@ type end2 struct {
 	buf bytes.Buffer
 	enc *hpack.Encoder
 	dec *hpack.Decoder
+
+	failed atomic.Bool // to write
+}
+
+// noted remembers that writing has failed.
+type noted struct{ e *end2 }
+
+func (n noted) Write(p []byte) (int, error) {
+	m, err := n.e.c.Write(p)
+	if err != nil {
+		n.e.failed.Store(true)
+	}
+	return m, err
 }
 
 func newEnd2(t testing.TB, c net.Conn, br io.Reader) *end2 {
-	e := &end2{t: t, c: c, fr: h2.NewFramer(c, br)}
+	e := &end2{t: t, c: c}
+	e.fr = h2.NewFramer(noted{e}, br)
 	e.enc = hpack.NewEncoder(&e.buf)
 	e.dec = hpack.NewDecoder(4096, nil)
 	e.fr.SetMaxReadFrameSize(1 << 20)
