@@ -90,7 +90,9 @@ func (c *conn) runHTTP2(bytes *int) bool {
 // endHTTP2 says why the connection ends, and ends it.
 func (c *conn) endHTTP2(code http2.Code) {
 	m := c.h2
-	m.put(http2.AppendGoAway(m.w.frame[:0], m.last, code))
+	if !m.final || code != http2.NoError {
+		m.put(http2.AppendGoAway(m.w.frame[:0], m.last, code))
+	}
 	m.flush(nil)
 	m.final = true
 	c.h2 = nil

@@ -15,6 +15,7 @@ import (
 
 	h2 "golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"golang.org/x/sys/unix"
 )
 
 // end2 is one end of an HTTP/2 connection of which a test sees every frame.
@@ -25,10 +26,24 @@ type end2 struct {
 	buf bytes.Buffer
 	enc *hpack.Encoder
 	dec *hpack.Decoder
+
+	failed atomic.Bool // to write
+}
+
+// noted remembers that writing has failed.
+type noted struct{ e *end2 }
+
+func (n noted) Write(p []byte) (int, error) {
+	m, err := n.e.c.Write(p)
+	if err != nil {
+		n.e.failed.Store(true)
+	}
+	return m, err
 }
 
 func newEnd2(t testing.TB, c net.Conn, br io.Reader) *end2 {
-	e := &end2{t: t, c: c, fr: h2.NewFramer(c, br)}
+	e := &end2{t: t, c: c}
+	e.fr = h2.NewFramer(noted{e}, br)
 	e.enc = hpack.NewEncoder(&e.buf)
 	e.dec = hpack.NewDecoder(4096, nil)
 	e.fr.SetMaxReadFrameSize(1 << 20)
@@ -317,4 +332,37 @@ func serve2Counting(t testing.TB, conns *atomic.Int32) string {
 	go s.Serve(counting{ln, conns})
 	t.Cleanup(func() { s.Close() })
 	return ln.Addr().String()
+}
+
+// closeListener stops to accept and has new connections refused.
+func (r *rig) closeListener() error {
+	for _, p := range r.set.points {
+		p.stop()
+	}
+	err := unix.Close(r.fd)
+	r.fd = -1
+	return err
+}
+
+// isDial says whether a request failed because no connection could be opened.
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// answer1 answers each head in HTTP/1; bodies in requests must be empty or in chunks.
+func answer1(t testing.TB, f func(head string) string) string {
+	return origin(t, func(c net.Conn, br *bufio.Reader) {
+		for {
+			req, err := http.ReadRequest(br)
+			if err != nil {
+				return
+			}
+			io.Copy(io.Discard, req.Body)
+			var head strings.Builder
+			fmt.Fprintf(&head, "%s %s\r\n", req.Method, req.RequestURI)
+			req.Header.Write(&head)
+			io.WriteString(c, f(head.String()))
+		}
+	})
 }
