@@ -198,6 +198,7 @@ func TestHTTP2SlowStreams(t *testing.T) {
 	e.ask(7, "GET", "/", true)       // takes nothing
 	e.ask(9, "GET", "/", true)       // takes enough
 	stop := make(chan bool)
+	also := h2.NewFramer(e.c, nil) // two goroutines must not share one
 	go func() {
 		for i := 0; ; i++ {
 			select {
@@ -205,9 +206,9 @@ func TestHTTP2SlowStreams(t *testing.T) {
 				return
 			case <-time.After(100 * time.Millisecond):
 			}
-			e.fr.WriteData(3, false, []byte("x"))
-			e.fr.WriteData(5, i == 20, make([]byte, 500))
-			e.fr.WriteWindowUpdate(9, 5000)
+			also.WriteData(3, false, []byte("x"))
+			also.WriteData(5, i == 20, make([]byte, 500))
+			also.WriteWindowUpdate(9, 5000)
 			if i == 20 {
 				return
 			}
