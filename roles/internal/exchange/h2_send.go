@@ -71,8 +71,20 @@ func (m *mux) data(st *stream, p []byte, end bool) {
 	m.flush(p)
 }
 
-// room is how much of n bytes the windows take.
-func (st *stream) room(n int) int { return max(0, min(n, st.sendWindow, st.m.sendWindow)) }
+// room is how much of n bytes the windows take. What is left of a larger window is not
+// filled up with a tiny frame: a client that gives back what it has read, frame by frame,
+// would get ever more and smaller ones.
+func (st *stream) room(n int) int {
+	m := st.m
+	r := min(n, st.sendWindow, m.sendWindow)
+	if r < n && (m.sendWindow < tinyWindow || st.sendWindow < min(tinyWindow, m.sendStart/2)) {
+		return 0
+	}
+	return max(0, r)
+}
+
+// takes says whether the windows take a piece of what may come.
+func (st *stream) takes() bool { return st.room(tinyWindow) > 0 }
 
 // write sends content, or keeps what no window takes; last ends the stream behind it.
 func (st *stream) write(p []byte, last bool) {
@@ -204,7 +216,7 @@ func (m *mux) hold(n int) {
 	if m.held > m.bound && !m.holding && !m.toServer {
 		m.holding = true
 		for _, st := range m.list {
-			if x, ok := st.owner.(*Exchange); ok && st.room(1) == 0 {
+			if x, ok := st.owner.(*Exchange); ok && !st.takes() {
 				x.fwd.hold()
 			}
 		}
@@ -251,7 +263,7 @@ func (m *mux) sendWaiting() {
 func (m *mux) next() int {
 	best := -1
 	for i, st := range m.waiting {
-		if st.sendWindow > 0 && (best < 0 || st.urgency < m.waiting[best].urgency) {
+		if st.room(st.out.len()) > 0 && (best < 0 || st.urgency < m.waiting[best].urgency) {
 			best = i
 		}
 	}
@@ -284,7 +296,7 @@ func (m *mux) sendFrom(i int) {
 
 // blocked says whether the peer takes no more of this stream for now.
 func (st *stream) blocked() bool {
-	return st.out != nil || st.m.stuck() || st.m.holding && st.room(1) == 0
+	return st.out != nil || st.m.stuck() || st.m.holding && !st.takes()
 }
 
 // overtaken says whether a stream that waits does so because others of its connection
