@@ -31,6 +31,10 @@ const (
 	keptPipes   = 64
 	spliceAbove = 16 << 10 // a read of this size makes a direction hot
 	spliceBelow = 4 << 10
+	// spliceChunk is moved by one call, and how large a pipe is asked for: nothing is
+	// copied, as with sendfileChunk. Where the kernel has no more for us (pipe(7),
+	// pipe-user-pages-soft), a pipe keeps its 64 KiB.
+	spliceChunk = 256 << 10
 )
 
 // tunnel begins TCP mode: a server is chosen and connected to.
@@ -174,7 +178,7 @@ func (x *Exchange) pump(d *flow, from, to *sock, count *int64) (moved bool) {
 
 // spliceIn moves bytes from a socket into the empty pipe.
 func (x *Exchange) spliceIn(d *flow, from *sock) int {
-	n, e := loop.Splice(from.fd, d.pipe.w, quantumBytes)
+	n, e := loop.Splice(from.fd, d.pipe.w, spliceChunk)
 	switch {
 	case e == unix.EAGAIN:
 		from.readable = false
@@ -205,6 +209,7 @@ func (x *Exchange) openPipe(d *flow) bool {
 		d.hot = false
 		return false
 	}
+	unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, spliceChunk)
 	d.pipe = pipe{p[0], p[1]}
 	return true
 }
