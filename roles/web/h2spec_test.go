@@ -36,8 +36,10 @@ func TestH2Spec(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "200.bin"), body, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, &config.Web{HTTP: []string{"h1", "h2"}, Sites: []config.WebSite{{Root: root, Locations: []config.Location{
-		{Path: "/app/", Proxy: &config.Proxy{Servers: []config.Server{{Name: "a", Address: ln.Addr().String(), Weight: 1}}}}}}}})
+	web := testWeb(config.WebSite{Root: root, Locations: []config.Location{
+		{Path: "/app/", Proxy: &config.Proxy{Servers: []config.Server{{Name: "a", Address: ln.Addr().String(), Weight: 1}}}}}})
+	web.HTTP = []string{"h1", "h2"}
+	s := serve(t, web)
 	host, port, err := net.SplitHostPort(s.addr)
 	if err != nil {
 		t.Fatal(err)

@@ -54,6 +54,7 @@ type mux struct {
 	held    int  // bytes of content that wait
 	bound   int  // held above this pauses all streams
 	holding bool // they are paused
+	updates int  // tiny WINDOW_UPDATEs that our frames of content explain
 	glitch  budget
 	resets  budget
 
@@ -425,8 +426,12 @@ func (m *mux) windowUpdate(h http2.Header, p []byte) *http2.Error {
 			return &http2.Error{Code: http2.FlowControlError, Stream: h.Stream, Reason: "window over the limit"}
 		}
 	}
-	if n < tinyWindow && !m.glitched() { // one frame of ours for each of these few bytes
-		return errCalm
+	if n < tinyWindow {
+		if m.updates > 0 {
+			m.updates--
+		} else if !m.glitched() { // one frame of ours for each of these few bytes
+			return errCalm
+		}
 	}
 	m.sendWaiting()
 	if m.holding { // this one, or all, may have been waiting for the window alone

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"stack/roles/internal/hpack"
@@ -54,6 +55,7 @@ func (m *mux) data(st *stream, p []byte, end bool) {
 	st.sendWindow -= len(p)
 	m.sendWindow -= len(p)
 	m.sent += int64(len(p))
+	st.lastSent = m.sent
 	var f http2.Flags
 	if end {
 		f = http2.EndStream
@@ -83,6 +85,14 @@ func (st *stream) room(n int) int {
 	return max(0, r)
 }
 
+// answerable counts a frame of n bytes that the peer may answer with WINDOW_UPDATEs however
+// small it is, for the stream and for the connection; not one that small windows made small.
+func (m *mux) answerable(n int, whole bool) {
+	if whole || n >= tinyWindow {
+		m.updates = min(m.updates+2, 1<<20)
+	}
+}
+
 // takes says whether the windows take a piece of what may come.
 func (st *stream) takes() bool { return st.room(tinyWindow) > 0 }
 
@@ -100,6 +110,7 @@ func (st *stream) write(p []byte, last bool) {
 				break
 			}
 			m.data(st, p[:n], last && n == len(p) && st.outTrailers == nil)
+			m.answerable(n, n == len(p))
 			p = p[n:]
 		}
 		if len(p) == 0 {
@@ -232,9 +243,13 @@ func (m *mux) release() {
 	m.wake()
 }
 
-// wake looks again at the streams that have nothing waiting.
+// wake looks again at the streams that have nothing waiting, those first that have sent
+// nothing for the longest: there may not be room for all.
 func (m *mux) wake() {
-	for _, st := range m.list {
+	list := append(m.w.h2scratch[:0], m.list...)
+	m.w.h2scratch = list
+	slices.SortFunc(list, func(a, b *stream) int { return cmp.Compare(a.lastSent, b.lastSent) })
+	for _, st := range list {
 		if st.out == nil {
 			st.again()
 		}
@@ -276,6 +291,7 @@ func (m *mux) sendFrom(i int) {
 	n := st.room(min(b.len(), m.maxFrame))
 	all := n == b.len()
 	m.data(st, b.bytes()[:n], all && st.outEnd && st.outTrailers == nil)
+	m.answerable(n, all)
 	b.r += n
 	m.held -= n
 	if !all {
@@ -291,6 +307,10 @@ func (m *mux) sendFrom(i int) {
 	st.starving, st.out = false, nil
 	m.w.bufs.put(b)
 	st.finishSending()
+	if m.holding && !st.sentEnd {
+		st.again() // at once it would take the room that others wait for
+		return
+	}
 	st.owner.drained()
 }
 

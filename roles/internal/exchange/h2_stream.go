@@ -32,6 +32,7 @@ type stream struct {
 	outTrailers *buffer // a header block
 	sendWindow  int
 	sawSent     int64 // mux.sent when the deadline was set
+	lastSent    int64 // mux.sent behind our last frame of content
 	urgency     uint8
 	incremental bool
 	outEnd      bool // the end follows what is in out
