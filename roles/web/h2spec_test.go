@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -13,7 +14,7 @@ import (
 	"stack/appliance/config"
 )
 
-// The web role passes h2spec with a file and with what a server answers. The one case that
+// The web role passes h2spec with what a server behind a location answers. The one case that
 // fails sends no preface: on a cleartext port that is a bad request of HTTP/1, and answered
 // as such (roles/lb has the same over TLS, without an exception).
 func TestH2Spec(t *testing.T) {
@@ -29,14 +30,13 @@ func TestH2Spec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	app := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(body) })}
+	app := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // an answer before its end would hide what is wrong with it
+		w.Write(body)
+	})}
 	go app.Serve(ln)
 	t.Cleanup(func() { app.Close() })
-	root := t.TempDir()
-	if err := os.WriteFile(filepath.Join(root, "200.bin"), body, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	web := testWeb(config.WebSite{Root: root, Locations: []config.Location{
+	web := testWeb(config.WebSite{Root: t.TempDir(), Locations: []config.Location{
 		{Path: "/app/", Proxy: &config.Proxy{Servers: []config.Server{{Name: "a", Address: ln.Addr().String(), Weight: 1}}}}}})
 	web.HTTP = []string{"h1", "h2"}
 	s := serve(t, web)
@@ -44,11 +44,9 @@ func TestH2Spec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/200.bin", "/app/200.bin"} {
-		out, _ := exec.Command(tool, "-h", host, "-p", port, "-P", path, "--strict").CombinedOutput()
-		text := string(out)
-		if !strings.Contains(text, "146 tests, 145 passed, 0 skipped, 1 failed") || !strings.Contains(text, "× 2: Sends invalid connection preface") {
-			t.Errorf("%s:\n%s", path, text[max(0, len(text)-3000):])
-		}
+	out, _ := exec.Command(tool, "-h", host, "-p", port, "-P", "/app/200.bin", "--strict").CombinedOutput()
+	text := string(out)
+	if !strings.Contains(text, "146 tests, 145 passed, 0 skipped, 1 failed") || !strings.Contains(text, "× 2: Sends invalid connection preface") {
+		t.Error(text[max(0, len(text)-3000):])
 	}
 }
