@@ -30,7 +30,7 @@ const (
 	sendfileChunk = 1 << 20
 	// warmWindow is looked up, or read ahead, at once.
 	warmWindow = 1 << 20
-	warmProbe  = 128 << 10
+	warmProbe  = 256 << 10
 )
 
 // EndFile finishes an answer with n bytes of a regular file from off, by sendfile
@@ -86,7 +86,6 @@ func (x *Exchange) sendFile(bytes *int) {
 	if s.away {
 		return
 	}
-	x.flush()
 	for s.n > 0 {
 		if x.blocked() || x.failed() {
 			return
@@ -95,8 +94,14 @@ func (x *Exchange) sendFile(bytes *int) {
 			x.again()
 			return
 		}
-		if !x.warm() {
+		if !x.warm() { // what was written before goes out at the end of the callback
 			return
+		}
+		if x.st == nil {
+			x.w.flushHead(&c.sock)
+			if x.blocked() || x.failed() {
+				return
+			}
 		}
 		sent, ok := x.filePiece()
 		if !ok {

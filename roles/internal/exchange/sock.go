@@ -200,6 +200,8 @@ func (s *sock) transmit(a, b []byte) {
 	var e syscall.Errno
 	if s.blocked() {
 		e = unix.EAGAIN
+	} else if len(b) == 0 && s.w.more {
+		n, e = loop.SendMore(s.fd, a)
 	} else if len(b) == 0 {
 		n, e = loop.Send(s.fd, a)
 	} else {

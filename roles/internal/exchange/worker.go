@@ -27,6 +27,7 @@ type Worker struct {
 	// cork collects the small writes of corkOwner until the callback ends.
 	cork      []byte
 	corkOwner *sock
+	more      bool   // what is being sent is followed by a file
 	sealed    []byte // TLS records on their way out
 	fileBuf   []byte
 
@@ -113,6 +114,13 @@ func (w *Worker) flushOf(s *sock) {
 	if w.corkOwner == s {
 		w.flush()
 	}
+}
+
+// flushHead is flushOf for a head that sendfile follows at once.
+func (w *Worker) flushHead(s *sock) {
+	w.more = s.tls == nil
+	w.flushOf(s)
+	w.more = false
 }
 
 // useScratch makes s the one whose bytes are in the scratch.

@@ -48,9 +48,16 @@ func Peek(fd int, p []byte) (int, syscall.Errno) {
 }
 
 // Send writes to a socket, perhaps a part of p only.
-func Send(fd int, p []byte) (int, syscall.Errno) {
+func Send(fd int, p []byte) (int, syscall.Errno) { return send(fd, p, unix.MSG_NOSIGNAL) }
+
+// SendMore is Send for bytes that others follow at once: they share a packet.
+func SendMore(fd int, p []byte) (int, syscall.Errno) {
+	return send(fd, p, unix.MSG_NOSIGNAL|unix.MSG_MORE)
+}
+
+func send(fd int, p []byte, flags uintptr) (int, syscall.Errno) {
 	for {
-		n, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
+		n, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
 		if e == unix.EINTR {
 			continue
 		}
