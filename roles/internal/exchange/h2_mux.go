@@ -354,9 +354,6 @@ func (m *mux) peerSettings(h http2.Header, p []byte) *http2.Error {
 		m.user.settings()
 	}
 	m.sendWaiting()
-	if m.holding {
-		m.wake()
-	}
 	return nil
 }
 
@@ -434,13 +431,6 @@ func (m *mux) windowUpdate(h http2.Header, p []byte) *http2.Error {
 		}
 	}
 	m.sendWaiting()
-	if m.holding { // this one, or all, may have been waiting for the window alone
-		if st := m.find(h.Stream); st != nil && st.out == nil {
-			st.again()
-		} else if h.Stream == 0 {
-			m.wake()
-		}
-	}
 	return nil
 }
 

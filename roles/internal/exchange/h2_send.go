@@ -272,6 +272,9 @@ func (m *mux) sendWaiting() {
 	}
 	m.sending = false
 	m.release()
+	if m.holding { // some may have been waiting for their window alone
+		m.wake()
+	}
 }
 
 // next returns the place of the stream whose turn it is; -1: none can be sent of.
@@ -308,8 +311,7 @@ func (m *mux) sendFrom(i int) {
 	m.w.bufs.put(b)
 	st.finishSending()
 	if m.holding && !st.sentEnd {
-		st.again() // at once it would take the room that others wait for
-		return
+		return // at once it would take the room that others wait for; sendWaiting wakes all
 	}
 	st.owner.drained()
 }
