@@ -176,25 +176,29 @@ func (c *Certificates) choose(hello *ctls.ClientHelloInfo) (*ctls.Certificate, e
 func (c *Certificates) Maintain(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(maintainEvery)
 	defer tick.Stop()
-	var lastComplaint time.Time
+	var failed, listEnding, ending time.Time // when each was last complained about
+	due := func(last *time.Time, now time.Time) bool {
+		if now.Sub(*last) < time.Hour {
+			return false
+		}
+		*last = now
+		return true
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			if err := c.Refresh(now); err != nil && now.Sub(lastComplaint) >= time.Hour {
-				lastComplaint = now
+			if err := c.Refresh(now); err != nil && due(&failed, now) {
 				log.Error("certificates are not renewed; the old ones are still served", "err", err)
 			}
 			if a := c.clients.Load(); a != nil {
-				if file, at := a.listEnds(); file != "" && at.Sub(now) < 24*time.Hour && now.Sub(lastComplaint) >= time.Hour {
-					lastComplaint = now
+				if file, at := a.listEnds(); file != "" && at.Sub(now) < 24*time.Hour && due(&listEnding, now) {
 					log.Warn("a revocation list ends; from then on every client certificate of its authority is refused", "file", file, "ends", at)
 				}
 			}
 			for _, info := range c.List() {
-				if left := info.NotAfter.Sub(now); left < 14*24*time.Hour && now.Sub(lastComplaint) >= time.Hour {
-					lastComplaint = now
+				if left := info.NotAfter.Sub(now); left < 14*24*time.Hour && due(&ending, now) {
 					log.Warn("a certificate ends soon", "subject", info.Subject, "not_after", info.NotAfter)
 				}
 			}

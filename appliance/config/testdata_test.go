@@ -153,7 +153,7 @@ func describeLB(p func(string, ...any), lb *LB) {
 		if f.RedirectHTTPS {
 			to = fmt.Sprintf("redirect to https port %d", f.HTTPSPort)
 		}
-		p("  frontend %s %s %s %s", f.Name, f.Mode, tls, to)
+		p("  frontend %s %s %v %s %s", f.Name, f.Mode, f.HTTP, tls, to)
 		if f.ProxyFrom != nil {
 			p("    proxy from %v", f.ProxyFrom)
 		}
@@ -162,7 +162,7 @@ func describeLB(p func(string, ...any), lb *LB) {
 		}
 	}
 	for _, x := range lb.Backends {
-		p("  backend %s %s %s check %+v", x.Name, x.Mode, x.Algorithm, x.Check)
+		p("  backend %s %s %s %s check %+v", x.Name, x.Mode, x.HTTP, x.Algorithm, x.Check)
 		p("    timeouts %+v retries %+v", *x.Timeouts, x.Retries)
 		if t := x.TLS; t != nil {
 			own := "none"

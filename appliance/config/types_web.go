@@ -72,7 +72,7 @@ type Location struct {
 
 // Proxy hands requests to an application server over HTTP.
 type Proxy struct {
-	HTTP      string     `yaml:"http" default:"h1" enum:"h1 h2" doc:"What is spoken with the servers: HTTP/1.1, or HTTP/2 with prior knowledge. gRPC needs h2."`
+	HTTP      string     `yaml:"http" default:"h1" enum:"h1 h2" doc:"What is spoken with the servers: HTTP/1.1, or HTTP/2 (with prior knowledge where tls is not there). gRPC needs h2."`
 	Servers   []Server   `yaml:"servers" doc:"The application servers."`
 	Algorithm string     `yaml:"algorithm" default:"roundrobin" enum:"roundrobin leastconn" doc:"How one is chosen."`
 	TLS       *ServerTLS `yaml:"tls" doc:"Present: TLS is spoken with the servers, by the checks too."`

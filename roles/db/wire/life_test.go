@@ -41,7 +41,8 @@ func TestKill(t *testing.T) {
 	s.Kill(idle.id, false)
 	idle.expectClosed()
 	eventually(t, "the sessions are closed", func() bool { return e.openSessions() == 0 })
-	if s.Kill(idle.id, false) || s.Kill(99999, true) {
+	eventually(t, "the connection is forgotten", func() bool { return !s.Kill(idle.id, false) })
+	if s.Kill(99999, true) {
 		t.Error("a connection that is not there was killed")
 	}
 	by := login1(t, addr, basicCaps)

@@ -231,7 +231,7 @@ func tlsName(version uint16) string {
 
 func appendProtocol(b []byte, r *exchange.Record) []byte {
 	if r.HTTP2 {
-		return append(b, "HTTP/2"...)
+		return append(b, "HTTP/2.0"...)
 	}
 	b = append(b, "HTTP/1."...)
 	return strconv.AppendInt(b, int64(r.Minor), 10)

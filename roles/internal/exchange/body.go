@@ -37,6 +37,13 @@ func (x *Exchange) advance(bytes *int) bool {
 			return true
 		}
 	}
+	if x.phase == inStream && x.starved && x.file.f == nil && !c.blocked() && !c.failed {
+		x.starved = false
+		x.ev.Drained(x)
+		if x.gen != gen {
+			return true
+		}
+	}
 	if !x.takesBody() {
 		x.watch()
 		return x.gen != gen

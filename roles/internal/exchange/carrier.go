@@ -90,9 +90,14 @@ func (x *Exchange) putStreamHead(h *Header, status int, last bool) {
 	lines := h.B[bytes.IndexByte(h.B, '\n')+1:]
 	w.hblock = hpack.AppendStatus(w.hblock[:0], status)
 	w.hblock = appendFields(w.hblock, lines)
-	x.bytesOut += int64(len(w.hblock))
+	x.putHeadBlock(last)
+}
+
+// putHeadBlock sends the block in Worker.hblock.
+func (x *Exchange) putHeadBlock(last bool) {
+	x.bytesOut += int64(len(x.w.hblock))
 	if !x.st.dead {
-		x.st.m.putBlock(x.st, w.hblock, last)
+		x.st.m.putBlock(x.st, x.w.hblock, last)
 	}
 }
 
@@ -174,6 +179,7 @@ func (x *Exchange) streamReset(code http2.Code) {
 // moveOn implements streamOwner.
 func (x *Exchange) moveOn() {
 	if x.blocked() {
+		x.st.m.hungry = true
 		return
 	}
 	if x.file.f != nil {

@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
+
+	"stack/roles/internal/http1"
 )
 
 // maxCertificateNames bounds what is passed on of a client's certificate.
@@ -102,6 +104,11 @@ func SpeaksOfCertificate(name []byte) bool {
 		}
 	}
 	return true
+}
+
+// passesTrailer says whether a trailer line may go on: nothing that is dropped from heads.
+func passesTrailer(line []byte) bool {
+	return http1.AllowedTrailer(line) && !SpeaksOfCertificate(line)
 }
 
 // Certificate adds the fields that tell a server about the client's certificate, if the

@@ -108,7 +108,7 @@ func (f *forward) pick() {
 
 func (f *forward) connect(reuse bool) {
 	x := f.x
-	f.phase, f.opened, f.asked = fwdConnect, -1, -1
+	f.phase, f.opened, f.asked, f.paused = fwdConnect, -1, -1, false
 	if f.pass.HTTP2 && x.c.state != onTunnel {
 		f.join()
 		return
@@ -200,12 +200,15 @@ func (f *forward) requestBody(p []byte, last bool) {
 
 // requestTrailer passes a trailer field on.
 func (f *forward) requestTrailer(line []byte) {
-	if f.phase != fwdHead && f.phase != fwdBody || !http1.AllowedTrailer(line) {
+	if f.phase != fwdHead && f.phase != fwdBody || !passesTrailer(line) {
 		return
 	}
 	if f.st != nil {
 		f.st.trailer(line)
 		return
+	}
+	if !f.x.Req.Chunked() {
+		return // a body with a length ends with it: what followed would be another request
 	}
 	if !f.trailers {
 		f.trailers = true
@@ -235,7 +238,7 @@ func (f *forward) drained() {
 
 // clientDrained goes on with the answer's body, or with what follows interim answers.
 func (f *forward) clientDrained() {
-	if !f.open() {
+	if !f.paused || !f.open() { // or each look at it would put the server's deadline off
 		return
 	}
 	switch f.phase {
@@ -275,7 +278,7 @@ func (f *forward) lost(err error, again bool) {
 		}
 		f.fail(status, cause)
 	case fwdHead:
-		if again && !late && !f.bodyTaken && f.status == 0 && f.retries <= maxAgain {
+		if again && !late && !f.bodyTaken && f.status == 0 && f.retries < maxAgain {
 			// The server closed the idle connection while the request was on its way, or
 			// said that it has not begun with it.
 			f.retries++

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"stack/roles/internal/hpack"
 	"stack/roles/internal/http1"
 )
 
@@ -125,15 +126,13 @@ func (f *forward) beginAnswer() {
 func (f *forward) relayHead(last bool) {
 	x, r := f.x, &f.resp
 	h := &x.w.header
-	h.B = append(h.B[:0], "HTTP/1.1 "...)
-	h.B = strconv.AppendInt(h.B, int64(r.Status), 10)
-	h.B = append(h.B, ' ')
-	if r.Major == 1 {
-		h.B = append(h.B, r.Reason()...)
-	} else { // HTTP/2 has none
-		h.B = append(h.B, http.StatusText(r.Status)...)
+	h.B = h.B[:0]
+	var block []byte // for a stream
+	if x.st != nil {
+		block = hpack.AppendStatus(x.w.hblock[:0], r.Status)
+	} else {
+		f.statusLine(h)
 	}
-	h.B = append(h.B, "\r\n"...)
 	edit := f.pass.Edit
 	date := r.Status < 200
 	for i := range r.Len() {
@@ -147,7 +146,7 @@ func (f *forward) relayHead(last bool) {
 				continue // HTTP/2 has none, and for HTTP/1 it is made anew
 			}
 		case http1.ContentLength:
-			if r.Status < 200 || r.Status == 204 {
+			if r.Status < 200 || r.Status == 204 || f.tunnelAhead() {
 				continue
 			}
 		case http1.Date:
@@ -157,10 +156,13 @@ func (f *forward) relayHead(last bool) {
 				continue
 			}
 		}
-		if r.Dropped(i) {
-			continue
+		switch {
+		case r.Dropped(i):
+		case x.st != nil:
+			block = hpack.Append(block, name, value)
+		default:
+			h.Bytes(name, value)
 		}
-		h.Bytes(name, value)
 	}
 	if !date {
 		h.Raw("Date: ")
@@ -171,7 +173,8 @@ func (f *forward) relayHead(last bool) {
 		edit.Response(x, f.srv, r.Status, h)
 	}
 	if x.st != nil {
-		x.putStreamHead(h, r.Status, last)
+		x.w.hblock = appendFields(block, h.B)
+		x.putHeadBlock(last)
 		return
 	}
 	switch {
@@ -196,6 +199,20 @@ func (f *forward) relayHead(last bool) {
 	h.Raw("\r\n")
 	x.c.write(h.B)
 	x.bytesOut += int64(len(h.B))
+}
+
+// statusLine begins the head for an HTTP/1 client.
+func (f *forward) statusLine(h *Header) {
+	r := &f.resp
+	h.Raw("HTTP/1.1 ")
+	h.B = strconv.AppendInt(h.B, int64(r.Status), 10)
+	h.B = append(h.B, ' ')
+	if r.Major == 1 {
+		h.RawBytes(r.Reason())
+	} else { // HTTP/2 has none
+		h.Raw(http.StatusText(r.Status))
+	}
+	h.Raw("\r\n")
 }
 
 // answerBody passes content on. It returns how many bytes it used.
@@ -250,6 +267,9 @@ func (f *forward) yield() {
 	if f.x.blocked() {
 		f.hold()
 		f.x.rearm()
+		if st := f.x.st; st != nil && st.out == nil {
+			st.m.hungry = true
+		}
 	}
 }
 
@@ -264,12 +284,12 @@ func (f *forward) hold() {
 // answerTrailer passes a trailer field on.
 func (f *forward) answerTrailer(line []byte) {
 	x := f.x
-	if x.st != nil && http1.AllowedTrailer(line) {
+	if x.st != nil && passesTrailer(line) {
 		x.st.trailer(line)
 		x.bytesOut += int64(len(line))
 		return
 	}
-	if !x.chunkedOut || !http1.AllowedTrailer(line) {
+	if !x.chunkedOut || !passesTrailer(line) {
 		return
 	}
 	if !f.trailing {

@@ -235,7 +235,7 @@ func TestSlowClientKeepsMemoryBounded(t *testing.T) {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
-	if m.HeapInuse > 32<<20 {
+	if m.HeapInuse > heapFloor+24<<20 {
 		t.Errorf("heap of %d bytes", m.HeapInuse)
 	}
 	if n, err := io.CopyN(io.Discard, br, size); err != nil {

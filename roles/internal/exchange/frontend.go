@@ -1,7 +1,8 @@
-// Package exchange runs HTTP/1.1 requests and byte tunnels on the event loops:
+// Package exchange runs HTTP/1.1 and HTTP/2 requests and byte tunnels on the event loops:
 // it owns the connections of clients and of servers, reads heads and bodies,
 // calls a Handler, and sends what the handler decides: an answer from memory, from
-// a file, streamed, or forwarded from a server. It follows RFC 9110 and RFC 9112.
+// a file, streamed, or forwarded from a server. It follows RFC 9110, RFC 9112 and
+// RFC 9113.
 //
 // It never chooses a server (a Picker does), never knows routes, sites or
 // configuration files, never writes a log (an AccessLog does) and starts

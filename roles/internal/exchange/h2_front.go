@@ -80,6 +80,7 @@ func (c *conn) runHTTP2(bytes *int) bool {
 		return true
 	}
 	if m.requests <= 0 && len(c.pend) > 0 {
+		c.partial = false // whole frames may be there
 		c.again()
 		return false
 	}

@@ -48,10 +48,10 @@ func (f *forward) join() {
 // admit begins a request, or has it wait for what must be known before.
 func (l *link) admit(f *forward) {
 	switch {
-	case l.m == nil || f.websocket && !l.m.settled:
+	case l.m == nil || !l.m.settled: // how many requests the server takes is not known yet
 		l.joined = append(l.joined, f)
 		if l.m != nil {
-			l.s.Deadline(f.pass.Timeouts.Connect) // for SETTINGS, without which nothing works
+			l.s.Deadline(f.pass.Timeouts.Connect)
 		}
 	case f.websocket && !l.m.connects:
 		f.link = nil
@@ -69,11 +69,23 @@ func (l *link) admitAll() {
 		if len(l.m.list) < l.m.limit {
 			l.admit(f)
 		} else {
-			f.link = nil
-			f.join()
+			l.sendAway(f)
 		}
 	}
 }
+
+// sendAway has a request for which there is no place look for another link; not where the
+// server takes none at all.
+func (l *link) sendAway(f *forward) {
+	f.link = nil
+	if l.m.limit == 0 {
+		f.lost(errNoPlace, false)
+		return
+	}
+	f.join()
+}
+
+var errNoPlace = errors.New("the server takes no requests (SETTINGS_MAX_CONCURRENT_STREAMS)")
 
 // room finds a link that takes another request.
 func (s *Server) room(w *Worker) *link {
@@ -81,8 +93,10 @@ func (s *Server) room(w *Worker) *link {
 	for _, l := range s.idle[w.index].links {
 		switch {
 		case l.s.target != now || l.s.secret != s.tls.Load():
-		case l.m == nil && len(l.joined) < maxStreams:
-			return l
+		case l.m == nil || !l.m.settled:
+			if len(l.joined) < maxStreams && (l.m == nil || !l.m.leaving) {
+				return l
+			}
 		case l.m != nil && !l.m.leaving && len(l.m.list) < l.m.limit && l.m.last < lastStream:
 			return l
 		}
@@ -106,9 +120,7 @@ func (s *Server) leaveLinks(w *Worker) {
 // begin opens a stream for a request.
 func (l *link) begin(f *forward) {
 	m := l.m
-	if m.settled || len(l.joined) == 0 {
-		l.s.Deadline(0)
-	}
+	l.s.Deadline(0)
 	if m.last == 0 {
 		m.last = 1
 	} else {
@@ -203,9 +215,12 @@ func (l *link) emptied() {
 		l.m.flush(nil)
 		l.m.dropBuffers()
 		l.s.end()
+		l.gone(errLinkLost)
 		return
 	}
-	l.s.Deadline(l.idle)
+	if len(l.joined) == 0 {
+		l.s.Deadline(l.idle)
+	}
 }
 
 // wentAway implements muxUser: requests that the server has not seen go elsewhere.

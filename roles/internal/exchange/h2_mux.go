@@ -54,6 +54,7 @@ type mux struct {
 	held    int  // bytes of content that wait
 	bound   int  // held above this pauses all streams
 	holding bool // they are paused
+	hungry  bool // streams with nothing waiting want to be woken when there is room
 	updates int  // tiny WINDOW_UPDATEs that our frames of content explain
 	glitch  budget
 	resets  budget
@@ -120,7 +121,8 @@ func newMux(w *Worker, s *sock, user muxUser, toServer bool, bufferBytes int) *m
 		m.streamWindow = http2.MaxFrame
 		m.recvWhole = min(max(bufferBytes, http2.MaxFrame), maxWindow) * maxStreams
 	} else {
-		m.streamWindow = min(max(bufferBytes/2, http2.MaxFrame), maxWindow)
+		// Not below the initial window: a client may use that before it has seen ours.
+		m.streamWindow = min(max(bufferBytes/2, http2.InitialWindow), maxWindow)
 		m.recvWhole = max(bufferBytes, http2.InitialWindow)
 		m.preface = len(http2.Preface)
 	}

@@ -246,6 +246,7 @@ func (m *mux) release() {
 // wake looks again at the streams that have nothing waiting, those first that have sent
 // nothing for the longest: there may not be room for all.
 func (m *mux) wake() {
+	m.hungry = false
 	list := append(m.w.h2scratch[:0], m.list...)
 	m.w.h2scratch = list
 	slices.SortFunc(list, func(a, b *stream) int { return cmp.Compare(a.lastSent, b.lastSent) })
@@ -272,10 +273,14 @@ func (m *mux) sendWaiting() {
 	}
 	m.sending = false
 	m.release()
-	if m.holding { // some may have been waiting for their window alone
+	if m.holding || m.hungry && !m.crowded() { // some may have been waiting for their window alone
 		m.wake()
 	}
 }
+
+// crowded: the kernel takes no more, and what waits for it already is half of what may.
+// Below that a stream may add a piece, and so be one of those that wait, and get their turn.
+func (m *mux) crowded() bool { return m.stuck() && m.held >= m.bound/2 }
 
 // next returns the place of the stream whose turn it is; -1: none can be sent of.
 func (m *mux) next() int {
@@ -310,7 +315,11 @@ func (m *mux) sendFrom(i int) {
 	st.starving, st.out = false, nil
 	m.w.bufs.put(b)
 	st.finishSending()
-	if m.holding && !st.sentEnd {
+	if (m.holding || m.hungry) && !st.sentEnd {
+		m.hungry = true
+		if x, ok := st.owner.(*Exchange); ok {
+			x.rearm()
+		}
 		return // at once it would take the room that others wait for; sendWaiting wakes all
 	}
 	st.owner.drained()
@@ -318,7 +327,7 @@ func (m *mux) sendFrom(i int) {
 
 // blocked says whether the peer takes no more of this stream for now.
 func (st *stream) blocked() bool {
-	return st.out != nil || st.m.stuck() || st.m.holding && !st.takes()
+	return st.out != nil || st.m.crowded() || st.m.holding && !st.takes()
 }
 
 // overtaken says whether a stream that waits does so because others of its connection
@@ -338,14 +347,6 @@ func (st *stream) unsent() int {
 
 // unstuck: the kernel takes bytes again.
 func (m *mux) unstuck() {
+	m.hungry = true
 	m.sendWaiting()
-	m.w.h2scratch = append(m.w.h2scratch[:0], m.list...)
-	for _, st := range m.w.h2scratch {
-		if m.stuck() {
-			return
-		}
-		if st.m == m && st.out == nil {
-			st.owner.drained()
-		}
-	}
 }

@@ -137,7 +137,7 @@ func (pump) Drained(x *Exchange) {
 // At its bound a Set ends the connections that hold the most, keeps those that hold
 // little, refuses new ones, says so, and recovers.
 func TestMemoryBound(t *testing.T) {
-	const limit = 16 << 20
+	const limit = 8 << 20
 	l := defaultLimits()
 	l.Memory = limit
 	pass := passTo(t, endless(t))

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+
+	"stack/roles/internal/http1"
 )
 
 // Cause is why a request or an attempt ended.
@@ -94,8 +96,8 @@ func (x *Exchange) log(cause Cause) {
 	if x.hasHead {
 		r.Method, r.Target, r.Host, r.Minor = x.Req.Method(), x.Req.Target(), x.Req.Host(), x.Req.Minor
 		r.HTTP2 = x.st != nil
-		r.Referer, _ = x.Req.Get("referer")
-		r.UserAgent, _ = x.Req.Get("user-agent")
+		r.Referer, _ = x.Req.Find(http1.Referer)
+		r.UserAgent, _ = x.Req.Find(http1.UserAgent)
 	}
 	if f.pass != nil {
 		r.Backend = f.pass.Name

@@ -23,6 +23,7 @@ type response struct {
 	noBody     bool // HEAD, 204, 304
 	closeAfter bool
 	starved    bool // Write has said stop, so Drained is owed
+	wrote      int  // by Write since it last said stop
 }
 
 type phase uint8
@@ -41,6 +42,9 @@ const (
 // (Frontend.Server), Content-Length or Transfer-Encoding and Connection are added by
 // themselves and must not be. Interim answers (100 Continue) are sent by ReadBody.
 func (x *Exchange) Start(status int) *Header {
+	if x.st != nil && x.hasHead && x.Req.Upgrades() && status < 300 {
+		status = 501 // a success would say that the tunnel is open (RFC 8441 section 5)
+	}
 	x.status, x.phase = status, inHead
 	x.noBody = status == 204 || status == 304 || x.hasHead && x.Req.IsHead()
 	h := &x.w.header
@@ -155,9 +159,17 @@ func (x *Exchange) Write(p []byte) bool {
 	if x.failed() { // Gone follows
 		return false
 	}
+	x.wrote += len(p)
 	if x.unsent() < x.front.Limits.BufferBytes/4*3 { // the last piece must fit too
-		return true
+		if x.wrote < quantumBytes {
+			return true
+		}
+		// A client that takes all at once does not keep the loop: others come first.
+		x.wrote, x.starved = 0, true
+		x.again()
+		return false
 	}
+	x.wrote = 0
 	x.flush()
 	if x.blocked() {
 		x.starved = true

@@ -39,7 +39,7 @@ const offloaded = 64
 
 // heapFloor is memory that is never touched, so it takes no page. The collector runs when
 // the heap has doubled: without it, every 4 MiB, which is every few dozen handshakes.
-const heapFloor = 16 << 20
+const heapFloor = 32 << 20
 
 // NewSet puts workers on the loops of g. A group has one Set.
 func NewSet(g *loop.Group) *Set {

@@ -47,6 +47,7 @@ type Stream struct {
 	state      streamState
 	reused     bool
 	paused     bool
+	resumed    bool // pend holds what was not taken before a pause
 	starved    bool // Drained is owed
 	released   bool // Release was called from within Data
 	inData     bool
@@ -213,6 +214,13 @@ func (s *Stream) run() {
 	bytes := quantumBytes
 	use := s.turn
 	for !s.paused {
+		if s.resumed { // what was kept comes first
+			s.resumed = false
+			if !s.give(use) {
+				return
+			}
+			continue
+		}
 		if bytes <= 0 {
 			s.w.l.Again(s.tok)
 			return
@@ -294,16 +302,7 @@ func (s *Stream) Resume() {
 	if !s.paused {
 		return
 	}
-	s.paused = false
-	if len(s.pend) > 0 {
-		use := s.turn
-		s.w.l.Later(func() {
-			if s.turn == use && !s.paused && len(s.pend) > 0 && s.give(use) {
-				s.w.l.Again(s.tok)
-			}
-		})
-		return
-	}
+	s.paused, s.resumed = false, len(s.pend) > 0
 	s.w.l.Again(s.tok)
 }
 
@@ -362,7 +361,7 @@ func (s *Stream) releaseFor(idle time.Duration) {
 func (s *Stream) park() {
 	s.turn++
 	s.w.flushOf(&s.sock)
-	s.released, s.paused, s.starved = false, false, false
+	s.released, s.paused, s.resumed, s.starved = false, false, false, false
 	if len(s.pend) > 0 || s.blocked() || s.failed || s.hup || s.shut {
 		s.end()
 		return

@@ -101,13 +101,11 @@ func (h *Head) AddField(name, value []byte, most int) *Error {
 
 // CheckField says whether a field may stand in an HTTP/2 message.
 func CheckField(name, value []byte) *Error {
-	if len(name) == 0 || run(name, isToken) != len(name) {
-		return errName
-	}
-	for _, c := range name {
-		if 'A' <= c && c <= 'Z' {
+	if n := run(name, isLower); n != len(name) || n == 0 {
+		if n < len(name) && 'A' <= name[n] && name[n] <= 'Z' {
 			return errUpperCase
 		}
+		return errName
 	}
 	if run(value, isValue) != len(value) {
 		return errValue

@@ -266,6 +266,9 @@ func AllowedTrailer(line []byte) bool {
 	default:
 		return false
 	}
+	if ImitatesForwarded(line[:n]) {
+		return false
+	}
 	for _, s := range [...]string{"authorization", "cookie", "set-cookie", "cache-control", "content-type", "content-encoding", "content-range", "range", "age", "vary", "location"} {
 		if EqualFold(line[:n], s) {
 			return false

@@ -38,6 +38,8 @@ const (
 	ProxyAuthenticate
 	ProxyAuthorization
 	MaxForwards
+	Referer
+	UserAgent
 )
 
 var known = [...]string{
@@ -62,6 +64,8 @@ var known = [...]string{
 	ProxyAuthenticate:  "proxy-authenticate",
 	ProxyAuthorization: "proxy-authorization",
 	MaxForwards:        "max-forwards",
+	Referer:            "referer",
+	UserAgent:          "user-agent",
 }
 
 // byLength lists the known fields of each name length: nearly every unknown

@@ -5,6 +5,7 @@ const (
 	isToken  = 1 << iota // tchar
 	isValue              // field value: HTAB, SP, visible ASCII and 0x80..0xff
 	isTarget             // request target: visible ASCII but "#", which a client must not send
+	isLower              // tchar but upper-case letters
 	isHost               // host and port: letters, digits, "-._~:[]"
 )
 
@@ -15,6 +16,9 @@ var class = func() (t [256]uint8) {
 		digit := '0' <= b && b <= '9'
 		if letter || digit || contains("!#$%&'*+-.^_`|~", b) {
 			t[c] |= isToken
+			if !('A' <= b && b <= 'Z') {
+				t[c] |= isLower
+			}
 		}
 		if b == '\t' || b >= ' ' && b != 0x7f {
 			t[c] |= isValue

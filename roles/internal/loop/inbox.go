@@ -47,7 +47,7 @@ func (l *Loop) Post(f func()) bool {
 // Ready empties the eventfd; the functions run at the end of the turn.
 func (b *inbox) Ready(Event) {
 	var n [8]byte
-	Recv(b.fd, n[:])
+	unix.Read(b.fd, n[:])
 }
 
 func (b *inbox) waiting() bool { return b.head.Load() != nil }

@@ -131,6 +131,9 @@ func (c checkSpec) probe(ctx context.Context, t Target, secret *tls.Config) (ok 
 			return false, plainHandshake(err, c.timeout)
 		}
 		defer secure.Close() // with close_notify, so that the server logs no error
+		if c.http2 && secure.ConnectionState().NegotiatedProtocol != "h2" {
+			return false, "the server does not offer h2 by ALPN"
+		}
 		conn = secure
 	}
 	if c.kind == "tcp" {
