@@ -17,7 +17,7 @@ func TestDevSite(t *testing.T) {
 
 	t.Run("the page comes through all tiers over HTTPS", func(t *testing.T) {
 		out, err := tool(t, "curl", "-sS", "--cacert", s.ca, "-w", "\n%{http_code} %{http_version}", s.page)
-		if err != nil || !strings.HasSuffix(out, "\n200 1.1") {
+		if err != nil || !strings.HasSuffix(out, "\n200 2") {
 			t.Fatalf("curl: %v\n%s", err, out)
 		}
 		for _, name := range []string{`lb[12]`, `web[12]`, `db1`} {

@@ -75,6 +75,45 @@ func (l *load) work(kept bool) {
 	}
 }
 
+// startHTTP2Load is startLoad over HTTP/2 with prior knowledge: its workers share
+// connections, which end when the server asks for it (GOAWAY).
+func startHTTP2Load(address, path string, rate int) *load {
+	l := &load{address: address, path: path, rate: rate, stop: make(chan struct{})}
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	for range loadWorkers {
+		l.done.Go(func() { l.workHTTP2(client) })
+	}
+	return l
+}
+
+func (l *load) workHTTP2(client *http.Client) {
+	tick := time.NewTicker(time.Duration(loadWorkers) * time.Second / time.Duration(l.rate))
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+		}
+		l.sent.Add(1)
+		response, err := client.Get("http://" + l.address + l.path)
+		if err == nil {
+			_, err = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+			if err == nil && (response.StatusCode != http.StatusOK || response.ProtoMajor != 2) {
+				err = fmt.Errorf("answered %s over %s", response.Status, response.Proto)
+			}
+		}
+		if err != nil {
+			l.fail("HTTP/2: %v", err)
+			continue
+		}
+		l.answered.Add(1)
+	}
+}
+
 // ask sends one request and reads its whole answer. Servers announce the end of a
 // connection with Connection: close; one that ends without that is a failure.
 func (l *load) ask(conn net.Conn, reader *bufio.Reader, kept bool) (again bool, err error) {

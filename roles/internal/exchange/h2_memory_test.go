@@ -76,7 +76,7 @@ func TestHTTP2ManyStreamsHoldLittle(t *testing.T) {
 				}
 				poll(t, "everything is given back", func() bool {
 					var n int64
-					r.set.each(func(w *Worker) {
+					r.set.inTurn(func(w *Worker) {
 						for _, c := range w.streams.all() {
 							if k, ok := c.ev.(*link); ok && k.m != nil {
 								n += int64(k.m.held)

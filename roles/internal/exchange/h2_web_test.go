@@ -168,7 +168,7 @@ func TestHTTP2NoLeak(t *testing.T) {
 	}
 	wg.Wait()
 	poll(t, "all connections have ended", func() bool { return set.Open() == 0 })
-	set.each(func(w *Worker) {
+	set.inTurn(func(w *Worker) {
 		if n := len(w.dirty) + countOwners(w.h2streams); n > 0 {
 			t.Errorf("loop %d: %d streams or connections are left", w.index, n)
 		}
@@ -178,7 +178,7 @@ func TestHTTP2NoLeak(t *testing.T) {
 	}
 	poll(t, "nothing is held", func() bool {
 		var n int64
-		set.each(func(w *Worker) { n += w.bufs.held })
+		set.inTurn(func(w *Worker) { n += w.bufs.held })
 		return n == 0
 	})
 	if err := set.Close(); err != nil {

@@ -115,7 +115,7 @@ func TestSlowClientsHoldLittle(t *testing.T) {
 			}
 			poll(t, "everything is given back", func() bool {
 				var n int64
-				r.set.each(func(w *Worker) { n += w.bufs.held })
+				r.set.inTurn(func(w *Worker) { n += w.bufs.held })
 				return r.set.Open() == 0 && n == 0
 			})
 		})
@@ -199,7 +199,7 @@ func TestMemoryBound(t *testing.T) {
 
 	// What nobody can be ended for: new connections are refused until it is given back.
 	before := r.set.Memory().Ended
-	r.set.each(func(w *Worker) {
+	r.set.inTurn(func(w *Worker) {
 		if w.index == 0 {
 			w.hold(2 * limit)
 		}
@@ -212,7 +212,7 @@ func TestMemoryBound(t *testing.T) {
 	if n := r.point.Counters().Refused[RefusedMemory]; n == 0 {
 		t.Error("no refusal was counted")
 	}
-	r.set.each(func(w *Worker) {
+	r.set.inTurn(func(w *Worker) {
 		if w.index == 0 {
 			w.hold(-2 * limit)
 		}

@@ -14,6 +14,7 @@ type notices struct {
 	log  *slog.Logger // nil = nothing is logged
 	keys string       // the section of the configuration, for cures
 	last [NumRefusals + 1]noticeTime
+	on   atomic.Bool // LogTo was called, stop was not
 	c    chan notice
 	done sync.WaitGroup
 }
@@ -38,7 +39,7 @@ type notice struct {
 }
 
 // LogTo has refusals logged. section is where the limits stand in the configuration: "lb" or
-// "web". Called once, before the first Point.
+// "web". Called once.
 func (s *Set) LogTo(log *slog.Logger, section string) {
 	n := &s.notices
 	n.log, n.keys = log, section
@@ -48,20 +49,20 @@ func (s *Set) LogTo(log *slog.Logger, section string) {
 			n.write(x)
 		}
 	})
+	n.on.Store(true)
 }
 
 // stop ends the goroutine; no loop calls notices any more.
 func (n *notices) stop() {
-	if n.c != nil {
+	if n.on.Swap(false) {
 		close(n.c)
 		n.done.Wait()
-		n.c = nil
 	}
 }
 
 // due says whether a line of this kind may be written, and takes its turn.
 func (n *notices) due(w *Worker, kind Refusal) bool {
-	if n.c == nil {
+	if !n.on.Load() {
 		return false
 	}
 	t, now := &n.last[kind].at, w.l.Mono()+1

@@ -235,3 +235,13 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 var silent = log.New(io.Discard, "", 0)
+
+// inTurn is each for functions that share something.
+func (s *Set) inTurn(f func(w *Worker)) {
+	var mu sync.Mutex
+	s.each(func(w *Worker) {
+		mu.Lock()
+		defer mu.Unlock()
+		f(w)
+	})
+}
