@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 
 	"stack/roles/internal/exchange"
 	"stack/roles/internal/http1"
@@ -72,7 +71,7 @@ func (e *editor) Drop(x *exchange.Exchange, response bool, name []byte) bool {
 	}
 	if exchange.SpeaksOfCertificate(name) {
 		_, asked := x.ClientCertificate()
-		return asked || !e.trusts(x.Client().Addr())
+		return asked || !exchange.Within(e.trusted, x.Client().Addr())
 	}
 	switch len(name) {
 	case len(balancerField):
@@ -84,8 +83,4 @@ func (e *editor) Drop(x *exchange.Exchange, response bool, name []byte) bool {
 		}
 	}
 	return false
-}
-
-func (e *editor) trusts(a netip.Addr) bool {
-	return slices.ContainsFunc(e.trusted, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
 }

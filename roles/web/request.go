@@ -101,14 +101,7 @@ func originForm(req *http1.Request) []byte {
 // trusted are the peers whose X-Forwarded-* fields are believed.
 type trusted []netip.Prefix
 
-func (t trusted) contains(a netip.Addr) bool {
-	for _, p := range t {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
+func (t trusted) contains(a netip.Addr) bool { return exchange.Within(t, a) }
 
 // identify finds out who the visitor is and whether he came over TLS.
 func (r *request) identify(x *exchange.Exchange, t trusted) {

@@ -97,7 +97,7 @@ func (c *conn) countSource() bool {
 	if limit == 0 || t == nil || !addr.IsValid() {
 		return true
 	}
-	if within(f.Trusted, addr) || c.via == nil && within(f.ProxyFrom, addr) {
+	if Within(f.Trusted, addr) || c.via == nil && Within(f.ProxyFrom, addr) {
 		return true
 	}
 	n := 0

@@ -32,7 +32,7 @@ func (f *forward) sendHead() {
 		h.B = append(h.B, f.srv.Address...)
 	}
 	h.B = append(h.B, "\r\n"...)
-	trusted := f.pass.Forwarded && f.trusts(x.c.peer.Addr())
+	trusted := f.pass.Forwarded && Within(f.pass.Trusted, x.c.peer.Addr())
 	edit := f.pass.Edit
 	for i := range r.Len() {
 		id, name, value := r.At(i)
@@ -99,15 +99,6 @@ func (f *forward) sendHead() {
 		return
 	}
 	f.s.write(h.B)
-}
-
-func (f *forward) trusts(a netip.Addr) bool {
-	for _, p := range f.pass.Trusted {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
 }
 
 // addForwarded says who the client is: X-Forwarded-* and Forwarded (RFC 7239).

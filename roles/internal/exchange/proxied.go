@@ -37,7 +37,7 @@ func (c *conn) start(f *Frontend) {
 		c.greet(f)
 		return
 	}
-	if !within(f.ProxyFrom, c.peer.Addr()) {
+	if !Within(f.ProxyFrom, c.peer.Addr()) {
 		c.refuseProxy(proxyPeer)
 		return
 	}
@@ -63,7 +63,9 @@ func (c *conn) greet(f *Frontend) {
 	}
 }
 
-func within(list []netip.Prefix, a netip.Addr) bool {
+// Within says whether one of the networks holds the address.
+func Within(list []netip.Prefix, a netip.Addr) bool {
+	a = a.Unmap()
 	for _, p := range list {
 		if p.Contains(a) {
 			return true
