@@ -323,11 +323,11 @@ func (s *supervisor) commitAll(changes []change, m mode) {
 				s.log.Error("role is restarted: it did not take the config", "node", c.node.Name, "role", c.slot.spec.Name, "error", err)
 				c.child.proc.Kill()
 			}
+			s.lookOnce(c.child)
 			if c.fresh {
 				c.slot.promote(c.child)
 				s.log.Info("role started", "node", c.node.Name, "role", c.slot.spec.Name, "pid", c.child.pid, "generation", c.child.gen)
 			}
-			s.lookOnce(c.child)
 		})
 	}
 	wg.Wait()

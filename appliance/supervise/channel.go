@@ -23,7 +23,7 @@ const (
 	kindMetrics = "metrics" // reply: delimited protobuf
 	kindHTTP    = "http"    // one descriptor: a connection for the Control handler
 	kindAdopt   = "adopt"   // one descriptor: a Passage to receive from
-	kindRoles   = "roles"   // body: map[string]bool, readiness of the other roles; no reply
+	kindRoles   = "roles"   // body: map[string]Health of the other roles; no reply
 	kindDrain   = "drain"   // body: drainRequest; maybe one descriptor: a Passage to send to
 	kindClose   = "close"   // no reply; at its end the child sends one with its last metrics
 )

@@ -2,7 +2,6 @@ package supervise
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -54,8 +53,13 @@ type child struct {
 	exited chan struct{} // closed when its last words were taken too
 	exit   string        // why it ended, in words; set before dead is closed
 
+	wake chan struct{} // looks at it before the next period
+
 	mu       sync.Mutex
 	ping     pingReply
+	known    bool      // ping is an answer of this process
+	missed   int       // answers in a row
+	stopped  bool      // by SIGSTOP, or continued and not heard since
 	answered time.Time // of the last ping
 	alive    time.Time // when Alive was last nil
 	scraping sync.Mutex
@@ -65,7 +69,7 @@ type child struct {
 
 // attach takes the descriptors of a process that runs, new or carried over an exec.
 func (c *child) attach(control, life, stderr int) {
-	c.dead, c.exited = make(chan struct{}), make(chan struct{})
+	c.dead, c.exited, c.wake = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
 	c.lifeFD, c.stderrFD = life, stderr
 	c.life = os.NewFile(uintptr(life), "life")
 	unix.SetNonblock(stderr, true)
@@ -259,38 +263,6 @@ func (c *child) end() {
 func (c *child) kill() {
 	c.proc.Kill()
 	<-c.exited
-}
-
-// look asks for Alive and Status.
-func (c *child) look(ctx context.Context) {
-	b, err := c.ch.call(ctx, kindPing, nil)
-	if err != nil {
-		return
-	}
-	var p pingReply
-	if json.Unmarshal(b, &p) != nil {
-		return
-	}
-	now := time.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ping, c.answered = p, now
-	if p.Alive == "" {
-		c.alive = now
-	}
-}
-
-// health returns the last answer, and what is wrong if that lasts longer than bound.
-func (c *child) health(bound time.Duration) (p pingReply, wrong string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case time.Since(c.answered) > bound:
-		wrong = fmt.Sprintf("no answer for %s", bound)
-	case time.Since(c.alive) > bound:
-		wrong = fmt.Sprintf("no progress for %s: %s", bound, c.ping.Alive)
-	}
-	return c.ping, wrong
 }
 
 // scrape asks for metrics, one request at a time so that an older answer never

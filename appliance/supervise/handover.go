@@ -84,8 +84,8 @@ func (s *slot) replace(ctx context.Context, old *child, node *config.Node) error
 		s.restart()
 		return fmt.Errorf("the new generation of %s of %s does not start and is tried again: %w", s.spec.Name, node.Name, err)
 	}
-	s.promote(c)
 	s.sup.lookOnce(c)
+	s.promote(c)
 	s.sup.log.Info("role handed over", "node", node.Name, "role", s.spec.Name, "pid", c.pid, "generation", c.gen)
 	return nil
 }

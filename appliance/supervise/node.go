@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -79,7 +77,7 @@ func (n *Node) Config() *config.Node {
 	return n.cfg
 }
 
-// Status describes the node as of the last look at its children, at most a second ago.
+// Status describes the node as of the last look at its children, see Timing.Ping.
 func (n *Node) Status() NodeStatus {
 	cfg := n.Config()
 	st := NodeStatus{
@@ -161,30 +159,4 @@ func (n *Node) setReload(err error) {
 	if err != nil {
 		n.reloadError = err.Error()
 	}
-}
-
-// tellRoles tells every child whose knowledge of the other roles is old how they are.
-func (n *Node) tellRoles() {
-	n.telling.Lock()
-	defer n.telling.Unlock()
-	slots := n.slotList()
-	ready := map[string]bool{}
-	for _, s := range slots {
-		ready[s.spec.Name] = s.ready()
-	}
-	told := map[*child]string{}
-	for _, s := range slots {
-		c := s.serving()
-		if c == nil {
-			continue
-		}
-		others := maps.Clone(ready)
-		delete(others, s.spec.Name)
-		key := fmt.Sprint(others)
-		told[c] = key
-		if n.told[c] != key && len(others) > 0 {
-			c.ch.tell(kindRoles, others)
-		}
-	}
-	n.told = told
 }

@@ -61,6 +61,8 @@ type Status struct {
 	Ready  bool   `json:"ready"`            // it serves
 	Text   string `json:"text"`             // one line for STATUS= and the table
 	Detail any    `json:"detail,omitempty"` // the role's own struct
+	// Impaired names the parts that cannot work although the role serves, for Watchers.
+	Impaired []string `json:"impaired,omitempty"`
 }
 
 // Env is what a role gets when its process starts.
@@ -75,11 +77,12 @@ type Env struct {
 // Watcher is implemented by a role that must know how the node's other roles are (the
 // net role: whether the balancer serves).
 type Watcher interface {
-	// RolesChanged is called with the readiness of the node's other roles after the first
-	// Commit and whenever one changes: within milliseconds of the end of a process, within
-	// a second of a change of its Status or Alive. It may come from any goroutine, one
-	// call at a time, and must not block.
-	RolesChanged(ready map[string]bool)
+	// RolesChanged is called with the health of the node's other roles after the first
+	// Commit and whenever one changes: within milliseconds of the end or the stop of a
+	// process, within Timing.Ping of a change of its Status or Alive, within about a second
+	// when it falls silent. It may come from any goroutine, one call at a time, and must
+	// not block.
+	RolesChanged(others map[string]Health)
 }
 
 // Spec tells the supervisor how to run a role. cmd/stack holds the list.

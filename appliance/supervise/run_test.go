@@ -221,9 +221,22 @@ func TestWatchdogRestartsAWedgedRole(t *testing.T) {
 func TestRolesChangedIsToldAtOnce(t *testing.T) {
 	s := newSite(t).launch()
 	s.eventually("lb knows the others", func() bool { return s.ask("lb", "others") == "map[db:true web:true]" })
-	syscall.Kill(s.pid("web"), syscall.SIGSTOP)
-	s.eventually("lb knows that web hangs", func() bool { return s.ask("lb", "others") == "map[db:true web:false]" })
+	web := s.pid("web")
+	syscall.Kill(web, syscall.SIGSTOP)
+	s.waitLog(`"role":"lb","of":"web","reason":"stopped by a signal"`)
+	syscall.Kill(web, syscall.SIGCONT)
+	s.eventually("lb knows that web goes on", func() bool { return s.ask("lb", "others") == "map[db:true web:true]" })
+	if s.pid("web") != web {
+		t.Error("a process that was stopped for a moment was replaced")
+	}
+	syscall.Kill(web, syscall.SIGKILL)
+	s.waitLog(`"role":"lb","of":"web","reason":"ended"`)
 	s.eventually("lb knows that web is back", func() bool { return s.ask("lb", "others") == "map[db:true web:true]" })
+	s.ask("web", "mute")
+	s.waitLog(`"role":"lb","of":"web","reason":"does not answer"`)
+	s.eventually("lb knows that web is back", func() bool { return s.ask("lb", "others") == "map[db:true web:true]" })
+	s.ask("web", "wedge")
+	s.waitLog(`"role":"lb","of":"web","reason":"makes no progress"`)
 }
 
 func TestPanicIsLogged(t *testing.T) {

@@ -60,6 +60,8 @@ type (
 		Ready  bool            `json:"ready"`
 		Text   string          `json:"text"`
 		Detail json.RawMessage `json:"detail,omitempty"`
+		// Impaired is that of Status.
+		Impaired []string `json:"impaired,omitempty"`
 	}
 )
 
@@ -255,7 +257,7 @@ func (s *server) ping() pingReply {
 		p.Alive = err.Error()
 	}
 	st := role.Status()
-	p.Ready, p.Text = st.Ready, st.Text
+	p.Ready, p.Text, p.Impaired = st.Ready, st.Text, st.Impaired
 	if st.Detail != nil {
 		if b, err := json.Marshal(st.Detail); err == nil {
 			p.Detail = b
@@ -264,16 +266,16 @@ func (s *server) ping() pingReply {
 	return p
 }
 
-// roles passes the readiness of the other roles on; it comes after the first Commit,
+// roles passes the health of the other roles on; it comes after the first Commit,
 // since only then the supervisor counts this child as the one that serves.
 func (s *server) roles(fr frame) {
-	var ready map[string]bool
+	var others map[string]Health
 	role := s.role.Load()
-	if role == nil || json.Unmarshal(fr.body, &ready) != nil {
+	if role == nil || json.Unmarshal(fr.body, &others) != nil {
 		return
 	}
 	if w, ok := (*role).(Watcher); ok {
-		w.RolesChanged(ready)
+		w.RolesChanged(others)
 	}
 }
 

@@ -153,28 +153,34 @@ func (s *slot) watch(c *child) {
 	tick := time.NewTicker(t.Ping)
 	defer tick.Stop()
 	scraped := time.Now()
+	go func() { // a look may be waiting for its answer
+		<-c.dead
+		s.node.tellRoles()
+	}()
 	for {
 		s.node.tellRoles()
 		select {
 		case <-c.dead:
-			s.node.tellRoles()
 			<-c.exited
 			s.ended(c)
 			return
 		case <-tick.C:
+		case <-c.wake:
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), t.Watchdog)
 		if !c.retired.Load() {
+			ctx, cancel := context.WithTimeout(context.Background(), t.Answer)
 			c.look(ctx)
+			cancel()
 			if _, wrong := c.health(t.Watchdog); wrong != "" && !c.gone() && !c.retired.Load() {
 				s.unwedge(c, wrong)
 			}
 		}
 		if time.Since(scraped) >= t.Scrape {
+			ctx, cancel := context.WithTimeout(context.Background(), t.Answer)
 			c.scrape(ctx)
+			cancel()
 			scraped = time.Now()
 		}
-		cancel()
 	}
 }
 
@@ -288,6 +294,7 @@ func (s *slot) again() bool {
 	s.mu.Lock()
 	s.restarts++
 	s.mu.Unlock()
+	s.sup.lookOnce(c)
 	s.promote(c)
 	s.sup.log.Info("role restarted", "node", node.Name, "role", s.spec.Name, "pid", c.pid, "generation", c.gen)
 	return true
@@ -348,16 +355,6 @@ func (s *slot) own(extra []*dto.LabelPair) []*dto.MetricFamily {
 		gauge("stack_role_generation", "Generation of the role; grows with each upgrade and restart.", float64(gen)),
 		gauge("stack_role_draining", "Old generations that still drain.", float64(old)),
 	}
-}
-
-// ready says whether the role serves now.
-func (s *slot) ready() bool {
-	c := s.serving()
-	if c == nil || c.gone() {
-		return false
-	}
-	p, wrong := c.health(s.sup.opt.Timing.Watchdog)
-	return p.Ready && p.Alive == "" && wrong == ""
 }
 
 // status describes the slot for people.

@@ -37,7 +37,8 @@ type Options struct {
 
 // Timing holds the supervisor's periods; the zero value of each takes its default.
 type Timing struct {
-	Ping       time.Duration // between two looks at a child; 1 s
+	Ping       time.Duration // between two looks at a child; 250 ms
+	Answer     time.Duration // that a child may take to answer one, see silentAfter; 500 ms
 	Watchdog   time.Duration // without answer or progress until a child is restarted; 5 s
 	Scrape     time.Duration // between two readings of the counters; 5 s
 	BackoffMin time.Duration // second delay of a restart, the first being none; 100 ms
@@ -50,7 +51,7 @@ func (t *Timing) defaults() {
 		at *time.Duration
 		is time.Duration
 	}{
-		{&t.Ping, time.Second}, {&t.Watchdog, 5 * time.Second}, {&t.Scrape, 5 * time.Second},
+		{&t.Ping, 250 * time.Millisecond}, {&t.Answer, 500 * time.Millisecond}, {&t.Watchdog, 5 * time.Second}, {&t.Scrape, 5 * time.Second},
 		{&t.BackoffMin, 100 * time.Millisecond}, {&t.BackoffMax, 5 * time.Second}, {&t.Healthy, 30 * time.Second},
 	} {
 		if *d.at <= 0 {
@@ -58,6 +59,9 @@ func (t *Timing) defaults() {
 		}
 	}
 }
+
+// reportEvery is how often STATUS= of systemd may change.
+const reportEvery = time.Second
 
 // handled are the signals that Run acts on: SIGTERM and SIGINT stop (the second one ends at
 // once), SIGHUP reloads, SIGUSR2 upgrades.
@@ -177,7 +181,8 @@ func (s *supervisor) loop(ctx context.Context, started <-chan error) error {
 	}
 	feed, endFeed := s.feeder()
 	defer endFeed()
-	report := time.NewTicker(s.opt.Timing.Ping)
+	defer s.watchStops()()
+	report := time.NewTicker(reportEvery)
 	defer report.Stop()
 	ended := ctx.Done()
 	up := false

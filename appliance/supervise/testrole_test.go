@@ -67,7 +67,7 @@ func testOptions(dir string) Options {
 		Args:    os.Args,
 		Environ: os.Environ(),
 		Admin:   testAdmin,
-		Timing:  Timing{Ping: 50 * time.Millisecond, Watchdog: time.Second, Scrape: 200 * time.Millisecond, Healthy: 3 * time.Second},
+		Timing:  Timing{Ping: 50 * time.Millisecond, Answer: 200 * time.Millisecond, Watchdog: time.Second, Scrape: 200 * time.Millisecond, Healthy: 3 * time.Second},
 	}
 }
 
@@ -150,6 +150,7 @@ type line struct {
 	seconds  prometheus.Histogram
 	running  prometheus.Gauge
 	wedged   atomic.Bool
+	muted    atomic.Bool // does not answer the supervisor
 	others   atomic.Value
 	lock     *os.File
 
@@ -319,6 +320,8 @@ func (l *line) answer(cmd string) string {
 		go panic("asked for")
 	case "wedge":
 		l.wedged.Store(true)
+	case "mute":
+		l.muted.Store(true)
 	case "slow":
 		time.Sleep(300 * time.Millisecond)
 	case "size":
@@ -399,6 +402,9 @@ func (l *line) Alive() error {
 }
 
 func (l *line) Status() Status {
+	for l.muted.Load() {
+		time.Sleep(time.Second)
+	}
 	return Status{Ready: true, Text: "serving", Detail: map[string]int{"generation": l.env.Generation}}
 }
 
@@ -409,4 +415,13 @@ func (l *line) Control() http.Handler {
 }
 
 // RolesChanged implements Watcher.
-func (l *line) RolesChanged(ready map[string]bool) { l.others.Store(ready) }
+func (l *line) RolesChanged(others map[string]Health) {
+	ready := map[string]bool{}
+	for role, h := range others {
+		ready[role] = h.Ready
+		if !h.Ready {
+			l.env.Log.Info("told", "of", role, "reason", h.Reason)
+		}
+	}
+	l.others.Store(ready)
+}

@@ -293,7 +293,8 @@ func (s *supervisor) runInherited(ctx context.Context, st *state) error {
 	return s.loop(ctx, started)
 }
 
-// lookOnce asks a child how it is, for the status before the first period is over.
+// lookOnce asks a child how it is: for the status before the first period is over, and
+// before a new generation counts, so that nobody takes it for one that is not ready.
 func (s *supervisor) lookOnce(c *child) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.opt.Timing.Watchdog)
 	defer cancel()

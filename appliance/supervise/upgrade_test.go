@@ -115,6 +115,11 @@ func TestUpgradesLoseNothing(t *testing.T) {
 	s.nodes[0].Binds[2].Group = 3
 	s.write()
 	s.launch()
+	toldOfLB := func() int {
+		all, _ := s.log.snapshot()
+		return strings.Count(all, `"msg":"told","node":"n1","role":"web","of":"lb"`)
+	}
+	toldAtStart := toldOfLB()
 	supervisor := s.cmd.Process.Pid
 	lb, web := s.hammer("lb", 6, 3), s.hammer("web", 2, 1)
 	watchEnd := make(chan struct{})
@@ -176,6 +181,9 @@ func TestUpgradesLoseNothing(t *testing.T) {
 	})
 	if st := s.status(); st.Pid != supervisor || st.Generation != 4 || st.UpgradeError != "" {
 		t.Errorf("status %+v", st)
+	}
+	if toldOfLB() != toldAtStart || s.logged(ReasonNotReady) {
+		t.Error("a role was told that another is not ready, although one generation or the other served")
 	}
 	close(watchEnd)
 	watch.Wait()

@@ -56,10 +56,14 @@ func (r *Role) Status() supervise.Status {
 	if len(empty) > 0 {
 		text += "; no server for " + strings.Join(empty, ", ")
 	}
+	var impaired []string
+	for _, name := range empty {
+		impaired = append(impaired, "backend "+name)
+	}
 	if r.draining.Load() {
 		return supervise.Status{Text: "draining, " + text, Detail: d}
 	}
-	return supervise.Status{Ready: true, Text: text, Detail: d}
+	return supervise.Status{Ready: true, Text: text, Detail: d, Impaired: impaired}
 }
 
 func (r *Role) detail(g *generation) *Detail {

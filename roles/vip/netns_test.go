@@ -54,7 +54,9 @@ func runHelper(text string) error {
 		return err
 	}
 	change.Commit()
-	ready := func(on bool) { role.(*Role).RolesChanged(map[string]bool{"lb": on}) }
+	ready := func(on bool) {
+		role.(*Role).RolesChanged(map[string]supervise.Health{"lb": {Ready: on, Reason: supervise.ReasonNotReady}})
+	}
 	ready(true)
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)

@@ -105,19 +105,20 @@ func (r *Role) replace(list []plan, groups []*group) {
 }
 
 // RolesChanged implements supervise.Watcher.
-func (r *Role) RolesChanged(ready map[string]bool) {
+func (r *Role) RolesChanged(others map[string]supervise.Health) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ready == ready["lb"] {
+	lb := others["lb"]
+	if r.ready == lb.Ready {
 		return
 	}
-	r.ready = ready["lb"]
+	r.ready = lb.Ready
 	if r.engine == nil {
 		return
 	}
 	reason := "the balancer is ready"
 	if !r.ready {
-		reason = "the balancer is not ready"
+		reason = "the balancer " + lb.Reason
 	}
 	r.engine.setReady(r.ready, reason)
 }
