@@ -9,7 +9,6 @@
 // Files: supervisor.go (the loop of signals), apply.go and handover.go (start, reload,
 // new generations), upgrade.go and state.go (exec in place), slot.go, start.go and
 // child.go (the supervisor's side of a role and of a process), health.go (what roles
-// learn of each other), frame.go and channel.go
-// (the control protocol), serve.go and serve_role.go (the child's side), privileges.go,
-// metrics.go, admin.go, notify.go.
+// learn of each other), frame.go and channel.go (the control protocol), serve.go and
+// serve_role.go (the child's side), privileges.go, metrics.go, admin.go, notify.go.
 package supervise
