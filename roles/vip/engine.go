@@ -15,11 +15,12 @@ import (
 // engine runs every group in one goroutine: timers, packets, health and commands come
 // in one at a time, so nothing in a group needs a lock.
 type engine struct {
-	log    *slog.Logger
-	counts *counts
-	groups []*group
-	ready  bool
-	reason string
+	log     *slog.Logger
+	counts  *counts
+	groups  []*group
+	sources map[string]health
+	resume  savedState
+	watch   watchers
 
 	packets  chan received
 	commands chan func(now time.Time)
@@ -47,8 +48,10 @@ const maxPacket = 1024
 // aliveEvery bounds a turn, so that Alive can tell a stall.
 const aliveEvery = 250 * time.Millisecond
 
-func startEngine(log *slog.Logger, counts *counts) (*engine, error) {
-	e := &engine{log: log, counts: counts, reason: "the balancer is not ready yet", started: time.Now(),
+// startEngine begins with no group. saved is the state of a process that is replaced, or
+// empty.
+func startEngine(log *slog.Logger, counts *counts, saved savedState) (*engine, error) {
+	e := &engine{log: log, counts: counts, sources: map[string]health{"balancer": {fault: "the balancer is not ready yet"}}, resume: saved, started: time.Now(),
 		packets: make(chan received, 256), commands: make(chan func(time.Time)), stop: make(chan struct{}), stopped: make(chan struct{})}
 	var err error
 	if e.lost, err = watchLost(e.stop, log); err != nil {
@@ -78,12 +81,16 @@ func (e *engine) exchange(list []plan, groups []*group) {
 				}
 				continue
 			}
+			g.follow, g.changed = e.read, e.watch.tell
+			e.read(g)
+			if e.resumeGroup(now, g) {
+				continue
+			}
 			// What an owner that was killed left behind is not ours until we are elected.
 			e.complain(g, g.addresses.release())
-			g.follow = e.read
-			e.read(g)
-			g.serve(now, e.ready, e.reason)
+			e.judge(now, g)
 		}
+		e.resume = savedState{}
 		e.show()
 	})
 }
@@ -185,16 +192,6 @@ func (e *engine) call(do func(now time.Time)) {
 	}
 }
 
-// setReady tells whether the balancer behind the addresses serves.
-func (e *engine) setReady(ready bool, reason string) {
-	e.call(func(now time.Time) {
-		e.ready, e.reason = ready, reason
-		for _, g := range e.groups {
-			g.serve(now, ready, reason)
-		}
-	})
-}
-
 // release gives every address away and ends; the addresses are gone when it returns.
 func (e *engine) release(reason string) error {
 	var failed []error
@@ -204,10 +201,14 @@ func (e *engine) release(reason string) error {
 		}
 		e.groups = nil
 	})
+	e.end()
+	return errors.Join(failed...)
+}
+
+func (e *engine) end() {
 	close(e.stop)
 	<-e.stopped
 	e.readers.Wait()
-	return errors.Join(failed...)
 }
 
 // View is what the status shows of one virtual router.

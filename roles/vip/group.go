@@ -29,10 +29,11 @@ type group struct {
 	log       *slog.Logger
 	counts    *counts
 
-	ready  bool   // the balancer behind the addresses serves
-	why    string // it does or does not
-	fault  string // what keeps this group from serving, whatever the balancer does
-	follow func(*group)
+	unfit    string    // what keeps the node from serving, from health
+	fault    string    // what keeps this group from serving, whatever health says
+	released time.Time // the end of a release by command; zero: none
+	follow   func(*group)
+	changed  func(Transition)
 
 	holding    bool
 	checkAt    time.Time
@@ -45,7 +46,7 @@ type group struct {
 }
 
 func openGroup(p plan, log *slog.Logger, counts *counts) (*group, error) {
-	g := &group{plan: p, machine: newRouter(p.router), counts: counts, log: log.With("vip", p.name, "vrid", p.router.vrid), why: "starting"}
+	g := &group{plan: p, machine: newRouter(p.router), counts: counts, log: log.With("vip", p.name, "vrid", p.router.vrid), unfit: "starting"}
 	return g, g.open()
 }
 
@@ -64,19 +65,20 @@ func (g *group) open() error {
 	return nil
 }
 
-// serve says whether the balancer behind the addresses serves.
-func (g *group) serve(now time.Time, ready bool, why string) {
-	g.ready, g.why = ready, why
-	g.judge(now)
-}
-
 // judge tells the state machine whether the addresses can be served here.
 func (g *group) judge(now time.Time) {
-	if g.fault != "" {
-		g.do(now, g.machine.Ready(now, false, g.fault))
+	fault := g.fault
+	if fault == "" && now.Before(g.released) {
+		fault = "released"
+	}
+	if fault == "" {
+		fault = g.unfit
+	}
+	if fault != "" {
+		g.do(now, g.machine.Ready(now, false, fault))
 		return
 	}
-	g.do(now, g.machine.Ready(now, g.ready, g.why))
+	g.do(now, g.machine.Ready(now, true, "healthy"))
 }
 
 // fail gives the addresses away because of a fault that lasts until the next check.
@@ -142,6 +144,7 @@ func (g *group) do(now time.Time, a act) {
 	if a.changed {
 		g.log.Info("virtual address "+g.machine.state.String(), "addresses", g.addresses.list, "reason", g.machine.reason)
 		g.counts.transitions.WithLabelValues(g.name, g.family(), g.machine.state.String(), g.machine.reason).Inc()
+		g.changed(Transition{Group: g.name, State: g.machine.state.String(), Reason: g.machine.reason, Addresses: g.addresses.list, At: now})
 	}
 	switch {
 	case a.changed && g.machine.state == master:
@@ -202,6 +205,10 @@ func (g *group) wake(now time.Time) {
 	if !g.checkAt.After(now) {
 		g.check(now)
 	}
+	if !g.released.IsZero() && !g.released.After(now) {
+		g.released = time.Time{}
+		g.judge(now)
+	}
 	if at := g.machine.Deadline(); !at.IsZero() && !at.After(now) {
 		g.do(now, g.machine.Expire(now))
 	}
@@ -223,6 +230,9 @@ func (g *group) next() time.Time {
 		if at.IsZero() || t.Before(at) {
 			at = t
 		}
+	}
+	if !g.released.IsZero() {
+		sooner(g.released)
 	}
 	if g.holding {
 		sooner(g.refreshAt)

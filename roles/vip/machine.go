@@ -12,7 +12,10 @@ type Router struct {
 	id       routerConfig
 	state    state
 	reason   string
-	priority uint8 // as configured, or 0 while the balancer is not ready
+	priority uint8 // as configured and weighed, or 0 in the fault state
+	weight   int   // what health adds to the configured priority
+	forced   bool  // taken over by command: it advertises 255 as long as it stays master
+	forcedAt time.Time
 
 	left           bool          // the master has said that it leaves
 	masterInterval time.Duration // the interval of the master, learned from its adverts
@@ -75,7 +78,7 @@ func (r *Router) Ready(now time.Time, ready bool, reason string) act {
 	if r.state != initialize {
 		return act{}
 	}
-	r.priority = r.id.priority
+	r.weigh()
 	r.masterInterval = r.id.interval
 	r.move(backup, reason)
 	r.deadline = now.Add(r.masterDown())
@@ -124,7 +127,58 @@ func (r *Router) become(now time.Time, reason string) act {
 	return act{send: true, with: r.priority, changed: true}
 }
 
-func (r *Router) move(to state, reason string) { r.state, r.reason, r.left = to, reason, false }
+func (r *Router) move(to state, reason string) {
+	r.state, r.reason, r.left = to, reason, false
+	if to != master && r.forced {
+		r.forced = false
+		r.weigh()
+	}
+}
+
+// weigh sets the priority that adverts carry: 1..254, which health raises and lowers;
+// 255 is for the owner of the addresses and for who was forced.
+func (r *Router) weigh() {
+	switch {
+	case r.forced || r.id.priority == 255:
+		r.priority = 255
+	default:
+		r.priority = uint8(min(max(int(r.id.priority)+r.weight, 1), 254))
+	}
+}
+
+// Weigh changes what health adds to the configured priority. A master tells it at once.
+func (r *Router) Weigh(weight int) act {
+	r.weight = weight
+	if r.state == initialize {
+		return act{}
+	}
+	before := r.priority
+	r.weigh()
+	return act{send: r.state == master && r.priority != before, with: r.priority}
+}
+
+// Force makes a backup master at once, by command. It advertises 255 as long as it stays
+// master, so that whoever was master yields under the ordinary rule, and nobody takes
+// the addresses back. It returns false in the fault state.
+func (r *Router) Force(now time.Time) (act, bool) {
+	if r.state == initialize {
+		return act{}, false
+	}
+	was := r.state
+	a := r.become(now, "forced")
+	r.forced, r.forcedAt = true, now
+	r.weigh()
+	a.with, a.changed = r.priority, was != master
+	return a, true
+}
+
+// Resume makes a router that has not started master at once, in the place of a process
+// that was: nobody else may have become master since.
+func (r *Router) Resume(now time.Time, forced bool) act {
+	r.forced, r.forcedAt = forced, now
+	r.weigh()
+	return r.become(now, "resumed after an upgrade")
+}
 
 // Receive handles an advert of the same VRID from another router.
 func (r *Router) Receive(now time.Time, a *Advert, from netip.Addr) act {
@@ -158,6 +212,13 @@ func (r *Router) receiveMaster(now time.Time, a *Advert, from netip.Addr) act {
 		// Another holder leaves: make sure that all know who stays.
 		r.deadline = now.Add(r.id.interval)
 		return act{send: true, with: r.priority, heal: true}
+	case a.Priority == 255 && r.forced && r.id.priority != 255 && now.Sub(r.forcedAt) >= r.masterDown():
+		// Another one was forced later. We fall back to our own priority and say so; its
+		// next advert makes us yield, unless it has fallen back too.
+		r.forced = false
+		r.weigh()
+		r.deadline = now.Add(r.id.interval)
+		return act{send: true, with: r.priority}
 	case a.Priority > r.priority, a.Priority == r.priority && from.Compare(r.id.address) > 0:
 		r.masterInterval = a.Interval
 		r.move(backup, "a master of higher priority")

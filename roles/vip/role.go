@@ -89,7 +89,7 @@ func (r *Role) replace(list []plan, groups []*group) {
 	defer r.mu.Unlock()
 	if r.engine == nil {
 		var err error
-		if r.engine, err = startEngine(r.env.Log, r.counts); err != nil {
+		if r.engine, err = startEngine(r.env.Log, r.counts, savedState{}); err != nil {
 			r.env.Log.Error("virtual addresses are not served", "err", err)
 			for _, g := range groups {
 				g.close()
@@ -97,7 +97,7 @@ func (r *Role) replace(list []plan, groups []*group) {
 			return
 		}
 		if r.ready {
-			r.engine.setReady(true, "the balancer is ready")
+			r.engine.setHealth("balancer", "", 0)
 		}
 	}
 	r.engine.exchange(list, groups)
@@ -116,11 +116,11 @@ func (r *Role) RolesChanged(others map[string]supervise.Health) {
 	if r.engine == nil {
 		return
 	}
-	reason := "the balancer is ready"
+	fault := ""
 	if !r.ready {
-		reason = "the balancer " + lb.Reason
+		fault = "the balancer " + lb.Reason
 	}
-	r.engine.setReady(r.ready, reason)
+	r.engine.setHealth("balancer", fault, 0)
 }
 
 // Drain gives the addresses away.

@@ -1,0 +1,89 @@
+package vip
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// savedState is what a process that is replaced tells its successor, so that an upgrade
+// moves no address.
+type savedState struct {
+	At     time.Duration `json:"at"` // on CLOCK_BOOTTIME, which counts a suspend too
+	Groups []savedGroup  `json:"groups"`
+}
+
+type savedGroup struct {
+	Name     string        `json:"name"`
+	VRID     uint8         `json:"vrid"`
+	Master   bool          `json:"master"`
+	Forced   bool          `json:"forced"`
+	Released time.Duration `json:"released"` // for how much longer
+}
+
+// state exports who is master and what was commanded. The successor starts with it, and
+// then abandon ends this engine.
+func (e *engine) state() ([]byte, error) {
+	var saved savedState
+	e.call(func(now time.Time) {
+		saved.At = boottime()
+		for _, g := range e.groups {
+			saved.Groups = append(saved.Groups, savedGroup{g.name, g.router.vrid, g.machine.state == master, g.machine.forced, max(0, g.released.Sub(now))})
+		}
+	})
+	return json.Marshal(saved)
+}
+
+// parseState reads what state wrote.
+func parseState(text []byte) (savedState, error) {
+	var saved savedState
+	if err := json.Unmarshal(text, &saved); err != nil {
+		return saved, fmt.Errorf("read the state of the process that is replaced: %w", err)
+	}
+	return saved, nil
+}
+
+// resumeGroup puts a group where the process before had it. A mastership older than
+// the master-down interval is not resumed: another node may have taken it.
+func (e *engine) resumeGroup(now time.Time, g *group) bool {
+	i := slices.IndexFunc(e.resume.Groups, func(s savedGroup) bool { return s.Name == g.name && s.VRID == g.router.vrid })
+	if i < 0 {
+		return false
+	}
+	s := e.resume.Groups[i]
+	age := boottime() - e.resume.At
+	if s.Released > age {
+		g.released = now.Add(s.Released - age)
+	}
+	if !s.Master || age > 3*g.router.interval {
+		return false
+	}
+	g.do(now, g.machine.Resume(now, s.Forced))
+	return true
+}
+
+// abandon ends silently: the addresses stay and no advert says that the master leaves,
+// because a successor speaks already.
+func (e *engine) abandon() error {
+	var failed error
+	e.call(func(time.Time) {
+		for _, g := range e.groups {
+			failed = g.close()
+		}
+		e.groups = nil
+	})
+	e.end()
+	return failed
+}
+
+// boottime is the time since the machine booted, suspended or not.
+func boottime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0 // cannot happen: the clock exists since Linux 2.6.39
+	}
+	return time.Duration(t.Nano())
+}
