@@ -1,6 +1,7 @@
 // Command bench measures stack beside haproxy and nginx on the same work in one
 // interleaved run, and prints the tables of docs/performance.md. The proxy or server
 // under test is pinned to one core, the load generator and the origin to the other.
+// Virtual addresses are measured beside keepalived in network namespaces.
 //
 // It is a measurement, never a test: it fails only if something could not be run.
 package main
@@ -15,12 +16,16 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"stack/e2e/lan"
 )
 
 type settings struct {
 	rounds   int
 	duration time.Duration
 	warm     time.Duration
+	strikes  int
+	saturate time.Duration
 	only     string
 	who      string
 	binary   string
@@ -35,6 +40,7 @@ func (s settings) runs(name string) bool {
 func (s settings) wants(section string) bool { return strings.Contains(section, s.only) }
 
 func main() {
+	lan.Helper()
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -48,6 +54,8 @@ func run(arguments []string) error {
 			return runGenerator(arguments[1:])
 		case standardArgument:
 			return serveStandard(arguments[1:])
+		case busyArgument:
+			return keepBusy()
 		}
 	}
 	var s settings
@@ -55,13 +63,20 @@ func run(arguments []string) error {
 	flags.IntVar(&s.rounds, "rounds", 5, "interleaved rounds; medians are printed")
 	flags.DurationVar(&s.duration, "duration", 4*time.Second, "of one measurement")
 	flags.DurationVar(&s.warm, "warm", time.Second, "load before each measurement that does not count")
-	flags.StringVar(&s.only, "only", "", "only the cases whose name contains this; also \"memory\" and \"spare\"")
-	flags.StringVar(&s.who, "who", "", "only these programs, by comma: stack, haproxy, nginx, net/http")
+	flags.StringVar(&s.only, "only", "", "only the cases whose name contains this; also \"memory\", \"spare\", \"failover\" and \"adverts\"")
+	flags.StringVar(&s.who, "who", "", "only these programs, by comma: stack, haproxy, nginx, net/http, keepalived")
+	flags.IntVar(&s.strikes, "strikes", 20, "times that each fault strikes the holder of a virtual address")
+	flags.DurationVar(&s.saturate, "saturate", time.Minute, "how long adverts are watched while all processors are busy")
 	flags.StringVar(&s.binary, "binary", "dist/stack", "the stack binary")
 	flags.Parse(arguments)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return measureAll(ctx, s)
+	if !s.onlyVIP() {
+		if err := measureAll(ctx, s); err != nil {
+			return err
+		}
+	}
+	return measureVIP(ctx, os.Stdout, s)
 }
 
 // measureAll runs the cases in one interleaved run, then the figures taken once, and

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,28 +30,4 @@ func (l *LAN) enter(name string, f func() error) error {
 		return fmt.Errorf("enter the namespace of %s: %w", name, err)
 	}
 	return f()
-}
-
-// punctual puts the calling thread, which must be locked, before all ordinary ones.
-// Where that is not allowed it stays what it was: the control shows what it costs.
-func punctual() {
-	unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 40}, 0)
-}
-
-// clock is CLOCK_MONOTONIC in ns, read without leaving the thread.
-func clock() int64 {
-	var ts unix.Timespec
-	unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	return ts.Nano()
-}
-
-// started relates clock to time.Time, once for the process.
-var started = struct {
-	at    time.Time
-	clock int64
-}{time.Now(), clock()}
-
-func clockOf(t time.Time) int64 { return started.clock + int64(t.Sub(started.at)) }
-func timeOf(clock int64) time.Time {
-	return started.at.Add(time.Duration(clock - started.clock))
 }

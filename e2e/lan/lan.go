@@ -179,6 +179,11 @@ func (l *LAN) Holds(name string, address netip.Addr) bool {
 	return found
 }
 
+// Remove takes an address from a host.
+func (l *LAN) Remove(name string, address netip.Addr) error {
+	return l.script(name, fmt.Sprintf("ip addr del %s/%d dev eth0", address, address.BitLen()))
+}
+
 // Neighbour is the host whose hardware address the host of has for address: "" if it has
 // none or that of nobody here.
 func (l *LAN) Neighbour(of string, address netip.Addr) string {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
-	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,22 +13,62 @@ import (
 // Probe is a client that asks for a page at a fixed pace, each time over a connection of
 // its own and whatever became of the ones before. What it calls a gap is what a client
 // sees: the time between two answers.
-type Probe struct {
-	address  unix.SockaddrInet4
-	pace     int64 // ns
-	stop     atomic.Bool
-	finished chan struct{}
-	problem  error
+type Probe struct{ *helper }
 
+// StartProbe asks for http://address/ (IPv4) from a host, once per pace.
+func (l *LAN) StartProbe(host string, address netip.AddrPort, pace time.Duration) (*Probe, error) {
+	h, err := startHelper(fmt.Sprintf("probe %v %v", pace, address), "ip", "netns", "exec", l.Namespace(host))
+	return &Probe{h}, err
+}
+
+// Gap is the longest time without an answer since a time, up to the last question whose
+// fate is known: what is before the first answer and after the last one counts.
+func (p *Probe) Gap(since time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last, newest, gap := clockOf(since), int64(0), int64(0)
+	for _, r := range p.records {
+		newest = max(newest, r.begun)
+		if r.done > last {
+			gap, last = max(gap, r.done-last), r.done
+		}
+	}
+	return time.Duration(max(gap, newest-last))
+}
+
+// Answered is the time of the last answer that is known, zero if there is none.
+func (p *Probe) Answered() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := len(p.records) - 1; i >= 0; i-- {
+		if done := p.records[i].done; done > 0 {
+			return timeOf(done)
+		}
+	}
+	return time.Time{}
+}
+
+// Counts are the attempts whose fate is known and those that were answered.
+func (p *Probe) Counts() (ended, answered int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.records {
+		if r.done > 0 {
+			answered++
+		}
+	}
+	return len(p.records), answered
+}
+
+// asking is the loop of a probe's process.
+type asking struct {
+	address unix.SockaddrInet4
+	report  func(record)
 	epoll   int
 	open    []*attempt // in the order in which they were begun
 	by      map[int32]*attempt
 	request []byte
 	buffer  []byte
-
-	mu      sync.Mutex
-	answers []int64 // clock
-	sent    int64
 }
 
 type attempt struct {
@@ -44,70 +82,49 @@ type attempt struct {
 // again after 1 s: such a client would be answered later than the next one.
 const patience = int64(250 * time.Millisecond)
 
-// StartProbe asks for http://address/ from a host, once per pace.
-func (l *LAN) StartProbe(host string, address netip.AddrPort, pace time.Duration) (*Probe, error) {
-	p := &Probe{pace: int64(pace), finished: make(chan struct{}), by: make(map[int32]*attempt), buffer: make([]byte, 4096),
+func ask(address netip.AddrPort, pace int64, stop *atomic.Bool, report func(record)) (err error) {
+	a := &asking{report: report, by: make(map[int32]*attempt), buffer: make([]byte, 4096),
 		address: unix.SockaddrInet4{Addr: address.Addr().As4(), Port: int(address.Port())},
 		request: []byte("GET / HTTP/1.1\r\nHost: www.example.com\r\nConnection: close\r\n\r\n")}
-	ready := make(chan error)
-	go func() {
-		defer close(p.finished)
-		runtime.LockOSThread() // never unlocked: it belongs to the namespace
-		l.enter(host, func() error {
-			var err error
-			p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-			ready <- err
-			if err != nil {
-				return err
-			}
-			punctual()
-			p.problem = p.run()
-			return nil
-		})
-	}()
-	select {
-	case err := <-ready:
-		return p, err
-	case <-p.finished:
-		return nil, fmt.Errorf("probe: no host %s", host)
+	if a.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("probe: %w", err)
 	}
-}
-
-func (p *Probe) run() error {
-	defer unix.Close(p.epoll)
-	defer func() {
-		for _, a := range p.open {
-			p.end(a)
-		}
-	}()
-	events := make([]unix.EpollEvent, 64)
-	wait := []unix.PollFd{{Fd: int32(p.epoll), Events: unix.POLLIN}}
-	for due := clock(); !p.stop.Load(); {
+	for due := clock(); !stop.Load(); {
 		now := clock()
 		if now >= due {
-			if err := p.begin(now); err != nil {
+			if err := a.begin(now); err != nil {
 				return err
 			}
-			due += ((now-due)/p.pace + 1) * p.pace
+			due += ((now-due)/pace + 1) * pace
 		}
-		for len(p.open) > 0 && (p.open[0].ended || now-p.open[0].begun > patience) {
-			p.end(p.open[0])
-			p.open = p.open[1:]
+		for len(a.open) > 0 && (a.open[0].ended || now-a.open[0].begun > patience) {
+			a.end(a.open[0], 0)
+			a.open = a.open[1:]
 		}
-		timeout := unix.NsecToTimespec(max(0, due-clock()))
-		if n, err := unix.Ppoll(wait, &timeout, nil); err != nil && err != unix.EINTR {
-			return fmt.Errorf("probe: wait: %w", err)
-		} else if n <= 0 {
-			continue
-		}
-		n, err := unix.EpollWait(p.epoll, events, 0)
-		if err != nil && err != unix.EINTR {
+		if err := a.wait(max(0, due-clock())); err != nil {
 			return fmt.Errorf("probe: wait: %w", err)
 		}
-		for _, e := range events[:max(0, n)] {
-			if a := p.by[e.Fd]; a != nil {
-				p.turn(a)
-			}
+	}
+	return nil
+}
+
+// wait handles what happens until a timeout in ns, which epoll itself does not know.
+func (a *asking) wait(timeout int64) error {
+	at := unix.NsecToTimespec(timeout)
+	if n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(a.epoll), Events: unix.POLLIN}}, &at, nil); n <= 0 {
+		if err == unix.EINTR {
+			return nil
+		}
+		return err
+	}
+	var events [64]unix.EpollEvent
+	n, err := unix.EpollWait(a.epoll, events[:], 0)
+	if err != nil && err != unix.EINTR {
+		return err
+	}
+	for _, e := range events[:max(0, n)] {
+		if t := a.by[e.Fd]; t != nil {
+			a.turn(t)
 		}
 	}
 	return nil
@@ -115,92 +132,47 @@ func (p *Probe) run() error {
 
 // begin opens a connection. One that ends is reset, so that a thousand a second leave no
 // ports behind.
-func (p *Probe) begin(now int64) error {
+func (a *asking) begin(now int64) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("probe: open a socket: %w", err)
 	}
 	unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	p.mu.Lock()
-	p.sent++
-	p.mu.Unlock()
-	a := &attempt{fd: int32(fd), begun: now}
-	p.open, p.by[a.fd] = append(p.open, a), a
-	if err := unix.Connect(fd, &p.address); err != nil && err != unix.EINPROGRESS {
-		p.end(a) // no route: the host has no link
+	t := &attempt{fd: int32(fd), begun: now}
+	a.open, a.by[t.fd] = append(a.open, t), t
+	if err := unix.Connect(fd, &a.address); err != nil && err != unix.EINPROGRESS {
+		a.end(t, 0) // no route: the host has no link
 		return nil
 	}
-	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLIN | unix.EPOLLRDHUP, Fd: a.fd})
+	return unix.EpollCtl(a.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLIN | unix.EPOLLRDHUP, Fd: t.fd})
 }
 
 // turn sends the request once the connection stands and reads the head of the answer.
-func (p *Probe) turn(a *attempt) {
-	if !a.asked {
-		if n, err := unix.Write(int(a.fd), p.request); n != len(p.request) || err != nil {
-			p.end(a)
+func (a *asking) turn(t *attempt) {
+	if !t.asked {
+		if n, err := unix.Write(int(t.fd), a.request); n != len(a.request) || err != nil {
+			a.end(t, 0)
 			return
 		}
-		a.asked = true
-		unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, int(a.fd), &unix.EpollEvent{Events: unix.EPOLLIN, Fd: a.fd})
+		t.asked = true
+		unix.EpollCtl(a.epoll, unix.EPOLL_CTL_MOD, int(t.fd), &unix.EpollEvent{Events: unix.EPOLLIN, Fd: t.fd})
 		return
 	}
-	n, err := unix.Read(int(a.fd), p.buffer)
-	if err == unix.EAGAIN {
-		return
-	}
-	p.end(a)
-	if n <= 0 || !bytes.HasPrefix(p.buffer[:n], []byte("HTTP/1.1 200")) {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.answers) < maxBeats {
-		p.answers = append(p.answers, clock())
+	n, err := unix.Read(int(t.fd), a.buffer)
+	switch {
+	case err == unix.EAGAIN:
+	case n > 0 && bytes.HasPrefix(a.buffer[:n], []byte("HTTP/1.1 200")):
+		a.end(t, clock())
+	default:
+		a.end(t, 0)
 	}
 }
 
-func (p *Probe) end(a *attempt) {
-	if !a.ended {
-		a.ended = true
-		delete(p.by, a.fd)
-		unix.Close(int(a.fd))
+func (a *asking) end(t *attempt, answered int64) {
+	if !t.ended {
+		t.ended = true
+		delete(a.by, t.fd)
+		unix.Close(int(t.fd))
+		a.report(record{t.begun, answered})
 	}
-}
-
-// Stop ends the probe.
-func (p *Probe) Stop() error {
-	p.stop.Store(true)
-	<-p.finished
-	return p.problem
-}
-
-// Gap is the longest time without an answer from since until now; what is before the first
-// answer and after the last one counts.
-func (p *Probe) Gap(since time.Time) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	last, now, gap := clockOf(since), clock(), int64(0)
-	for _, at := range p.answers {
-		if at > last {
-			gap, last = max(gap, at-last), at
-		}
-	}
-	return time.Duration(max(gap, now-last))
-}
-
-// Answered is the time of the last answer, zero if there was none.
-func (p *Probe) Answered() time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.answers) == 0 {
-		return time.Time{}
-	}
-	return timeOf(p.answers[len(p.answers)-1])
-}
-
-// Counts are the attempts that were begun and those that were answered.
-func (p *Probe) Counts() (sent, answered int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.sent, int64(len(p.answers))
 }

@@ -116,7 +116,7 @@ func (r *Recorder) run() {
 		}
 		a.Host, a.At = host, stamped(control[:controls])
 		r.mu.Lock()
-		if len(r.adverts) < maxBeats {
+		if len(r.adverts) < maxRecords {
 			r.adverts = append(r.adverts, a)
 		}
 		r.mu.Unlock()
