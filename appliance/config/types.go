@@ -64,6 +64,8 @@ type VIP struct {
 	Advert    time.Duration `yaml:"advert" default:"100ms" min:"10ms" max:"40s" doc:"The time between two advertisements; an owner that dies is noticed after a little more than three of them."`
 	Preempt   bool          `yaml:"preempt" default:"true" doc:"Whether a balancer of higher priority takes the addresses back when it returns."`
 	Transport string        `yaml:"transport" default:"unicast" enum:"unicast multicast" doc:"How advertisements travel."`
+	Notify    []VIPNotify   `yaml:"notify" doc:"Whom to tell of every change of the group's state."`
+	Track     VIPTrack      `yaml:"track" doc:"What this node must have to hold the addresses."`
 }
 
 // TLS says where certificates come from when a listener says "auto".

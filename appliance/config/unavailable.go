@@ -24,7 +24,6 @@ var unavailable = map[string]bool{
 	"lb.backends.slow_start":               true,
 	"lb.backends.sticky":                   true,
 	"tls.acme_email":                       true,
-	"vip.notify":                           true,
 	"web.sites.locations.precompressed":    true,
 	"web.sites.locations.proxy.queue":      true,
 	"web.sites.locations.proxy.sticky":     true,

@@ -235,9 +235,9 @@ func (v *validator) vip(c *Config, taken map[netip.Addr]string) {
 		if g.Prefer != "" && !slices.Contains(balancers, g.Prefer) {
 			v.at(join(key, "prefer"), "%s is not a node with the role lb, there are %s%s", quote(g.Prefer), strings.Join(balancers, ", "), hint(g.Prefer, balancers))
 		}
-		if len(g.Interface) > 15 || strings.ContainsAny(g.Interface, "/ ") {
-			v.at(join(key, "interface"), "%s is not the name of a network interface", quote(g.Interface))
-		}
+		v.interfaceName(join(key, "interface"), g.Interface)
+		v.vipNotify(key, g.Notify)
+		v.vipTrack(join(key, "track"), g.Track)
 	}
 }
 

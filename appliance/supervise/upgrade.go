@@ -129,24 +129,25 @@ func (s *supervisor) probeInstalled(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s did not prove itself in time: %w", s.opt.Program, ctx.Err())
 	}
-	said := strings.TrimSpace(out.String())
+	said := strings.TrimSpace(out.kept.String())
 	if said == "" {
 		return fmt.Errorf("%s does not run: %w", s.opt.Program, err)
 	}
 	return fmt.Errorf("%s cannot take over: %s", s.opt.Program, strings.TrimPrefix(said, "stack: "))
 }
 
-// tail keeps the last bytes of what a program says.
+// tail keeps the last bytes of what a program says. It is not itself a Buffer, whose
+// ReadFrom would keep all.
 type tail struct {
-	bytes.Buffer
-	max int
+	kept bytes.Buffer
+	max  int
 }
 
 // Write implements io.Writer.
 func (t *tail) Write(p []byte) (int, error) {
-	t.Buffer.Write(p)
-	if over := t.Len() - t.max; over > 0 {
-		t.Next(over)
+	t.kept.Write(p)
+	if over := t.kept.Len() - t.max; over > 0 {
+		t.kept.Next(over)
 	}
 	return len(p), nil
 }
