@@ -171,5 +171,5 @@ func (h *hooks) wait(ctx context.Context) error {
 
 // command runs a hook's program.
 func (h *hooks) command(q *hookQueue, n news) (said string, err error) {
-	return run(q.Command, q.Timeout, n.environ())
+	return run(context.Background(), q.Command, q.Timeout, n.environ())
 }

@@ -16,13 +16,13 @@ import (
 // maxOutput is how much of what a program writes is kept: its end.
 const maxOutput = 2 << 10
 
-// run executes a program until it ends or timeout is over; then its process group is
+// run executes a program until it ends, or timeout or ctx is over; then its process group is
 // killed. It dies with this process too: the kernel kills it when the thread that started
 // it ends, so that thread is held until then.
-func run(command []string, timeout time.Duration, environ []string) (said string, err error) {
+func run(ctx context.Context, command []string, timeout time.Duration, environ []string) (said string, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	out := &lastWords{}
