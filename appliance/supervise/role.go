@@ -70,8 +70,11 @@ type Env struct {
 	Node       string
 	Role       string
 	Generation int // grows by one with each upgrade or restart
-	Log        *slog.Logger
-	Metrics    prometheus.Registerer // names begin with stack_ROLE_
+	// Succeeds says that an older generation served when this one was started: after the
+	// first Commit it is drained with a Passage to this one.
+	Succeeds bool
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer // names begin with stack_ROLE_
 }
 
 // Watcher is implemented by a role that must know how the node's other roles are (the

@@ -232,6 +232,9 @@ func TestRolesChangedIsToldAtOnce(t *testing.T) {
 	syscall.Kill(web, syscall.SIGKILL)
 	s.waitLog(`"role":"lb","of":"web","reason":"ended"`)
 	s.eventually("lb knows that web is back", func() bool { return s.ask("lb", "others") == "map[db:true web:true]" })
+	if s.ask("web", "succeeds") != "false" {
+		t.Error("a role that crashed has a predecessor that hands over")
+	}
 	s.ask("web", "mute")
 	s.waitLog(`"role":"lb","of":"web","reason":"does not answer"`)
 	s.eventually("lb knows that web is back", func() bool { return s.ask("lb", "others") == "map[db:true web:true]" })

@@ -40,6 +40,7 @@ type (
 		Node       string `json:"node"`
 		Role       string `json:"role"`
 		Generation int    `json:"generation"`
+		Succeeds   bool   `json:"succeeds"`
 		LogFormat  string `json:"log_format"`
 		LogLevel   string `json:"log_level"`
 	}

@@ -41,7 +41,7 @@ func (s *server) prepare(fr frame) error {
 	defer s.calls.Unlock()
 	role := s.role.Load()
 	if role == nil {
-		r, err := s.spec.New(Env{Node: s.hello.Node, Role: s.hello.Role, Generation: s.hello.Generation, Log: s.log.Logger, Metrics: s.metrics})
+		r, err := s.spec.New(Env{Node: s.hello.Node, Role: s.hello.Role, Generation: s.hello.Generation, Succeeds: s.hello.Succeeds, Log: s.log.Logger, Metrics: s.metrics})
 		if err != nil {
 			return err
 		}

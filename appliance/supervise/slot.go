@@ -78,9 +78,9 @@ func (s *slot) living() []*child {
 func (s *slot) fresh(ctx context.Context, node *config.Node) (*child, error) {
 	s.mu.Lock()
 	s.gen++
-	gen := s.gen
+	gen, beside := s.gen, s.current != nil
 	s.mu.Unlock()
-	c, err := start(launch{spec: s.spec, node: node, gen: gen, environ: s.sup.opt.Environ, output: s.sup.opt.Output, log: s.sup.log})
+	c, err := start(launch{spec: s.spec, node: node, gen: gen, beside: beside, environ: s.sup.opt.Environ, output: s.sup.opt.Output, log: s.sup.log})
 	if err != nil {
 		return nil, err
 	}

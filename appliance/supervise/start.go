@@ -20,6 +20,7 @@ type launch struct {
 	spec    *Spec
 	node    *config.Node
 	gen     int
+	beside  bool // an older generation serves
 	environ []string
 	output  *os.File
 	log     *logs.Log
@@ -80,7 +81,7 @@ func start(l launch) (*child, error) {
 	c.pid, c.proc = proc.Pid, proc
 	c.attach(pair[0], life[1], stderr[0])
 	err = c.ch.tell("hello", hello{
-		Node: c.node, Role: c.role, Generation: c.gen, LogFormat: l.log.Format(), LogLevel: l.node.Log.Level,
+		Node: c.node, Role: c.role, Generation: c.gen, Succeeds: l.beside, LogFormat: l.log.Format(), LogLevel: l.node.Log.Level,
 	})
 	if err != nil {
 		c.kill()

@@ -137,7 +137,7 @@ func testSpecs() []Spec {
 		{Name: "db", Exclusive: true, New: newLine, Probe: probe, Process: dbLimits},
 		{Name: "web", New: newLine, OOMScoreAdj: 200},
 		{Name: "lb", New: newLine, Process: limits, OOMScoreAdj: 100},
-		{Name: "net", Exclusive: true, New: newLine, Capabilities: []string{"CAP_NET_ADMIN", "CAP_NET_RAW"},
+		{Name: "net", New: newLine, Capabilities: []string{"CAP_NET_ADMIN", "CAP_NET_RAW"},
 			Needed: func(n *config.Node) bool { return len(n.VIP) > 0 }},
 	}
 }
@@ -320,6 +320,8 @@ func (l *line) answer(cmd string) string {
 		go panic("asked for")
 	case "wedge":
 		l.wedged.Store(true)
+	case "succeeds":
+		return fmt.Sprint(l.env.Succeeds)
 	case "mute":
 		l.muted.Store(true)
 	case "slow":

@@ -169,6 +169,9 @@ func TestUpgradesLoseNothing(t *testing.T) {
 		s.waitLogs(`"msg":"started"`, i+2)
 		s.eventually("a new lb answers", func() bool { return s.pid("lb") != before })
 		s.eventually("db was handed over", func() bool { return strings.HasSuffix(s.ask("db", "who"), fmt.Sprint(" ", i+2, " one")) })
+		if s.ask("lb", "succeeds") != "true" || s.ask("db", "succeeds") != "false" {
+			t.Error("lb must know that it succeeds another process, db that it does not")
+		}
 		s.mustAdmin("POST", "/v1/reload")
 	}
 	s.eventually("old generations have drained", func() bool {
