@@ -100,7 +100,7 @@ func Sockets(node string) ([]string, error) {
 		}
 		var names, live []string
 		for _, path := range found {
-			if answers(path) {
+			if Answers(path) {
 				live = append(live, path)
 				names = append(names, strings.TrimSuffix(filepath.Base(path), ".sock"))
 			}
@@ -121,9 +121,9 @@ func Sockets(node string) ([]string, error) {
 	return nil, errors.New("no node runs here: neither ./.stack/run nor /run/stack holds a control socket that answers (systemctl status stack)")
 }
 
-// answers tells a live socket from one that a killed process left. A socket that may
+// Answers tells a live socket from one that a killed process left. A socket that may
 // not be opened counts as live, so that the error says so.
-func answers(path string) bool {
+func Answers(path string) bool {
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
 		conn.Close()

@@ -28,6 +28,7 @@ func newRootCommand() *cobra.Command {
 		newStopCommand(),
 		newStatusCommand(),
 		newLBCommand(),
+		newVIPCommand(),
 		newFirewallCommand(),
 		newSecretsCommand(),
 		newConfigCommand(),

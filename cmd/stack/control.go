@@ -198,7 +198,9 @@ func (t *target) eachWith(ctx context.Context, role string, do func(*admin.Clien
 		}
 	}
 	if !found {
-		return errors.New("no node here has the role " + role)
+		return fmt.Errorf("%w %s", errNoRole, role)
 	}
 	return nil
 }
+
+var errNoRole = errors.New("no node here has the role")
