@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stack/appliance/config"
@@ -29,25 +30,52 @@ type tracker struct {
 	pools    map[string]*poolTrack // by group
 	empty    bool                  // a pool of this balancer has no usable server
 	unwatch  func()                // ends the watch of links; nil while none is needed
+	before   map[string]bool       // failed in the process before this one, by failureKey
 }
 
-func newTracker(log *slog.Logger, report verdict) *tracker {
-	return &tracker{log: log, report: report, commands: map[commandKey]*commandTrack{}, links: map[linkKey]*linkTrack{}, pools: map[string]*poolTrack{}}
+// newTracker begins without a group. failed is what counted as failed in the process that
+// this one replaces; that goes on until something says otherwise.
+func newTracker(log *slog.Logger, report verdict, failed []string) *tracker {
+	before := map[string]bool{}
+	for _, key := range failed {
+		before[key] = true
+	}
+	return &tracker{log: log, report: report, before: before, commands: map[commandKey]*commandTrack{}, links: map[linkKey]*linkTrack{}, pools: map[string]*poolTrack{}}
 }
 
-// set makes list the groups. What stays as it is goes on as it is; what is no longer asked
-// for no longer counts.
-func (t *tracker) set(list []config.VIP) {
+// set makes list the groups, of which this node holds some. What stays as it is goes on as
+// it is; what is no longer asked for no longer counts.
+func (t *tracker) set(list []config.VIP, holding func(group string) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.setCommands(list)
 	t.setLinks(list)
-	t.setPools(list)
+	t.setPools(list, holding)
+	t.before = nil
 }
+
+// failed lists what counts as failed, for newTracker of the next process.
+func (t *tracker) failed() (keys []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, c := range t.commands {
+		if c.failed.Load() {
+			keys = append(keys, failureKey(key.group, c.source()))
+		}
+	}
+	for group, p := range t.pools {
+		if p.counted {
+			keys = append(keys, failureKey(group, poolSource))
+		}
+	}
+	return keys
+}
+
+func failureKey(group, source string) string { return group + "/" + source }
 
 // close ends every watch; nothing is reported any more.
 func (t *tracker) close() {
-	t.set(nil)
+	t.set(nil, nil)
 }
 
 // judge reports a thing that counts as failed, or as well.
@@ -67,10 +95,13 @@ type commandKey struct{ group, name string }
 // commandTrack runs a program again and again.
 type commandTrack struct {
 	config.VIPTrackCommand
-	group string
-	stop  context.CancelFunc
-	done  chan struct{}
+	group  string
+	failed atomic.Bool
+	stop   context.CancelFunc
+	done   chan struct{}
 }
+
+func (c *commandTrack) source() string { return "command " + c.Name }
 
 func (t *tracker) setCommands(list []config.VIP) {
 	next := map[commandKey]*commandTrack{}
@@ -79,16 +110,16 @@ func (t *tracker) setCommands(list []config.VIP) {
 			key := commandKey{g.Name, c.Name}
 			if old := t.commands[key]; old != nil && reflect.DeepEqual(old.VIPTrackCommand, c) {
 				next[key] = old
-			} else {
-				next[key] = &commandTrack{VIPTrackCommand: c, group: g.Name}
+				continue
 			}
+			next[key] = &commandTrack{VIPTrackCommand: c, group: g.Name}
 		}
 	}
 	for key, old := range t.commands {
 		if next[key] != old {
 			old.stop()
 			<-old.done // or its last word could come after the next one's first
-			t.report(key.group, "command "+key.name, "", 0)
+			t.report(key.group, old.source(), "", 0)
 		}
 	}
 	for _, c := range next {
@@ -96,19 +127,26 @@ func (t *tracker) setCommands(list []config.VIP) {
 			var ctx context.Context
 			ctx, c.stop = context.WithCancel(context.Background())
 			c.done = make(chan struct{})
+			if t.before[failureKey(c.group, c.source())] {
+				t.judgeCommand(c, true)
+			}
 			go t.watchCommand(ctx, c)
 		}
 	}
 	t.commands = next
 }
 
-// watchCommand judges by the first run at once, later by Rise and Fall.
+func (t *tracker) judgeCommand(c *commandTrack, failed bool) {
+	c.failed.Store(failed)
+	t.judge(c.group, c.source(), c.source()+" fails", failed, c.Weight)
+}
+
+// watchCommand judges by the first run at once if it fails, later by Rise and Fall.
 func (t *tracker) watchCommand(ctx context.Context, c *commandTrack) {
 	defer close(c.done)
-	source := "command " + c.Name
 	next := time.NewTimer(0)
 	defer next.Stop()
-	failed, against := false, 0 // runs in a row that say otherwise
+	against := 0 // runs in a row that say otherwise than before
 	for first := true; ; first = false {
 		select {
 		case <-ctx.Done():
@@ -121,23 +159,25 @@ func (t *tracker) watchCommand(ctx context.Context, c *commandTrack) {
 			return
 		}
 		next.Reset(time.Until(began.Add(c.Interval)))
-		if against++; (err != nil) == failed {
+		was, failed := c.failed.Load(), err != nil
+		if against++; was == failed {
 			against = 0
-		}
-		need := c.Fall
-		if failed {
-			need = c.Rise
-		}
-		if against < need && !(first && err != nil) {
 			continue
 		}
-		failed, against = err != nil, 0
+		need := c.Fall
+		if was {
+			need = c.Rise
+		}
+		if against < need && !(first && failed) {
+			continue
+		}
+		against = 0
 		if failed {
 			t.log.Warn("a tracked command fails", "vip", c.group, "command", c.Name, "err", err, "output", said)
 		} else {
 			t.log.Info("a tracked command succeeds again", "vip", c.group, "command", c.Name)
 		}
-		t.judge(c.group, source, source+" fails", failed, c.Weight)
+		t.judgeCommand(c, failed)
 	}
 }
 
@@ -155,7 +195,9 @@ type poolTrack struct {
 	timer   *time.Timer
 }
 
-func (t *tracker) setPools(list []config.VIP) {
+const poolSource = "backends"
+
+func (t *tracker) setPools(list []config.VIP, holding func(group string) bool) {
 	next := map[string]*poolTrack{}
 	for _, g := range list {
 		if !g.Track.Backends.Enabled {
@@ -163,7 +205,7 @@ func (t *tracker) setPools(list []config.VIP) {
 		}
 		p := t.pools[g.Name]
 		if p == nil {
-			p = &poolTrack{}
+			p = &poolTrack{holding: holding(g.Name), counted: t.before[failureKey(g.Name, poolSource)]}
 		}
 		if p.VIPTrackBackends != g.Track.Backends {
 			p.VIPTrackBackends = g.Track.Backends
@@ -175,7 +217,7 @@ func (t *tracker) setPools(list []config.VIP) {
 		if next[name] == nil {
 			p.hush()
 			if p.counted {
-				t.report(name, "backends", "", 0)
+				t.report(name, poolSource, "", 0)
 			}
 		}
 	}
@@ -236,5 +278,5 @@ func (t *tracker) judgePool(group string, p *poolTrack) {
 
 func (t *tracker) countPool(group string, p *poolTrack, failed bool) {
 	p.counted = failed
-	t.judge(group, "backends", "a backend has no usable server", failed, p.Weight)
+	t.judge(group, poolSource, "a backend has no usable server", failed, p.Weight)
 }

@@ -53,6 +53,8 @@ func (v *verdicts) String() string {
 	return fmt.Sprint(out)
 }
 
+func holdsNothing(string) bool { return false }
+
 // eventually waits until what is reported is want.
 func (v *verdicts) eventually(t *testing.T, want string) {
 	t.Helper()
@@ -68,7 +70,7 @@ func (v *verdicts) eventually(t *testing.T, want string) {
 
 func testTracker() (*tracker, *verdicts) {
 	v := &verdicts{bad: map[string]string{}, ch: make(chan struct{}, 1)}
-	return newTracker(slog.New(slog.NewTextHandler(io.Discard, nil)), v.report), v
+	return newTracker(slog.New(slog.NewTextHandler(io.Discard, nil)), v.report, nil), v
 }
 
 func TestTrackCommand(t *testing.T) {
@@ -82,7 +84,7 @@ func TestTrackCommand(t *testing.T) {
 	if err := os.WriteFile(sick, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tr.set(group)
+	tr.set(group, holdsNothing)
 	v.eventually(t, "[www/command app: command app fails]") // by the first run
 	if b, err := os.ReadFile(dir + "/runs"); err != nil || len(b) > 2 {
 		t.Errorf("%d runs before the first verdict, %v", len(b), err)
@@ -100,16 +102,16 @@ func TestTrackCommand(t *testing.T) {
 	// The same as a weight: what was reported before does not stay.
 	group[0].Track.Commands = []config.VIPTrackCommand{c}
 	group[0].Track.Commands[0].Weight = 20
-	tr.set(group)
+	tr.set(group, holdsNothing)
 	v.eventually(t, "[www/command app: -20]")
-	tr.set(nil)
+	tr.set(nil, nil)
 	v.eventually(t, "[]")
 }
 
 func TestTrackCommandThatHangs(t *testing.T) {
 	tr, v := testTracker()
 	tr.set([]config.VIP{{Name: "www", Track: config.VIPTrack{Commands: []config.VIPTrackCommand{
-		{Name: "slow", Command: []string{script(t, "sleep 1000")}, Interval: time.Second, Timeout: 50 * time.Millisecond, Rise: 1, Fall: 1}}}}})
+		{Name: "slow", Command: []string{script(t, "sleep 1000")}, Interval: time.Second, Timeout: 50 * time.Millisecond, Rise: 1, Fall: 1}}}}}, holdsNothing)
 	v.eventually(t, "[www/command slow: command slow fails]")
 	tr.close()
 }
@@ -121,7 +123,7 @@ func TestTrackPools(t *testing.T) {
 		defer tr.close()
 		tr.set([]config.VIP{{Name: "www", Track: config.VIPTrack{Backends: config.VIPTrackBackends{Enabled: true, Weight: 100}}},
 			{Name: "db", Track: config.VIPTrack{Backends: config.VIPTrackBackends{Enabled: true}}},
-			{Name: "off"}})
+			{Name: "off"}}, holdsNothing)
 		tr.moved("www", true)
 		said := func(want string) {
 			t.Helper()
@@ -149,4 +151,34 @@ func TestTrackPools(t *testing.T) {
 		time.Sleep(settle + 1)
 		said("[]")
 	})
+}
+
+// What failed in the process before counts from the start, and only as long as it fails.
+func TestTrackGoesOnAfterAnUpgrade(t *testing.T) {
+	sick := filepath.Join(t.TempDir(), "sick")
+	if err := os.WriteFile(sick, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list := []config.VIP{{Name: "www", Track: config.VIPTrack{
+		Backends: config.VIPTrackBackends{Enabled: true, Weight: 50},
+		Commands: []config.VIPTrackCommand{{Name: "app", Command: []string{script(t, "test ! -e "+sick)}, Interval: 20 * time.Millisecond, Timeout: 5 * time.Second, Rise: 1, Fall: 1}}}}}
+	old, v := testTracker()
+	old.impaired([]string{"backend web"})
+	old.set(list, holdsNothing)
+	both := "[www/backends: -50 www/command app: command app fails]"
+	v.eventually(t, both)
+	failed := old.failed()
+	old.close()
+	v.eventually(t, "[]")
+
+	next := newTracker(old.log, v.report, failed)
+	defer next.close()
+	next.impaired([]string{"backend web"})
+	next.set(list, func(string) bool { return true })
+	if v.String() != both {
+		t.Errorf("begins with %s", v)
+	}
+	next.impaired(nil)
+	os.Remove(sick)
+	v.eventually(t, "[]")
 }
