@@ -93,7 +93,7 @@ type Spec struct {
 	Name string
 	// Needed says whether a node runs the role; nil means that node.Roles names it.
 	Needed func(node *config.Node) bool
-	// Exclusive roles are never run by two processes at once (db, net): at an upgrade
+	// Exclusive roles are never run by two processes at once (db): at an upgrade
 	// the old one closes before the new one starts.
 	Exclusive bool
 	// Capabilities the child keeps, by capability(7) name such as "CAP_NET_ADMIN"; all

@@ -11,7 +11,8 @@ import (
 // this node.
 type health struct {
 	fault  string // why the node cannot serve; empty: it can
-	weight int    // added to the priority of every group, negative or positive
+	weight int    // added to the priority, negative or positive
+	group  string // the only one that it concerns; empty: all
 }
 
 // setHealth takes what source says from now on. Any fault gives the addresses of every
@@ -19,19 +20,26 @@ type health struct {
 // may be called from any goroutine, before the first group too.
 func (e *engine) setHealth(source, fault string, weight int) {
 	e.call(func(now time.Time) {
-		e.sources[source] = health{fault, weight}
+		e.sources[source] = health{fault: fault, weight: weight}
 		for _, g := range e.groups {
 			e.judge(now, g)
 		}
 	})
 }
 
-// dropHealth forgets a source, as when a reload ends the tracking of something.
-func (e *engine) dropHealth(source string) {
+// setGroupHealth is setHealth for one group. Neither fault nor weight: the source is
+// forgotten.
+func (e *engine) setGroupHealth(group, source, fault string, weight int) {
 	e.call(func(now time.Time) {
-		delete(e.sources, source)
+		key := group + "/" + source
+		e.sources[key] = health{fault: fault, weight: weight, group: group}
+		if fault == "" && weight == 0 {
+			delete(e.sources, key)
+		}
 		for _, g := range e.groups {
-			e.judge(now, g)
+			if g.name == group {
+				e.judge(now, g)
+			}
 		}
 	})
 }
@@ -43,6 +51,9 @@ func (e *engine) judge(now time.Time, g *group) {
 	weight := 0
 	for _, name := range slices.Sorted(maps.Keys(e.sources)) {
 		h := e.sources[name]
+		if h.group != "" && h.group != g.name {
+			continue
+		}
 		weight += h.weight
 		if g.unfit == "" {
 			g.unfit = h.fault

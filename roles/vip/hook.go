@@ -48,6 +48,14 @@ type news struct {
 	At        time.Time `json:"at"`
 }
 
+func newsOf(t Transition) news {
+	n := news{Group: t.Group, State: t.State, Reason: t.Reason, At: t.At}
+	for _, a := range t.Addresses {
+		n.Addresses = append(n.Addresses, a.String())
+	}
+	return n
+}
+
 func newHooks(log *slog.Logger, node string, r prometheus.Registerer) *hooks {
 	runs := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stack_vip_notify_total",
 		Help: "Hooks of changes of the VRRP state, by kind (command, webhook) and result (ok, failed, replaced by a newer state)."},

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"stack/appliance/config"
 	"stack/appliance/sockets"
 	"stack/appliance/supervise"
@@ -23,15 +21,20 @@ type Role struct {
 	counts *counts
 
 	mu     sync.Mutex
+	node   *config.Node // committed last
 	plans  []plan
 	groups []*group // of plans
 	engine *engine
-	ready  bool // of the balancer
+	begun  bool                        // the engine was started, or never will be
+	others map[string]supervise.Health // as told last
+
+	hooks   *hooks
+	tracker *tracker // of engine
 }
 
 // New makes the role; Prepare starts it.
 func New(env supervise.Env) (supervise.Role, error) {
-	return &Role{env: env, counts: newCounts(env.Metrics)}, nil
+	return &Role{env: env, counts: newCounts(env.Metrics), hooks: newHooks(env.Log, env.Node, env.Metrics)}, nil
 }
 
 // Needed tells whether a node shares virtual addresses with others.
@@ -64,7 +67,7 @@ func (r *Role) Prepare(_ context.Context, node *config.Node, _ *sockets.Set) (su
 		abort()
 		return supervise.Change{}, err
 	}
-	return supervise.Change{Commit: func() { r.replace(next, groups) }, Abort: abort}, nil
+	return supervise.Change{Commit: func() { r.replace(node, next, groups) }, Abort: abort}, nil
 }
 
 // open returns the groups of a list of plans, those that run already among them, and
@@ -84,69 +87,115 @@ func (r *Role) open(list []plan) (all, opened []*group, err error) {
 	return all, opened, nil
 }
 
-func (r *Role) replace(list []plan, groups []*group) {
+func (r *Role) replace(node *config.Node, list []plan, groups []*group) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.engine == nil {
-		var err error
-		if r.engine, err = startEngine(r.env.Log, r.counts, savedState{}); err != nil {
-			r.env.Log.Error("virtual addresses are not served", "err", err)
-			for _, g := range groups {
-				g.close()
-			}
-			return
-		}
-		if r.ready {
-			r.engine.setHealth("balancer", "", 0)
-		}
+	r.node = node
+	if r.engine == nil && r.env.Succeeds && !r.begun {
+		r.await(list, groups)
+		return
 	}
+	if r.engine == nil && !r.begin(handOver{}) {
+		for _, g := range groups {
+			g.close()
+		}
+		return
+	}
+	r.serve(list, groups)
+}
+
+// begin starts the engine where the process before stood.
+func (r *Role) begin(from handOver) bool {
+	r.begun = true
+	e, err := startEngine(r.env.Log, r.counts, from.Engine)
+	if err != nil {
+		r.env.Log.Error("virtual addresses are not served", "err", err)
+		return false
+	}
+	r.engine = e
+	r.tracker = newTracker(r.env.Log, e.setGroupHealth, from.Failed)
+	tracker := r.tracker
+	e.onTransition(func(t Transition) {
+		tracker.moved(t.Group, t.State == master.String())
+		if t.Reason != resumed { // to the outside nothing has changed
+			r.hooks.tell(newsOf(t))
+		}
+	})
+	if r.others == nil {
+		r.others = from.Others
+	}
+	r.pass(r.others)
+	return true
+}
+
+// serve makes groups those that run.
+func (r *Role) serve(list []plan, groups []*group) {
+	r.hooks.set(r.node.VIP)
 	r.engine.exchange(list, groups)
 	r.plans, r.groups = list, groups
+	views := *r.engine.view.Load()
+	r.tracker.set(r.node.VIP, func(group string) bool {
+		return slices.ContainsFunc(views, func(v View) bool { return v.Name == group && v.State == master.String() })
+	})
 }
 
 // RolesChanged implements supervise.Watcher.
 func (r *Role) RolesChanged(others map[string]supervise.Health) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	lb := others["lb"]
-	if r.ready == lb.Ready {
-		return
+	r.others = others
+	if r.engine != nil {
+		r.pass(others)
 	}
-	r.ready = lb.Ready
-	if r.engine == nil {
-		return
-	}
-	fault := ""
-	if !r.ready {
-		fault = "the balancer " + lb.Reason
-	}
-	r.engine.setHealth("balancer", fault, 0)
 }
 
-// Drain gives the addresses away.
-func (r *Role) Drain(context.Context, *sockets.Passage) error { return r.Close() }
+// pass tells engine and tracker how the balancer is.
+func (r *Role) pass(others map[string]supervise.Health) {
+	lb, known := others["lb"]
+	switch {
+	case !known: // the engine begins with that
+	case lb.Ready:
+		r.engine.setHealth("balancer", "", 0)
+		r.tracker.impaired(lb.Impaired)
+	default:
+		r.engine.setHealth("balancer", "the balancer "+lb.Reason, 0)
+	}
+}
 
-// Adopt implements supervise.Role: the net child has no connections.
-func (r *Role) Adopt(fd int, _ []byte) { unix.Close(fd) }
+// running is the engine, nil while there is none.
+func (r *Role) running() *engine {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.engine
+}
 
 // Close implements supervise.Role.
 func (r *Role) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.begun = true // what an older process may still send comes too late
 	if r.engine == nil {
+		for _, g := range r.groups {
+			g.close()
+		}
+		r.groups = nil
 		return nil
 	}
 	err := r.engine.release("stop")
-	r.engine = nil
+	r.engine, r.groups = nil, nil
+	r.tracker.close()
 	return err
 }
 
 // Alive implements supervise.Role.
 func (r *Role) Alive() error {
 	r.mu.Lock()
-	e := r.engine
+	e, waiting := r.engine, !r.begun
 	r.mu.Unlock()
-	if e == nil {
+	switch {
+	case e == nil && waiting:
+		return nil // the process before serves
+	case e == nil:
 		return errors.New("virtual addresses are not served")
 	}
 	if late := e.still(); late > time.Second {
@@ -158,9 +207,12 @@ func (r *Role) Alive() error {
 // Status implements supervise.Role.
 func (r *Role) Status() supervise.Status {
 	r.mu.Lock()
-	e := r.engine
+	e, waiting := r.engine, !r.begun
 	r.mu.Unlock()
-	if e == nil {
+	switch {
+	case e == nil && waiting:
+		return supervise.Status{Ready: true, Text: "takes over from the process before"}
+	case e == nil:
 		return supervise.Status{Text: "virtual addresses are not served"}
 	}
 	views := *e.view.Load()
@@ -174,4 +226,4 @@ func (r *Role) Status() supervise.Status {
 }
 
 // Control implements supervise.Role.
-func (r *Role) Control() http.Handler { return nil }
+func (r *Role) Control() http.Handler { return newControl(r) }
