@@ -54,10 +54,12 @@ func (c *control) act(w http.ResponseWriter, q *http.Request) {
 	}
 	switch action := q.PathValue("action"); action {
 	case "release":
-		var lasting time.Duration
-		if lasting, err = releaseTime(q.Body); err == nil {
-			err = e.releaseGroup(group, lasting)
+		lasting, bad := releaseTime(q.Body)
+		if bad != nil {
+			refuse(w, http.StatusBadRequest, bad)
+			return
 		}
+		err = e.releaseGroup(group, lasting)
 	case "force":
 		err = e.forceGroup(group)
 	default:

@@ -75,6 +75,16 @@ func runHelper(text string) error {
 			if !ok {
 				return role.Close()
 			}
+			if line == "upgrade" {
+				if role, err = succeedInProcess(role, &node); err != nil {
+					return err
+				}
+				continue
+			}
+			if method, rest, ok := strings.Cut(line, " "); ok {
+				commandInProcess(role, method, rest)
+				continue
+			}
 			ready(line == "ready")
 		}
 	}

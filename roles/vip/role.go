@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"stack/appliance/config"
 	"stack/appliance/sockets"
 	"stack/appliance/supervise"
@@ -30,11 +32,13 @@ type Role struct {
 
 	hooks   *hooks
 	tracker *tracker // of engine
+	failed  *prometheus.GaugeVec
 }
 
 // New makes the role; Prepare starts it.
 func New(env supervise.Env) (supervise.Role, error) {
-	return &Role{env: env, counts: newCounts(env.Metrics), hooks: newHooks(env.Log, env.Node, env.Metrics)}, nil
+	return &Role{env: env, counts: newCounts(env.Metrics),
+		hooks: newHooks(env.Log, env.Node, env.Metrics), failed: newTrackedMetric(env.Metrics)}, nil
 }
 
 // Needed tells whether a node shares virtual addresses with others.
@@ -113,7 +117,7 @@ func (r *Role) begin(from handOver) bool {
 		return false
 	}
 	r.engine = e
-	r.tracker = newTracker(r.env.Log, e.setGroupHealth, from.Failed)
+	r.tracker = newTracker(r.env.Log, verdict(e.setGroupHealth).counted(r.failed), from.Failed)
 	tracker := r.tracker
 	e.onTransition(func(t Transition) {
 		tracker.moved(t.Group, t.State == master.String())

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"stack/appliance/config"
 )
 
@@ -31,6 +33,24 @@ type tracker struct {
 	empty    bool                  // a pool of this balancer has no usable server
 	unwatch  func()                // ends the watch of links; nil while none is needed
 	before   map[string]bool       // failed in the process before this one, by failureKey
+}
+
+// counted is report with a metric of what counts as failed.
+func (report verdict) counted(failed *prometheus.GaugeVec) verdict {
+	return func(group, source, fault string, weight int) {
+		if fault == "" && weight == 0 {
+			failed.DeleteLabelValues(group, source)
+		} else {
+			failed.WithLabelValues(group, source).Set(1)
+		}
+		report(group, source, fault, weight)
+	}
+}
+
+func newTrackedMetric(r prometheus.Registerer) *prometheus.GaugeVec {
+	failed := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stack_vip_tracked_failed", Help: "1 for each thing that a group depends on and that counts as failed."}, []string{"vip", "source"})
+	r.MustRegister(failed)
+	return failed
 }
 
 // newTracker begins without a group. failed is what counted as failed in the process that

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"stack/appliance/config"
 )
 
@@ -70,7 +72,7 @@ func (v *verdicts) eventually(t *testing.T, want string) {
 
 func testTracker() (*tracker, *verdicts) {
 	v := &verdicts{bad: map[string]string{}, ch: make(chan struct{}, 1)}
-	return newTracker(slog.New(slog.NewTextHandler(io.Discard, nil)), v.report, nil), v
+	return newTracker(slog.New(slog.NewTextHandler(io.Discard, nil)), verdict(v.report).counted(newTrackedMetric(prometheus.NewRegistry())), nil), v
 }
 
 func TestTrackCommand(t *testing.T) {

@@ -1,0 +1,220 @@
+package vip
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"stack/appliance/config"
+	"stack/appliance/sockets"
+	"stack/appliance/supervise"
+)
+
+// succeedInProcess does to a role what the supervisor does at an upgrade.
+func succeedInProcess(old supervise.Role, node *config.Node) (supervise.Role, error) {
+	next, err := New(supervise.Env{Node: node.Name, Role: "net", Succeeds: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		return nil, err
+	}
+	change, err := next.Prepare(context.Background(), node, nil)
+	if err != nil {
+		return nil, err
+	}
+	change.Commit()
+	to, from, err := sockets.NewPassage()
+	if err != nil {
+		return nil, err
+	}
+	defer to.Close()
+	received := make(chan error, 1)
+	go func() {
+		defer from.Close()
+		fd, meta, err := from.Receive()
+		if err == nil {
+			next.Adopt(fd, meta)
+		}
+		received <- err
+	}()
+	if err := old.Drain(context.Background(), to); err != nil {
+		return nil, err
+	}
+	if err := old.Close(); err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(os.Stderr, "upgraded")
+	return next, <-received
+}
+
+// An upgrade of the holder, and of the other, moves nothing and removes nothing.
+func TestUpgradeKeepsTheMastership(t *testing.T) {
+	n := newNetwork(t)
+	const vip = "10.9.0.10"
+	a := n.stack("a", nil)
+	n.await(vip, "a", 5*time.Second)
+	b := n.stack("b", nil)
+	waitOutput(t, b, "virtual address backup")
+	monitor := n.start("a", nil, "ip", "monitor", "address")
+	n.in("a", "ip", "addr", "add", "10.9.0.99/32", "dev", "lo") // shows that it watches
+	waitOutput(t, monitor, "10.9.0.99")
+	for range 3 {
+		for _, p := range []*process{a, b} {
+			before := strings.Count(p.out.String(), "upgraded")
+			fmt.Fprintln(p.stdin, "upgrade")
+			for end := time.Now().Add(5 * time.Second); strings.Count(p.out.String(), "upgraded") == before; time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("not upgraded")
+				}
+			}
+		}
+	}
+	time.Sleep(4 * interval) // whoever missed the adverts would have taken over by now
+	if strings.Contains(b.out.String(), "virtual address master") {
+		t.Error("the address moved to b")
+	}
+	if text := monitor.out.String(); strings.Contains(text, "Deleted") {
+		t.Errorf("an address was removed: %s", text)
+	}
+	if !n.holds("a", vip) {
+		t.Error("a lost the address")
+	}
+	// The last one is as good as the first.
+	a.stop(syscall.SIGTERM)
+	n.await(vip, "b", time.Second)
+}
+
+// One whose predecessor says nothing begins by itself.
+func TestSucceedsNobody(t *testing.T) {
+	inNamespace(t, func() {
+		role, err := New(supervise.Env{Node: "a", Role: "net", Succeeds: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		change, err := role.Prepare(context.Background(), &config.Node{Name: "a"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change.Commit()
+		if st := role.Status(); !st.Ready || role.Alive() != nil {
+			t.Errorf("while it waits: %+v, %v", st, role.Alive())
+		}
+		for end := time.Now().Add(2 * awaitOld); role.(*Role).running() == nil; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("it still waits")
+			}
+		}
+		role.Adopt(-1, []byte("{}")) // too late
+		if err := role.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// inNamespace runs do on a thread in a network namespace of its own, which ends with it.
+func inNamespace(t *testing.T, do func()) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: makes a network namespace")
+	}
+	done := make(chan error)
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		do()
+	}()
+	if err := <-done; err != nil {
+		t.Fatalf("network namespace: %v", err)
+	}
+}
+
+func command(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Errorf("%s %v: %v: %s", name, args, err, out)
+	}
+}
+
+func TestClean(t *testing.T) {
+	inNamespace(t, func() {
+		ip := func(args string) { command(t, "ip", strings.Fields(args)...) }
+		ip("link add eth0 type veth peer name eth1")
+		ip("link set eth0 up")
+		ip("addr add 10.9.0.10/32 dev eth0 valid_lft 2 preferred_lft 2")
+		ip("addr add fd09::10/128 dev eth0 valid_lft 2 preferred_lft 2 nodad")
+		ip("addr add 10.9.0.11/32 dev eth0")                             // kept: for ever
+		ip("addr add 10.9.0.12/24 dev eth0 valid_lft 2 preferred_lft 2") // kept: with its network
+		ip("addr add 10.9.0.13/32 dev eth0 valid_lft 2 preferred_lft 2") // kept: not in the config
+		node := &config.Node{VIP: []config.VIP{{Addresses: []netip.Addr{addr("10.9.0.10"), addr("fd09::10"), addr("10.9.0.11"), addr("10.9.0.12")}}}}
+		removed, err := Clean(node)
+		if got := strings.Join(removed, " "); err != nil || got != "10.9.0.10 fd09::10" {
+			t.Errorf("removed %q, %v", got, err)
+		}
+		left, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+		if err != nil || len(left) != 3 {
+			t.Errorf("left %v, %v", left, err)
+		}
+		if removed, err = Clean(node); err != nil || len(removed) != 0 {
+			t.Errorf("a second time removed %v, %v", removed, err)
+		}
+	})
+}
+
+func TestTrackLinks(t *testing.T) {
+	inNamespace(t, func() {
+		ip := func(args string) { command(t, "ip", strings.Fields(args)...) }
+		tr, v := testTracker()
+		tr.unwatch = func() {} // the watch would run in another thread's namespace
+		look := func(want string) {
+			t.Helper()
+			tr.lookAtLinks()
+			if v.String() != want {
+				t.Errorf("reported %s, not %s", v, want)
+			}
+		}
+		tr.set([]config.VIP{{Name: "www", Track: config.VIPTrack{Interfaces: []config.VIPTrackInterface{{Name: "eth0"}, {Name: "eth1", Weight: 30}}}}}, holdsNothing)
+		look("[www/interface eth0: interface eth0 is gone www/interface eth1: -30]")
+		ip("link add eth0 type veth peer name eth1")
+		ip("link set eth0 up")
+		look("[www/interface eth0: interface eth0 is gone www/interface eth1: -30]") // the reason as it was; still no link
+		ip("link set eth1 up")
+		look("[]")
+		ip("link set eth1 down")
+		look("[www/interface eth0: interface eth0 has no link www/interface eth1: -30]")
+		tr.close()
+		look("[]")
+	})
+}
+
+// The kernel's word makes the tracker look at once.
+func TestTrackLinksIsToldByTheKernel(t *testing.T) {
+	inNamespace(t, func() {
+		updates, end := subscribeLinks()
+		if updates == nil {
+			t.Error("no subscription")
+			return
+		}
+		command(t, "ip", "link", "set", "lo", "up")
+		select {
+		case <-updates:
+		case <-time.After(5 * time.Second):
+			t.Error("the kernel did not tell")
+		}
+		end()
+	})
+}
