@@ -55,6 +55,11 @@ const (
 	maxWait = 250 // ms
 	// stuck is how long a loop may go without a turn before Alive complains.
 	stuck = time.Second
+	// A loop that had busy events in the last millisecond and has nothing left to do lets
+	// others gather for a moment before it asks for them: to be woken for each costs more
+	// than to handle it (docs/decisions/036).
+	busy   = 16
+	gather = 40 * time.Microsecond
 )
 
 // Loop is one event loop. Except for Post, Load and AddLoad all methods are called
@@ -75,6 +80,7 @@ type Loop struct {
 
 	now   time.Time
 	mono  int64 // nanoseconds since the group's start
+	pace  pace
 	date  [len(http.TimeFormat)]byte
 	dated int64 // the second that date shows
 
@@ -193,8 +199,8 @@ func (l *Loop) Again(t Token) {
 func (l *Loop) Later(f func()) { l.later = append(l.later, f) }
 
 func (l *Loop) run() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // for good: the thread, whose timer slack is its own, ends with the loop
+	setTimerSlack()
 	for !l.stopped {
 		l.turn()
 	}
@@ -214,9 +220,13 @@ func (l *Loop) turn() {
 	wait := 0
 	if len(l.ready) == 0 && len(l.later) == 0 && !l.inbox.waiting() {
 		wait = l.wheel.next(maxWait)
+		if l.pace.last >= busy {
+			pause(gather)
+		}
 	}
 	n := epollWait(l.ep, &l.events, wait)
 	l.tick()
+	l.pace.count(l.mono/int64(time.Millisecond), n)
 	for i := range n {
 		ev := &l.events[i]
 		t := Token{uint32(ev.Fd), uint32(ev.Pad)}
@@ -241,6 +251,23 @@ func (l *Loop) turn() {
 	if l.ending != nil {
 		l.ending()
 	}
+}
+
+// pace counts the events of each millisecond.
+type pace struct {
+	tick      int64
+	now, last int // events of tick and of the one before
+}
+
+func (p *pace) count(tick int64, n int) {
+	if tick != p.tick {
+		p.last = p.now
+		if tick != p.tick+1 {
+			p.last = 0
+		}
+		p.tick, p.now = tick, 0
+	}
+	p.now += n
 }
 
 func (l *Loop) tick() {
