@@ -19,12 +19,19 @@ const (
 // takeBulk reads large bodies and counts GiB. The kernel drops the bytes of a TCP socket
 // uncopied where MSG_TRUNC asks for it (tcp(7)), so the load costs little beside what
 // is measured.
-func takeBulk(address string, d time.Duration) (o outcome, err error) {
+func takeBulk(address string, d time.Duration) (outcome, error) {
+	return takeBodies(address, d, bulkConns)
+}
+
+// takeOneBulk is the same over one connection at a time.
+func takeOneBulk(address string, d time.Duration) (outcome, error) { return takeBodies(address, d, 1) }
+
+func takeBodies(address string, d time.Duration, conns int) (o outcome, err error) {
 	var bytes atomic.Int64
 	var failed atomic.Pointer[error]
 	var all sync.WaitGroup
 	began := time.Now()
-	for range bulkConns {
+	for range conns {
 		all.Go(func() {
 			for time.Since(began) < d && failed.Load() == nil {
 				if err := takeBody(address, began.Add(d), &bytes); err != nil {

@@ -17,17 +17,19 @@ import (
 const (
 	steadyRate  = 5000 // requests per second
 	steadyConns = 64
-	steadyPause = time.Second / steadyRate
+	modestRate  = 1000 // of those that a greedy connection must not harm
+	modestConns = 16
 )
 
 var steadyRequest = []byte("GET /200.bin HTTP/1.1\r\nHost: bench\r\n\r\n")
 
-// pacer sends a request every steadyPause, to the connections in turn, and measures
+// pacer sends a request every pause, to the connections in turn, and measures
 // from the moment that it was due: one that waits for the answer before it on its
 // connection waits on the server's account. One thread, woken to the microsecond: the
 // timers of the Go scheduler are too coarse beside latencies of 100 µs.
 type pacer struct {
 	ep        int
+	pause     time.Duration
 	conns     []*paced
 	began     time.Time
 	total     int
@@ -43,19 +45,34 @@ type paced struct {
 	pending bool
 }
 
-func sendSteadily(address string, d time.Duration) (o outcome, err error) {
+func sendSteadily(address string, d time.Duration) (outcome, error) {
+	return sendAt(address, d, steadyRate, steadyConns)
+}
+
+// sendModestly comes before others on its core: what is to be seen is the server, not the
+// greedy client that shares the core.
+func sendModestly(address string, d time.Duration) (outcome, error) {
+	runtime.LockOSThread()
+	if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 10}, 0); err != nil {
+		return outcome{}, fmt.Errorf("real-time scheduling of the measuring client (root is needed): %w", err)
+	}
+	return sendAt(address, d, modestRate, modestConns)
+}
+
+func sendAt(address string, d time.Duration, rate, conns int) (o outcome, err error) {
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1) // little is allocated; a collection would look like the server's delay
 	// The kernel rounds waits of ordinary threads up by 50 µs.
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
 		return o, fmt.Errorf("set the timer slack: %w", err)
 	}
-	p := &pacer{total: int(d / steadyPause)}
+	pause := time.Second / time.Duration(rate)
+	p := &pacer{pause: pause, total: int(d / pause)}
 	p.latencies = make([]time.Duration, 0, p.total)
 	if p.ep, err = unix.EpollCreate1(0); err != nil {
 		return o, err
 	}
-	for range steadyConns {
+	for range conns {
 		if err := p.open(address); err != nil {
 			return o, err
 		}
@@ -96,9 +113,9 @@ func (p *pacer) open(address string) error {
 // turn sends what is due, waits for the next moment or an answer, and takes answers.
 func (p *pacer) turn() error {
 	now := time.Since(p.began)
-	for p.sent < p.total && now >= time.Duration(p.sent)*steadyPause {
+	for p.sent < p.total && now >= time.Duration(p.sent)*p.pause {
 		c := p.conns[p.sent%len(p.conns)]
-		c.due = append(c.due, time.Duration(p.sent)*steadyPause)
+		c.due = append(c.due, time.Duration(p.sent)*p.pause)
 		p.sent++
 		if err := c.next(); err != nil {
 			return err
@@ -106,7 +123,7 @@ func (p *pacer) turn() error {
 	}
 	wait := time.Second
 	if p.sent < p.total {
-		wait = max(0, time.Duration(p.sent)*steadyPause-time.Since(p.began))
+		wait = max(0, time.Duration(p.sent)*p.pause-time.Since(p.began))
 	}
 	var events [steadyConns]unix.EpollEvent
 	n, err := waitFor(p.ep, events[:], wait)

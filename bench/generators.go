@@ -15,6 +15,8 @@ var generators = map[string]func(address string, d time.Duration) (outcome, erro
 	"handshakes": shakeHands,
 	"bulk":       takeBulk,
 	"steady":     sendSteadily,
+	"modest":     sendModestly,
+	"greedy":     takeOneBulk,
 }
 
 // runGenerator prints the outcome for the process that asked for it.

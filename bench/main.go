@@ -90,8 +90,8 @@ func measureAll(ctx context.Context, s settings) error {
 	chosen := func(cases ...benchCase) []benchCase {
 		return slices.DeleteFunc(cases, func(c benchCase) bool { return !c.named(s.only) })
 	}
-	main, steady, logged := chosen(slices.Clone(allCases)...), chosen(steadyCase), chosen(logCase)
-	all, err := field.rounds(ctx, slices.Concat(main, steady, logged), s)
+	main, steady, logged, fair := chosen(slices.Clone(allCases)...), chosen(steadyCase), chosen(logCase), chosen(slices.Clone(fairCases)...)
+	all, err := field.rounds(ctx, slices.Concat(main, steady, fair, logged), s)
 	if err != nil {
 		return err
 	}
@@ -101,6 +101,7 @@ func measureAll(ctx context.Context, s settings) error {
 	}
 	printRatios(out, main, all)
 	printLatencies(out, steady, all)
+	printFairness(out, fair, all)
 	printLogCost(out, logged, all)
 	if s.wants("memory") {
 		if err := field.printMemory(ctx, out, s); err != nil {
