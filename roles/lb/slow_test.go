@@ -13,7 +13,7 @@ import (
 func slowTimes(b *bench) {
 	n := *b.node
 	lb := *n.LB
-	lb.Timeouts.RequestHead, lb.Timeouts.Body = slowtest.TimeOut(), slowtest.TimeOut()
+	lb.Timeouts.RequestHead, lb.Timeouts.Body = slowtest.TimeOut, slowtest.TimeOut
 	lb.Limits.BufferBytes, lb.Limits.ConnectionsPerSource, lb.Limits.Memory, lb.Limits.MinRate = 256<<10, 16384, 1<<30, 100
 	n.LB = &lb
 	b.reload(&n)

@@ -23,8 +23,8 @@ func TestSlowClientsHarmNobody(t *testing.T) {
 	writeFile(t, filepath.Join(root, "small"), []byte("hi"))
 	web := testWeb(config.WebSite{Root: root, Locations: []config.Location{{Path: "/app",
 		Proxy: &config.Proxy{Servers: []config.Server{{Name: "app", Address: strings.TrimPrefix(app.URL, "http://"), Weight: 1}}, Algorithm: "roundrobin",
-			Timeouts: &config.Timeouts{Connect: slowtest.TimeOut(), Response: slowtest.TimeOut(), Body: slowtest.TimeOut(), Tunnel: slowtest.TimeOut(), Idle: slowtest.TimeOut()}}}}})
-	web.Timeouts.RequestHead, web.Timeouts.Body = slowtest.TimeOut(), slowtest.TimeOut()
+			Timeouts: &config.Timeouts{Connect: slowtest.TimeOut, Response: slowtest.TimeOut, Body: slowtest.TimeOut, Tunnel: slowtest.TimeOut, Idle: slowtest.TimeOut}}}}})
+	web.Timeouts.RequestHead, web.Timeouts.Body = slowtest.TimeOut, slowtest.TimeOut
 	web.Limits.Connections, web.Limits.ConnectionsPerSource, web.Limits.Memory, web.Limits.MinRate = 65536, 16384, 1<<30, 100
 	web.Limits.BufferBytes = 256 << 10
 	s := serve(t, web)
