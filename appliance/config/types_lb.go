@@ -29,6 +29,7 @@ type Frontend struct {
 	HTTP []string `yaml:"http" default:"h1 h2" enum:"h1 h2" doc:"The versions of HTTP that clients may speak: [h1] or [h1, h2]. HTTP/2 is chosen by ALPN where the frontend speaks TLS, else by a client that begins with it (prior knowledge)."`
 	// ProxyFrom: nil = no PROXY protocol.
 	ProxyFrom     []netip.Prefix `yaml:"proxy_from" doc:"The proxies before this frontend. Present: every connection must come from one of them and begin with a PROXY protocol header, version 1 or 2, which names the client; all others are refused."`
+	HalfClose     bool           `yaml:"half_close" doc:"Mode http: answer clients of HTTP/1 that close their sending direction behind the request (scripts with nc -N do). Otherwise such a client counts as one that left, and its server is free at once; the two look the same. Mode tcp always passes a half-close on."`
 	RedirectHTTPS bool           `yaml:"redirect_https" doc:"Answer every request with 308 to the same URL on https."`
 	HTTPSPort     int            `yaml:"https_port" default:"443" min:"1" max:"65535" doc:"The port that the redirect names; 443 is left out of the URL."`
 	Routes        []Route        `yaml:"routes" doc:"Mode http: where requests go, evaluated in this order. A route that no request can reach is an error."`

@@ -12,6 +12,7 @@ type Web struct {
 	HTTP  []string `yaml:"http" default:"h1 h2" enum:"h1 h2" doc:"The versions of HTTP that clients may speak: [h1] or [h1, h2]. HTTP/2 is chosen by ALPN on an address that speaks TLS, else by a client that begins with it (prior knowledge)."`
 	// ProxyFrom: nil = no PROXY protocol.
 	ProxyFrom      []netip.Prefix `yaml:"proxy_from" doc:"The proxies before all addresses of bind. Present: every connection must come from one of them and begin with a PROXY protocol header, version 1 or 2, which names the client; all others are refused. The derived pool web of the balancers then sends one."`
+	HalfClose      bool           `yaml:"half_close" doc:"Answer clients of HTTP/1 that close their sending direction behind the request also where a server works for them (proxy, fastcgi). Otherwise such a client counts as one that left, and the server is free at once; files are sent in any case."`
 	TLS            *BindTLS       `yaml:"tls" doc:"The certificates of the addresses that speak TLS; by default of the local CA."`
 	Public         bool           `yaml:"public" doc:"Behind a balancer: listen on :80 and :443 too."`
 	Sites          []WebSite      `yaml:"sites" doc:"The virtual hosts. The first is also for host names that no site has."`

@@ -70,6 +70,9 @@ func (v *validator) frontend(key string, f *Frontend, pools []string, used map[s
 		if v.written(join(key, "http")) {
 			v.at(join(key, "http"), "the key is for mode http")
 		}
+		if f.HalfClose {
+			v.at(join(key, "half_close"), "the key is for mode http; mode tcp always passes a half-close on")
+		}
 		switch {
 		case len(f.Routes) > 0:
 			v.at(join(key, "routes"), "routes need requests, and mode tcp passes bytes; use backend")

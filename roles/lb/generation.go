@@ -101,7 +101,7 @@ func (b *builder) frontend(g *generation, c *config.Frontend, passes map[string]
 	lb := b.node.LB
 	f := &front{mode: c.Mode, tls: c.TLS != nil, Frontend: &exchange.Frontend{
 		Name: c.Name, HTTP2: c.Mode != "tcp" && slices.Contains(c.HTTP, "h2"), Timeouts: lb.Timeouts, Limits: lb.Limits, ErrorPage: errorPage,
-		Connections: c.Connections, Trusted: lb.TrustedProxies, ProxyFrom: c.ProxyFrom,
+		Connections: c.Connections, Trusted: lb.TrustedProxies, ProxyFrom: c.ProxyFrom, HalfClose: c.HalfClose,
 	}}
 	for _, l := range c.Bind {
 		f.addrs = append(f.addrs, l.Addr)

@@ -180,7 +180,7 @@ func (b *builder) frontends() error {
 	web := b.node.Web
 	front := func(name string) *exchange.Frontend {
 		return &exchange.Frontend{Name: name, Handler: b.g, HTTP2: slices.Contains(web.HTTP, "h2"), Timeouts: web.Timeouts, Limits: web.Limits, Trusted: web.TrustedProxies, ErrorPage: b.g.errorPage, Server: "stack",
-			ProxyFrom: web.ProxyFrom}
+			ProxyFrom: web.ProxyFrom, HalfClose: web.HalfClose}
 	}
 	b.g.plain = front("web")
 	if !slices.ContainsFunc(web.Bind, func(l config.Listen) bool { return l.TLS }) {

@@ -85,10 +85,12 @@ func (x *Exchange) advance(bytes *int) bool {
 func (x *Exchange) readSize() int { return min(scratchSize, max(4<<10, x.front.Limits.BufferBytes)) }
 
 // watch ends a request whose client has left. A closed direction is taken for a closed
-// connection where a server is busy with the answer: it is then free at once.
+// connection where a server is busy with the answer, which is then free at once, unless
+// the frontend says otherwise.
 func (x *Exchange) watch() {
 	c := x.c
-	if c.failed || c.reset || c.hup && x.bodyDone && x.waits() && x.fwd.phase != fwdTunnel {
+	left := c.hup && x.bodyDone && x.waits() && x.fwd.phase != fwdTunnel && !x.front.HalfClose
+	if c.failed || c.reset || left {
 		x.gone(ClientGone)
 	}
 }

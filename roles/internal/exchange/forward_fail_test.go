@@ -194,6 +194,60 @@ func TestClientGoneFreesTheServer(t *testing.T) {
 	}
 }
 
+// A client that closes only its sending direction gets its answer where the frontend says
+// so, and the connection ends behind it; one that resets has left all the same.
+func TestHalfClosedClientIsAnswered(t *testing.T) {
+	begun, answer := make(chan struct{}, 1), make(chan struct{})
+	freed := make(chan error, 1)
+	addr := origin(t, func(c net.Conn, br *bufio.Reader) {
+		readHead(br)
+		begun <- struct{}{}
+		select {
+		case <-answer:
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+			return
+		case <-time.After(300 * time.Millisecond):
+		}
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_, err := br.ReadByte()
+		freed <- err
+	})
+	pass := passTo(t, addr)
+	r := newRig(t, 1, &Frontend{HalfClose: true, Handler: HandlerFunc(func(x *Exchange) { x.Forward(pass) })})
+	dial := func() *net.TCPConn {
+		c, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-begun
+		return c.(*net.TCPConn)
+	}
+	c := dial()
+	c.CloseWrite()
+	go func() { time.Sleep(50 * time.Millisecond); answer <- struct{}{} }() // the FIN has long arrived
+	got, err := io.ReadAll(c)
+	if err != nil || !strings.HasSuffix(string(got), "\r\n\r\nhi") {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if rec := r.logs.wait(t, 1)[0]; rec.Cause != None || rec.Status != 200 {
+		t.Error(rec.Cause, rec.Status)
+	}
+
+	r = newRig(t, 1, &Frontend{HalfClose: true, Handler: HandlerFunc(func(x *Exchange) { x.Forward(pass) })})
+	c = dial()
+	c.SetLinger(0)
+	c.Close()
+	if err := <-freed; !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "reset") {
+		t.Error(err)
+	}
+	if rec := r.logs.wait(t, 1)[0]; rec.Cause != ClientGone {
+		t.Error(rec.Cause)
+	}
+}
+
 // A client that reads slowly holds back the server instead of filling the memory.
 func TestSlowClientKeepsMemoryBounded(t *testing.T) {
 	const size = 256 << 20

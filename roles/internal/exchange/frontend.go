@@ -41,6 +41,9 @@ type Frontend struct {
 	// Timeouts.RequestHead; others are closed and counted. The client is the one that the
 	// header names.
 	ProxyFrom []netip.Prefix
+	// HalfClose: a client of HTTP/1 that closes its sending direction behind a request still
+	// waits for the answer; otherwise it has left (docs/decisions/022).
+	HalfClose bool
 	// Timeouts: all > 0.
 	Timeouts config.Timeouts
 	// Limits: HeadBytes, Headers, BufferBytes > 0; BodyBytes 0 = no bound.
