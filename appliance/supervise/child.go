@@ -57,7 +57,7 @@ type child struct {
 
 	mu       sync.Mutex
 	ping     pingReply
-	known    bool      // ping is an answer of this process
+	asked    time.Time // when the question of ping was sent; zero before the first answer
 	missed   int       // answers in a row
 	stopped  bool      // by SIGSTOP, or continued and not heard since
 	answered time.Time // of the last ping

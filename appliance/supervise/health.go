@@ -79,24 +79,44 @@ func (c *child) kernelStopped() bool {
 	return err == nil && info.Signo != 0
 }
 
-// look asks for Alive and Status.
-func (c *child) look(ctx context.Context) {
-	var p pingReply
+// look asks for Alive and Status and waits for what comes back, at most for answer. What
+// comes later, within patience, still counts: a slow role is not a silent one.
+func (c *child) look(ctx context.Context, answer, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	done := make(chan struct{})
+	go func() {
+		defer cancel()
+		defer close(done)
+		c.ask(ctx)
+	}()
+	late := time.NewTimer(answer)
+	defer late.Stop()
+	select {
+	case <-done:
+	case <-late.C:
+		c.mu.Lock()
+		c.missed++
+		c.mu.Unlock()
+	}
+}
+
+func (c *child) ask(ctx context.Context) {
+	asked := time.Now()
 	b, err := c.ch.call(ctx, kindPing, nil)
-	if err == nil {
-		err = json.Unmarshal(b, &p)
+	var p pingReply
+	if err != nil || json.Unmarshal(b, &p) != nil {
+		return
 	}
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil {
-		c.missed++
-		return
-	}
-	c.ping, c.answered, c.missed, c.known = p, now, 0, true
+	c.answered, c.missed = now, 0
 	c.stopped = c.kernelStopped()
 	if p.Alive == "" {
 		c.alive = now
+	}
+	if asked.After(c.asked) { // else a later question was answered before
+		c.ping, c.asked = p, asked
 	}
 }
 
@@ -133,7 +153,7 @@ func (c *child) seen() (h Health, known bool) {
 		h.Ready = true
 	}
 	h.Impaired = c.ping.Impaired
-	return h, c.known || c.stopped || c.missed >= silentAfter || gone
+	return h, !c.asked.IsZero() || c.stopped || c.missed >= silentAfter || gone
 }
 
 // health says how the role is now. Known is false while its process has yet to say so:

@@ -105,8 +105,9 @@ func TestWatchdogIsFedByProgress(t *testing.T) {
 	s.launch()
 	m.next("WATCHDOG=1")
 	s.ask("web", "wedge")
-	time.Sleep(150 * time.Millisecond) // a look at the child, and what was on its way
-	for m.c.SetReadDeadline(time.Now().Add(time.Millisecond)); ; {
+	s.waitLog(`"of":"web","reason":"makes no progress"`) // the supervisor has looked
+	for {                                                // what was on its way
+		m.c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		if _, err := m.c.Read(make([]byte, 8192)); err != nil {
 			break
 		}

@@ -168,18 +168,18 @@ func (s *slot) watch(c *child) {
 		case <-c.wake:
 		}
 		if !c.retired.Load() {
-			ctx, cancel := context.WithTimeout(context.Background(), t.Answer)
-			c.look(ctx)
-			cancel()
+			c.look(context.Background(), t.Answer, t.Watchdog)
 			if _, wrong := c.health(t.Watchdog); wrong != "" && !c.gone() && !c.retired.Load() {
 				s.unwedge(c, wrong)
 			}
 		}
 		if time.Since(scraped) >= t.Scrape {
-			ctx, cancel := context.WithTimeout(context.Background(), t.Answer)
-			c.scrape(ctx)
-			cancel()
 			scraped = time.Now()
+			go func() { // the looks go on meanwhile
+				ctx, cancel := context.WithTimeout(context.Background(), t.Watchdog)
+				defer cancel()
+				c.scrape(ctx)
+			}()
 		}
 	}
 }

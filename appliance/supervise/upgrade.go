@@ -297,9 +297,7 @@ func (s *supervisor) runInherited(ctx context.Context, st *state) error {
 // lookOnce asks a child how it is: for the status before the first period is over, and
 // before a new generation counts, so that nobody takes it for one that is not ready.
 func (s *supervisor) lookOnce(c *child) {
-	ctx, cancel := context.WithTimeout(s.ctx, s.opt.Timing.Watchdog)
-	defer cancel()
-	c.look(ctx)
+	c.look(s.ctx, s.opt.Timing.Watchdog, s.opt.Timing.Watchdog)
 }
 
 // revive starts again what ended while nobody looked and is not replaced.

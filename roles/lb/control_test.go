@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,7 +87,7 @@ func TestStatus(t *testing.T) {
 	get(t, "http://"+addr.String())
 	eventually(t, "the connection has ended", func() bool { return b.metric("stack_lb_frontend_connections") == 0 })
 	st := b.role.Status()
-	if !st.Ready || st.Text != "3 of 3 servers up, 0 connections; no server for empty" {
+	if !st.Ready || st.Text != "3 of 3 servers up, 0 connections; no server for empty" || !slices.Equal(st.Impaired, []string{"backend empty"}) {
 		t.Errorf("%+v", st)
 	}
 	d := st.Detail.(*Detail)
