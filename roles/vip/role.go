@@ -105,7 +105,7 @@ func (r *Role) replace(node *config.Node, list []plan, groups []*group) {
 		}
 		return
 	}
-	r.serve(list, groups)
+	r.serve(list, groups, r.holding)
 }
 
 // begin starts the engine where the process before stood.
@@ -132,15 +132,18 @@ func (r *Role) begin(from handOver) bool {
 	return true
 }
 
-// serve makes groups those that run.
-func (r *Role) serve(list []plan, groups []*group) {
+// serve makes groups those that run. What they depend on is looked at first, so that a
+// group does not begin well and fail a moment later. Those that holding names are held.
+func (r *Role) serve(list []plan, groups []*group, holding func(group string) bool) {
 	r.hooks.set(r.node.VIP)
+	r.tracker.set(r.node.VIP, holding)
 	r.engine.exchange(list, groups)
 	r.plans, r.groups = list, groups
-	views := *r.engine.view.Load()
-	r.tracker.set(r.node.VIP, func(group string) bool {
-		return slices.ContainsFunc(views, func(v View) bool { return v.Name == group && v.State == master.String() })
-	})
+}
+
+// holding tells whether the engine holds a group.
+func (r *Role) holding(group string) bool {
+	return slices.ContainsFunc(*r.engine.view.Load(), func(v View) bool { return v.Name == group && v.State == master.String() })
 }
 
 // RolesChanged implements supervise.Watcher.

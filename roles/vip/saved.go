@@ -62,6 +62,7 @@ func (e *engine) resumeGroup(now time.Time, g *group) bool {
 		return false
 	}
 	g.do(now, g.machine.Resume(now, s.Forced))
+	e.judge(now, g) // something may have failed meanwhile
 	return true
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +22,10 @@ type handOver struct {
 	Engine savedState                  `json:"engine"`
 	Others map[string]supervise.Health `json:"others"`
 	Failed []string                    `json:"failed"` // of the tracker
+}
+
+func (from handOver) holding(group string) bool {
+	return slices.ContainsFunc(from.Engine.Groups, func(g savedGroup) bool { return g.Name == group && g.Master })
 }
 
 // awaitOld bounds the wait for the process before, which is told to hand over as soon as
@@ -67,7 +72,7 @@ func (r *Role) succeed(from handOver, err error) {
 		r.env.Log.Warn("the virtual addresses may move", "err", err)
 	}
 	if r.begin(from) {
-		r.serve(r.plans, r.groups)
+		r.serve(r.plans, r.groups, from.holding)
 	}
 }
 
