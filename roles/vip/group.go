@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// announceAfter are the times after a take-over at which the addresses are announced:
-// a switch may drop what comes while its port is still learning.
-var announceAfter = []time.Duration{0, time.Second, 3 * time.Second, 5 * time.Second}
+// announceAfter are the times after a take-over or heal at which the addresses are announced:
+// a switch may drop what comes while its port is still learning, and of two backups that
+// became master together the one that yields may have announced last.
+var announceAfter = []time.Duration{0, 10 * time.Millisecond, time.Second, 3 * time.Second, 5 * time.Second}
 
 const (
-	checkEvery = time.Second      // looks at the interface, and tries again after a fault
-	healEvery  = time.Second      // bounds the announcements that adverts of others cause
-	logEvery   = 10 * time.Second // bounds the lines about what goes on
+	checkEvery = time.Second            // looks at the interface, and tries again after a fault
+	healEvery  = 100 * time.Millisecond // bounds the announcements that adverts of others cause
+	logEvery   = 10 * time.Second       // bounds the lines about what goes on
 )
 
 // group runs one virtual router: its sockets, its state machine and its addresses. It
@@ -148,7 +149,7 @@ func (g *group) do(now time.Time, a act) {
 	}
 	switch {
 	case a.changed && g.machine.state == master:
-		g.holding = true
+		g.holding, g.healedAt = true, time.Time{}
 		if !g.hold(now) {
 			return
 		}
@@ -162,6 +163,8 @@ func (g *group) do(now time.Time, a act) {
 		g.healedAt = now
 		g.planAnnouncements(now)
 	}
+	// Before the advert: who hears it and stays master announces after us.
+	g.announceDue(now, &failed)
 	if a.send {
 		advert := &Advert{Version: g.router.version, VRID: g.router.vrid, Priority: a.with, Interval: g.router.interval, Addresses: g.advertised}
 		if err := g.transport.send(advert); err != nil {
@@ -170,7 +173,6 @@ func (g *group) do(now time.Time, a act) {
 			g.counts.sent.WithLabelValues(g.name, g.family()).Inc()
 		}
 	}
-	g.announceDue(now, &failed)
 	g.complain(now, errors.Join(failed...))
 }
 
