@@ -67,8 +67,9 @@ func TestUpgradeKeepsTheMastership(t *testing.T) {
 	b := n.stack("b", nil)
 	waitOutput(t, b, "virtual address backup")
 	monitor := n.start("a", nil, "ip", "monitor", "address")
-	n.in("a", "ip", "addr", "add", "10.9.0.99/32", "dev", "lo") // shows that it watches
-	waitOutput(t, monitor, "10.9.0.99")
+	for i := 0; !strings.Contains(monitor.out.String(), "10.9.1."); i++ { // until it watches
+		n.in("a", "ip", "addr", "add", fmt.Sprintf("10.9.1.%d/32", i), "dev", "lo")
+	}
 	for range 3 {
 		for _, p := range []*process{a, b} {
 			before := strings.Count(p.out.String(), "upgraded")
@@ -182,7 +183,12 @@ func TestTrackLinks(t *testing.T) {
 		tr.unwatch = func() {} // the watch would run in another thread's namespace
 		look := func(want string) {
 			t.Helper()
-			tr.lookAtLinks()
+			// The kernel takes up to a second to tell that a link is there or gone.
+			for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+				if tr.lookAtLinks(); v.String() == want {
+					return
+				}
+			}
 			if v.String() != want {
 				t.Errorf("reported %s, not %s", v, want)
 			}
