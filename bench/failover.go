@@ -48,7 +48,7 @@ func (s settings) wantsFailover() bool {
 // measureVIP measures what clients notice when the holder of a virtual address goes away,
 // and how even its adverts are on a busy machine.
 func measureVIP(ctx context.Context, w io.Writer, s settings) error {
-	if !s.wantsFailover() && !s.wants("adverts") {
+	if !s.wantsFailover() && !s.wants("adverts") || !s.runs(stack) && !s.runs(keepalived) {
 		return nil
 	}
 	if os.Getuid() != 0 {
@@ -130,13 +130,13 @@ func (c *sharing) addStack(s settings, interval time.Duration) error {
 	}
 	site := &lan.Site{LAN: c.lan, Binary: binary, Dir: c.dir, Nodes: balancers, Origin: originAddress,
 		VIP: fmt.Sprintf("  - {name: www, addresses: [%s], vrid: %d, interface: eth0, advert: %s, preempt: false}", sharedAddress, sharedVRID, interval)}
-	if err := site.Prepare(); err != nil {
-		return err
-	}
 	for _, n := range balancers {
+		if err := c.lan.Join(n.Name, n.Number); err != nil {
+			return err
+		}
 		c.nodes = append(c.nodes, site.Balancer(n.Name))
 	}
-	return nil
+	return site.Prepare()
 }
 
 func (c *sharing) addKeepalived(interval time.Duration) error {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"text/template"
 	"time"
 
@@ -17,16 +16,14 @@ const keepalived = "keepalived"
 
 // keepalivedNode is a host with keepalived and haproxy, as people run them together.
 type keepalivedNode struct {
-	lan                *lan.LAN
-	name, dir          string
-	keepalived, proxy  *lan.Process
-	address, peer, vip netip.Addr
+	lan.Keepalived
+	proxy *lan.Process
 }
 
 // newKeepalivedNode writes the configs of a host.
 func newKeepalivedNode(l *lan.LAN, dir, name string, address, peer netip.Addr, priority int, interval time.Duration) (*keepalivedNode, error) {
-	n := &keepalivedNode{lan: l, name: name, dir: filepath.Join(dir, name), address: address, peer: peer, vip: sharedAddress}
-	if err := os.Mkdir(n.dir, 0o755); err != nil {
+	n := &keepalivedNode{Keepalived: lan.Keepalived{LAN: l, Host: name, Dir: filepath.Join(dir, name), Addresses: []netip.Addr{sharedAddress}}}
+	if err := os.Mkdir(n.Dir, 0o755); err != nil {
 		return nil, err
 	}
 	for _, file := range []string{"keepalived.conf", "keepalived-haproxy.cfg"} {
@@ -34,12 +31,12 @@ func newKeepalivedNode(l *lan.LAN, dir, name string, address, peer netip.Addr, p
 		if err != nil {
 			return nil, err
 		}
-		out, err := os.Create(filepath.Join(n.dir, file))
+		out, err := os.Create(filepath.Join(n.Dir, file))
 		if err != nil {
 			return nil, err
 		}
 		defer out.Close()
-		if err := t.Execute(out, map[string]any{"Own": address, "Peer": peer, "VIP": n.vip, "VRID": sharedVRID, "Priority": priority,
+		if err := t.Execute(out, map[string]any{"Own": address, "Peer": peer, "VIP": sharedAddress, "VRID": sharedVRID, "Priority": priority,
 			"Interval": strconv.FormatFloat(interval.Seconds(), 'f', 2, 64), "Origin": originAddress}); err != nil {
 			return nil, err
 		}
@@ -48,36 +45,21 @@ func newKeepalivedNode(l *lan.LAN, dir, name string, address, peer netip.Addr, p
 }
 
 // Host implements lan.Balancer.
-func (n *keepalivedNode) Host() string { return n.name }
+func (n *keepalivedNode) Host() string { return n.Keepalived.Host }
 
-// Start implements lan.Balancer, with what an init system does for haproxy and an operator
-// for the address that a killed keepalived leaves behind.
+// Start implements lan.Balancer: it also does what an init system does for haproxy.
 func (n *keepalivedNode) Start() (err error) {
 	if n.proxy == nil || !n.proxy.Running() {
-		if n.proxy, err = n.lan.Start(n.name, n.dir, "haproxy", "-db", "-f", "keepalived-haproxy.cfg"); err != nil {
+		if n.proxy, err = n.LAN.Start(n.Host(), n.Dir, "haproxy", "-db", "-f", "keepalived-haproxy.cfg"); err != nil {
 			return err
 		}
 	}
-	if n.keepalived != nil && n.keepalived.Running() {
-		return nil
-	}
-	if n.lan.Holds(n.name, n.vip) {
-		if err := n.lan.Remove(n.name, n.vip); err != nil {
-			return err
-		}
-	}
-	// It believes files of those that were killed while their parent has not waited for them.
-	pid, child := filepath.Join(n.dir, "pid"), filepath.Join(n.dir, "vrrp.pid")
-	os.Remove(pid)
-	os.Remove(child)
-	n.keepalived, err = n.lan.Start(n.name, n.dir, "keepalived", "-n", "-l", "-D", "-P",
-		"-f", filepath.Join(n.dir, "keepalived.conf"), "-p", pid, "-r", child)
-	return err
+	return n.Keepalived.Start()
 }
 
 // Stop implements lan.Balancer.
 func (n *keepalivedNode) Stop() error {
-	if err := n.keepalived.Stop(); err != nil {
+	if err := n.Keepalived.Stop(); err != nil {
 		return err
 	}
 	return n.proxy.Stop()
@@ -85,37 +67,28 @@ func (n *keepalivedNode) Stop() error {
 
 // Kill implements lan.Balancer.
 func (n *keepalivedNode) Kill() {
-	n.keepalived.Kill()
-	n.proxy.Kill()
+	n.Keepalived.Kill()
+	if n.proxy != nil {
+		n.proxy.Kill()
+	}
 }
 
 // Freeze implements lan.Balancer.
 func (n *keepalivedNode) Freeze() {
-	n.keepalived.Freeze()
+	n.Keepalived.Freeze()
 	n.proxy.Freeze()
 }
 
 // Thaw implements lan.Balancer.
 func (n *keepalivedNode) Thaw() {
 	n.proxy.Thaw()
-	n.keepalived.Thaw()
+	n.Keepalived.Thaw()
 }
 
 // Proxy implements lan.Balancer.
 func (n *keepalivedNode) Proxy() int { return n.proxy.Child("haproxy") }
 
-// State implements lan.Balancer by the last transition in the log.
-func (n *keepalivedNode) State() string {
-	log := n.keepalived.Output()
-	at := strings.LastIndex(log, "Entering ")
-	if at < 0 {
-		return ""
-	}
-	state, _, _ := strings.Cut(log[at+len("Entering "):], " STATE")
-	return strings.ToLower(state)
-}
-
-// check says what is missing for keepalived to take part.
+// checkKeepalived says what is missing for keepalived to take part.
 func checkKeepalived() error {
 	for _, file := range []string{"/usr/sbin/keepalived", "/usr/sbin/haproxy", "/usr/bin/curl"} {
 		if _, err := os.Stat(file); err != nil {

@@ -85,7 +85,7 @@ func (l *LAN) Return(name string) error {
 	if err := run("ip", "netns", "add", l.Namespace(name)); err != nil {
 		return err
 	}
-	if err := l.script(name, "ip link set lo up"); err != nil {
+	if err := l.script(name, "ip link set lo up", "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad"); err != nil {
 		return err
 	}
 	return l.Plug(name)
@@ -96,7 +96,8 @@ func (l *LAN) Plug(name string) error {
 	h := l.hosts[name]
 	port := portOf(name)
 	if err := l.script(switchName,
-		"ip link add "+port+" type veth peer name eth0 netns "+l.Namespace(name),
+		// Addresses that do not differ between runs: IPv6's link-local ones follow.
+		fmt.Sprintf("ip link add %s type veth peer name eth0 netns %s address 02:86:00:00:00:%02x", port, l.Namespace(name), h.number),
 		"ip link set "+port+" master br0 up"); err != nil {
 		return err
 	}

@@ -107,7 +107,8 @@ func (p *Process) Thaw() {
 	}
 }
 
-// Kill ends the process and its descendants without a chance to do anything.
+// Kill ends the process and its descendants without a chance to do anything. One that has
+// ended stays so.
 func (p *Process) Kill() {
 	list := p.Pids()
 	signalAll(list, syscall.SIGSTOP)

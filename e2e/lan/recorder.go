@@ -24,20 +24,29 @@ type Advert struct {
 	Frame    []byte // from the Ethernet header on
 }
 
-// Recorder notes every VRRP advert that a host sends.
+// Announcement is a gratuitous ARP request or an unsolicited neighbour advertisement.
+type Announcement struct {
+	At      time.Time
+	Host    string
+	Address netip.Addr
+}
+
+// Recorder notes every VRRP advert and every announcement of an address that a host sends.
 type Recorder struct {
 	lan  *LAN
 	fd   int
 	stop atomic.Bool
 	done chan struct{}
 
-	mu      sync.Mutex
-	adverts []Advert
+	mu            sync.Mutex
+	adverts       []Advert
+	announcements []Announcement
 }
 
 const (
-	protocolVRRP = 112
-	maxFrame     = 2048
+	protocolVRRP          = 112
+	neighborAdvertisement = 136
+	maxFrame              = 2048
 )
 
 // Record listens at every port of the switch, before any cut.
@@ -51,15 +60,18 @@ func (l *LAN) Record() (*Recorder, error) {
 }
 
 func (r *Recorder) open() error {
-	// Ethernet: type at 12; IPv4: protocol at 23; IPv6: next header at 20.
+	// Ethernet: type at 12; IPv4: protocol at 23; IPv6: next header at 20, ICMP type at 54.
 	filter, err := bpf.Assemble([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: 12, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 8},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IP, SkipFalse: 2},
 		bpf.LoadAbsolute{Off: 23, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: protocolVRRP, SkipTrue: 3, SkipFalse: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IPV6, SkipFalse: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: protocolVRRP, SkipTrue: 5, SkipFalse: 6},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IPV6, SkipFalse: 5},
 		bpf.LoadAbsolute{Off: 20, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: protocolVRRP, SkipFalse: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: protocolVRRP, SkipTrue: 2},
+		bpf.LoadAbsolute{Off: 54, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: neighborAdvertisement, SkipFalse: 1},
 		bpf.RetConstant{Val: maxFrame},
 		bpf.RetConstant{},
 	})
@@ -110,17 +122,40 @@ func (r *Recorder) run() {
 		if host == "" {
 			continue // the bridge itself, which sees it again
 		}
-		a, ok := parse(buffer[:n])
-		if !ok {
-			continue
-		}
-		a.Host, a.At = host, stamped(control[:controls])
-		r.mu.Lock()
-		if len(r.adverts) < maxRecords {
-			r.adverts = append(r.adverts, a)
-		}
-		r.mu.Unlock()
+		r.note(host, stamped(control[:controls]), buffer[:n])
 	}
+}
+
+func (r *Recorder) note(host string, at time.Time, frame []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.adverts)+len(r.announcements) >= maxRecords {
+		return
+	}
+	if address := announced(frame); address.IsValid() {
+		r.announcements = append(r.announcements, Announcement{at, host, address})
+	} else if a, ok := parse(frame); ok {
+		a.Host, a.At = host, at
+		r.adverts = append(r.adverts, a)
+	}
+}
+
+// announced is the address of an announcement, the zero one for any other frame.
+func announced(frame []byte) (none netip.Addr) {
+	const ethernet, ip6 = 14, 40
+	switch {
+	case len(frame) >= ethernet+28 && binary.BigEndian.Uint16(frame[12:]) == unix.ETH_P_ARP:
+		sender, target := [4]byte(frame[ethernet+14:]), [4]byte(frame[ethernet+24:])
+		if sender == target {
+			return netip.AddrFrom4(sender)
+		}
+	case len(frame) >= ethernet+ip6+24 && frame[20] == 58 && frame[ethernet+ip6] == neighborAdvertisement:
+		const solicited = 0x40
+		if frame[ethernet+ip6+4]&solicited == 0 {
+			return netip.AddrFrom16([16]byte(frame[ethernet+ip6+8:]))
+		}
+	}
+	return none
 }
 
 // stamped is when the kernel received the packet.
@@ -176,6 +211,18 @@ func (r *Recorder) Since(t time.Time, vrid uint8) (list []Advert) {
 	defer r.mu.Unlock()
 	for _, a := range r.adverts {
 		if a.VRID == vrid && a.At.After(t) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// Announcements returns those of an address that arrived after a time.
+func (r *Recorder) Announcements(t time.Time, address netip.Addr) (list []Announcement) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.announcements {
+		if a.Address == address && a.At.After(t) {
 			list = append(list, a)
 		}
 	}

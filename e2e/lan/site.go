@@ -21,6 +21,7 @@ type Site struct {
 	Binary string // of stack, an absolute path
 	Dir    string // for the files of the nodes; a short path, as sockets are in it
 	Nodes  []Node
+	IPv6   bool   // the nodes have their IPv6 addresses
 	VIP    string // the list of the key vip, in YAML
 	Origin netip.AddrPort
 }
@@ -49,7 +50,11 @@ process: {run_dir: %[4]s/%[5]s}
 func (s *Site) Write(node string) error {
 	var nodes strings.Builder
 	for _, n := range s.Nodes {
-		fmt.Fprintf(&nodes, "  - {name: %s, roles: [lb], address: %s}\n", n.Name, Address(n.Number))
+		address := Address(n.Number)
+		if s.IPv6 {
+			address = Address6(n.Number)
+		}
+		fmt.Fprintf(&nodes, "  - {name: %s, roles: [lb], address: \"%s\"}\n", n.Name, address)
 	}
 	text := fmt.Sprintf(siteFile, nodes.String(), strings.TrimRight(s.VIP, "\n"), s.Origin, s.Dir, node)
 	return os.WriteFile(s.file(node), []byte(text), 0o644)
@@ -57,12 +62,9 @@ func (s *Site) Write(node string) error {
 
 func (s *Site) file(node string) string { return filepath.Join(s.Dir, node+".yaml") }
 
-// Prepare joins the balancers to the LAN and writes their files and the site's secrets.
+// Prepare writes the files of the balancers and the site's secrets.
 func (s *Site) Prepare() error {
 	for _, n := range s.Nodes {
-		if err := s.LAN.Join(n.Name, n.Number); err != nil {
-			return err
-		}
 		if err := s.Write(n.Name); err != nil {
 			return err
 		}

@@ -27,7 +27,11 @@ func (b *Stack) Start() (err error) {
 func (b *Stack) Stop() error { return b.process.Stop() }
 
 // Kill implements Balancer.
-func (b *Stack) Kill() { b.process.Kill() }
+func (b *Stack) Kill() {
+	if b.process != nil {
+		b.process.Kill()
+	}
+}
 
 // Freeze implements Balancer.
 func (b *Stack) Freeze() { b.process.Freeze() }
