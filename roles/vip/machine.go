@@ -172,15 +172,12 @@ func (r *Router) Force(now time.Time) (act, bool) {
 	return a, true
 }
 
-// resumed is the reason of a mastership that goes on in another process.
-const resumed = "resumed after an upgrade"
-
 // Resume makes a router that has not started master at once, in the place of a process
 // that was: nobody else may have become master since.
 func (r *Router) Resume(now time.Time, forced bool) act {
 	r.forced, r.forcedAt = forced, now
 	r.weigh()
-	return r.become(now, resumed)
+	return r.become(now, "resumed after an upgrade")
 }
 
 // Receive handles an advert of the same VRID from another router.

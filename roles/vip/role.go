@@ -121,7 +121,9 @@ func (r *Role) begin(from handOver) bool {
 	tracker := r.tracker
 	e.onTransition(func(t Transition) {
 		tracker.moved(t.Group, t.State == master.String())
-		if t.Reason != resumed { // to the outside nothing has changed
+		before := from.States[t.Group]
+		delete(from.States, t.Group)
+		if before != t.State { // else nothing has changed for the outside
 			r.hooks.tell(newsOf(t))
 		}
 	})

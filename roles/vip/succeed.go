@@ -22,6 +22,7 @@ type handOver struct {
 	Engine savedState                  `json:"engine"`
 	Others map[string]supervise.Health `json:"others"`
 	Failed []string                    `json:"failed"` // of the tracker
+	States map[string]string           `json:"states"` // by group
 }
 
 func (from handOver) holding(group string) bool {
@@ -111,7 +112,10 @@ func (r *Role) send(next *sockets.Passage) error {
 	if err != nil {
 		return err
 	}
-	from := handOver{Others: r.others, Failed: r.tracker.failed()}
+	from := handOver{Others: r.others, Failed: r.tracker.failed(), States: map[string]string{}}
+	for _, v := range *r.engine.view.Load() {
+		from.States[v.Name] = v.State
+	}
 	if from.Engine, err = parseState(text); err != nil {
 		return err
 	}

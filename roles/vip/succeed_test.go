@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -62,9 +63,13 @@ func succeedInProcess(old supervise.Role, node *config.Node) (supervise.Role, er
 func TestUpgradeKeepsTheMastership(t *testing.T) {
 	n := newNetwork(t)
 	const vip = "10.9.0.10"
-	a := n.stack("a", nil)
+	told := filepath.Join(t.TempDir(), "told")
+	tell := func(v *config.VIP) {
+		v.Notify = []config.VIPNotify{{Command: []string{script(t, "echo $VIP_NODE $VIP_STATE >>"+told)}, Timeout: 10 * time.Second}}
+	}
+	a := n.stack("a", tell)
 	n.await(vip, "a", 5*time.Second)
-	b := n.stack("b", nil)
+	b := n.stack("b", tell)
 	waitOutput(t, b, "virtual address backup")
 	monitor := n.start("a", nil, "ip", "monitor", "address")
 	for i := 0; !strings.Contains(monitor.out.String(), "10.9.1."); i++ { // until it watches
@@ -90,6 +95,10 @@ func TestUpgradeKeepsTheMastership(t *testing.T) {
 	}
 	if !n.holds("a", vip) {
 		t.Error("a lost the address")
+	}
+	// Drain has waited for the hooks of the old ones; the new ones had nothing to tell.
+	if text, err := os.ReadFile(told); err != nil || strings.Count(string(text), "a master") != 1 || strings.Count(string(text), "b backup") != 1 {
+		t.Errorf("told %q, %v", text, err)
 	}
 	// The last one is as good as the first.
 	a.stop(syscall.SIGTERM)
