@@ -22,7 +22,7 @@ type VIPTrack struct {
 // VIPTrackBackends weighs pools without a usable server.
 type VIPTrackBackends struct {
 	Enabled bool `yaml:"enabled" default:"true" doc:"Whether a pool in which no server is up counts."`
-	Weight  int  `yaml:"weight" default:"100" min:"0" max:"253" doc:"What the priority loses meanwhile, so that a balancer that sees all pools is preferred; where no balancer does, the addresses stay. 0 gives the addresses away: if no balancer sees the pool, nobody holds them."`
+	Weight  int  `yaml:"weight" default:"10" min:"0" max:"253" doc:"What the priority loses meanwhile, so that a balancer that sees all pools is preferred; where no balancer does, the addresses stay. 0 gives the addresses away: if no balancer sees the pool, nobody holds them."`
 }
 
 // VIPTrackInterface weighs the link of an interface.
