@@ -187,6 +187,9 @@ func (r *ruleset) vrrp() {
 	if slices.ContainsFunc(n.VIP, func(v config.VIP) bool { return v.Transport != "multicast" }) && n.Address.IsValid() {
 		v6 := n.Address.Is6()
 		r.rule(fmt.Sprintf("%s saddr @%s %s daddr %s meta l4proto %d", ip(v6), balancers.set(v6), ip(v6), n.Address.WithZone(""), vrrpProtocol), "accept", "VRRP")
+		for _, peer := range vrrpPeers(n) {
+			r.rule(fmt.Sprintf("%s saddr %s %s daddr %s meta l4proto %d", ip(v6), peer, ip(v6), n.Address.WithZone(""), vrrpProtocol), "accept", "VRRP of a router outside of the file")
+		}
 	}
 	if r.multicast(false) {
 		from := "ip saddr @" + balancers.set(false) + " "
@@ -199,6 +202,16 @@ func (r *ruleset) vrrp() {
 	if r.multicast(true) {
 		r.rule(fmt.Sprintf("ip6 saddr fe80::/10 ip6 daddr %s ip6 hoplimit 255 meta l4proto %d", vrrpGroup6, vrrpProtocol), "accept", "VRRP over IPv6, from this link only")
 	}
+}
+
+// vrrpPeers are the routers outside of the file that share addresses, each once.
+func vrrpPeers(n *config.Node) []netip.Addr {
+	var out []netip.Addr
+	for _, v := range n.VIP {
+		out = append(out, v.Peers...)
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
 }
 
 // multicast says whether addresses of a family are advertised by multicast.

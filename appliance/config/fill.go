@@ -91,6 +91,7 @@ func (s *sources) fill(m member, c *Config) {
 			}
 		}
 	}
+	fillVRIDs(c.VIP)
 	for _, p := range serverPools(c) {
 		p.tls.complete(&c.TLS)
 	}
@@ -107,6 +108,23 @@ func (s *sources) fill(m member, c *Config) {
 		if d.ProxyFrom == nil {
 			d.ProxyFrom = s.addressesOf("lb")
 		}
+	}
+}
+
+// fillVRIDs numbers the groups that name no identifier in the order of the file, which is
+// the same on every node.
+func fillVRIDs(list []VIP) {
+	const first = 51
+	next := first
+	taken := func(id int) bool { return slices.ContainsFunc(list, func(v VIP) bool { return v.VRID == id }) }
+	for i := range list {
+		if list[i].VRID != 0 {
+			continue
+		}
+		for taken(next) && next < 255 {
+			next++
+		}
+		list[i].VRID = next
 	}
 }
 

@@ -59,13 +59,23 @@ type VIP struct {
 	Name      string        `yaml:"name" default:"vip" doc:"A name for the group."`
 	Addresses []netip.Addr  `yaml:"addresses" doc:"The addresses that move together."`
 	Interface string        `yaml:"interface" doc:"The network interface that carries them; by default the one that holds the node's address."`
-	VRID      int           `yaml:"vrid" default:"51" min:"1" max:"255" doc:"The virtual router identifier, unique in the network segment."`
+	VRID      int           `yaml:"vrid" min:"1" max:"255" doc:"The virtual router identifier, unique in the network segment; by default 51 for the first group of the file, then 52 and so on, without those that other groups name."`
 	Prefer    string        `yaml:"prefer" doc:"The balancer that owns the addresses when it can; by default the first in the list of nodes."`
-	Advert    time.Duration `yaml:"advert" default:"100ms" min:"10ms" max:"40s" doc:"The time between two advertisements; an owner that dies is noticed after a little more than three of them."`
+	Priority  int           `yaml:"priority" min:"1" max:"255" doc:"The priority of VRRP, of use in set of a node beside routers that are not in the file; by default 254 for the preferred balancer, then 253 and so on in the order of the nodes. 255 is for who never waits for another."`
+	Version   int           `yaml:"version" default:"3" enum:"2 3" doc:"The version of VRRP. 2 is for old routers as peers: IPv4 only, adverts in whole seconds, no authentication."`
+	Advert    time.Duration `yaml:"advert" default:"100ms" min:"10ms" max:"40950ms" doc:"The time between two advertisements, in steps of 10 ms; an owner that dies is noticed after a little more than three of them."`
 	Preempt   bool          `yaml:"preempt" default:"true" doc:"Whether a balancer of higher priority takes the addresses back when it returns."`
 	Transport string        `yaml:"transport" default:"unicast" enum:"unicast multicast" doc:"How advertisements travel."`
-	Notify    []VIPNotify   `yaml:"notify" doc:"Whom to tell of every change of the group's state."`
-	Track     VIPTrack      `yaml:"track" doc:"What this node must have to hold the addresses."`
+	Peers     []netip.Addr  `yaml:"peers" doc:"Routers outside of the file, such as a keepalived, that share the addresses too: they are sent unicast advertisements and heard. They cannot authenticate."`
+	Auth      string        `yaml:"auth" default:"auto" enum:"auto hmac none" doc:"Whether advertisements are authenticated with the site's vrrp.key: auto does where the key exists, the version is 3 and there are no peers outside of the file; hmac refuses to start without the key."`
+	Assign    bool          `yaml:"assign" default:"true" doc:"Whether the holder sets the addresses on its interface. false is for clouds whose interface moves them, by notify."`
+	Accept    bool          `yaml:"accept" default:"true" doc:"Whether the holder takes packets to the addresses (Accept_Mode of RFC 9568). A balancer has to: false is refused."`
+
+	PreemptDelay time.Duration `yaml:"preempt_delay" default:"0s" min:"0s" max:"1h" doc:"How long a balancer that returns leaves the addresses to a holder of lower priority before it takes them back."`
+	StartDelay   time.Duration `yaml:"start_delay" default:"0s" min:"0s" max:"1h" doc:"How long after its start a balancer does not take part."`
+
+	Notify []VIPNotify `yaml:"notify" doc:"Whom to tell of every change of the group's state."`
+	Track  VIPTrack    `yaml:"track" doc:"What this node must have to hold the addresses."`
 }
 
 // TLS says where certificates come from when a listener says "auto".

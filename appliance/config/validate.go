@@ -212,7 +212,7 @@ func (v *validator) vip(c *Config, taken map[netip.Addr]string) {
 	for i, g := range c.VIP {
 		key := v.item("vip", i, g.Name)
 		v.name(join(key, "name"), g.Name)
-		if first := vrids[g.VRID]; first != "" {
+		if first := vrids[g.VRID]; first != "" && g.VRID != 0 { // 0 is chosen later
 			v.at(join(key, "vrid"), "%d is the identifier of group %s too; each group has its own", g.VRID, first)
 		}
 		vrids[g.VRID] = g.Name
@@ -236,6 +236,7 @@ func (v *validator) vip(c *Config, taken map[netip.Addr]string) {
 			v.at(join(key, "prefer"), "%s is not a node with the role lb, there are %s%s", quote(g.Prefer), strings.Join(balancers, ", "), hint(g.Prefer, balancers))
 		}
 		v.interfaceName(join(key, "interface"), g.Interface)
+		v.vrrp(key, &g, c.Nodes, owner)
 		v.vipNotify(key, g.Notify)
 		v.vipTrack(join(key, "track"), g.Track)
 	}

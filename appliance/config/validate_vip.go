@@ -4,7 +4,9 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 )
 
 // vipNotify checks what a group tells the outside.
@@ -81,5 +83,47 @@ func (v *validator) program(key string, command []string) {
 	}
 	if !filepath.IsAbs(command[0]) {
 		v.at(key, "%s is not an absolute path; the program is not looked for", quote(command[0]))
+	}
+}
+
+// vrrp checks what the keys of the protocol allow together.
+func (v *validator) vrrp(key string, g *VIP, nodes []NodeDecl, owner map[netip.Addr]string) {
+	if !g.Accept {
+		v.at(join(key, "accept"), "false would drop what clients send to the addresses; a balancer serves on them, remove the key")
+	}
+	if g.Advert%(10*time.Millisecond) != 0 {
+		v.at(join(key, "advert"), "%s is not a multiple of 10ms, the unit of VRRP", g.Advert)
+	}
+	for i, peer := range g.Peers {
+		at := v.item(join(key, "peers"), i, "")
+		switch {
+		case !peer.IsValid():
+		case peer.IsUnspecified() || peer.IsMulticast() || peer.IsLoopback() || peer.Zone() != "":
+			v.at(at, "%q is not the address of another router", peer.String())
+		case slices.ContainsFunc(nodes, func(d NodeDecl) bool { return slices.Contains(d.Roles, "lb") && d.Address.Is6() != peer.Is6() }):
+			v.at(at, "%q is not of the family of the balancers' addresses, between which advertisements travel", peer.String())
+		case owner[peer] != "":
+			v.at(at, "%q is the virtual address of group %s; name the router's own", peer.String(), owner[peer])
+		}
+	}
+	if len(g.Peers) > 0 && g.Transport == "multicast" {
+		v.at(join(key, "peers"), "peers are for transport: unicast; by multicast every router of the segment is heard")
+	}
+	if len(g.Peers) > 0 && g.Auth == "hmac" {
+		v.at(join(key, "auth"), "hmac and peers exclude each other: routers outside of the file cannot authenticate")
+	}
+	if g.Version != 2 {
+		return
+	}
+	if g.Advert < time.Second || g.Advert%time.Second != 0 {
+		v.at(join(key, "advert"), "%s is not possible with version: 2, which knows whole seconds from 1s", g.Advert)
+	}
+	if g.Auth == "hmac" {
+		v.at(join(key, "auth"), "hmac needs version: 3")
+	}
+	for i, a := range g.Addresses {
+		if a.Is6() {
+			v.at(v.item(join(key, "addresses"), i, ""), "%q is not possible with version: 2, which is for IPv4", a.String())
+		}
 	}
 }

@@ -25,8 +25,8 @@ type addresses struct {
 	list   []netip.Addr
 }
 
-// hold sets the addresses or renews their lifetime, and returns how many are set.
-func (a *addresses) hold() (set int, err error) {
+// hold sets the addresses or renews their lifetime, and returns which are set.
+func (a *addresses) hold() (set []netip.Addr, err error) {
 	var failed []error
 	for _, address := range a.list {
 		entry := a.entry(address)
@@ -36,7 +36,7 @@ func (a *addresses) hold() (set int, err error) {
 			failed = append(failed, fmt.Errorf("set %s on %s: %w", address, a.device.Name, err))
 			continue
 		}
-		set++
+		set = append(set, address)
 	}
 	return set, errors.Join(failed...)
 }
@@ -78,73 +78,90 @@ func (a *addresses) has(address netip.Addr) bool {
 	return false
 }
 
-// lost is a virtual address that vanished from an interface.
-type lost struct {
-	address netip.Addr
+// change is an address that vanished from an interface, or a link that changed where
+// address is invalid.
+type change struct {
 	device  int
+	address netip.Addr
 }
 
-// watchLost reports removed addresses until stop is closed. A watch that breaks, as when
-// more changes come than the kernel keeps for us, is begun again; the refresh puts back
-// what was removed meanwhile.
-func watchLost(stop <-chan struct{}, log *slog.Logger) (<-chan lost, error) {
-	updates, end, err := subscribe()
+// watchChanges reports to tell until stop is closed. A watch that breaks, as when more
+// changes come than the kernel keeps for us, is begun again; the refresh puts back what
+// was removed meanwhile.
+func watchChanges(stop <-chan struct{}, log *slog.Logger, tell func(change)) error {
+	w, err := subscribe()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := make(chan lost, 64)
 	go func() {
 		for {
-			again := forward(updates, out, stop)
-			end()
-			for range updates { // the library's goroutine ends when its last update is taken
-			}
+			again := w.forward(tell, stop)
+			w.close()
 			if !again {
 				return
 			}
 			log.Warn("the watch of the machine's addresses broke; it is begun again")
-			for updates = nil; updates == nil; {
+			for w = nil; w == nil; {
 				select {
 				case <-stop:
 					return
 				case <-time.After(time.Second):
 				}
-				if updates, end, err = subscribe(); err != nil {
+				if w, err = subscribe(); err != nil {
 					log.Error("virtual addresses", "err", err)
 				}
 			}
 		}
 	}()
-	return out, nil
+	return nil
 }
 
-func subscribe() (updates chan netlink.AddrUpdate, end func(), err error) {
-	updates = make(chan netlink.AddrUpdate, 64)
-	done := make(chan struct{})
-	if err := netlink.AddrSubscribe(updates, done); err != nil {
-		return nil, nil, fmt.Errorf("watch the addresses of the machine: %w", err)
+type subscription struct {
+	addresses chan netlink.AddrUpdate
+	links     chan netlink.LinkUpdate
+	done      chan struct{}
+}
+
+func subscribe() (*subscription, error) {
+	w := &subscription{make(chan netlink.AddrUpdate, 64), make(chan netlink.LinkUpdate, 64), make(chan struct{})}
+	if err := netlink.AddrSubscribe(w.addresses, w.done); err != nil {
+		return nil, fmt.Errorf("watch the addresses of the machine: %w", err)
 	}
-	return updates, func() { close(done) }, nil
+	if err := netlink.LinkSubscribe(w.links, w.done); err != nil {
+		close(w.done)
+		return nil, fmt.Errorf("watch the interfaces of the machine: %w", err)
+	}
+	return w, nil
 }
 
-// forward returns true when updates ended by itself.
-func forward(updates <-chan netlink.AddrUpdate, out chan<- lost, stop <-chan struct{}) bool {
+// close takes what still comes, so that the library's goroutines end.
+func (w *subscription) close() {
+	close(w.done)
+	go func() {
+		for range w.links {
+		}
+	}()
+	for range w.addresses {
+	}
+}
+
+// forward returns true when the updates ended by themselves.
+func (w *subscription) forward(tell func(change), stop <-chan struct{}) bool {
 	for {
 		select {
 		case <-stop:
 			return false
-		case update, ok := <-updates:
+		case update, ok := <-w.links:
 			if !ok {
 				return true
 			}
-			address, valid := netip.AddrFromSlice(update.LinkAddress.IP)
-			if update.NewAddr || !valid {
-				continue
+			tell(change{device: int(update.Index)})
+		case update, ok := <-w.addresses:
+			if !ok {
+				return true
 			}
-			select {
-			case out <- lost{address.Unmap(), update.LinkIndex}:
-			case <-stop:
-				return false
+			if address, valid := netip.AddrFromSlice(update.LinkAddress.IP); valid && !update.NewAddr {
+				tell(change{update.LinkIndex, address.Unmap()})
 			}
 		}
 	}

@@ -48,10 +48,21 @@ const (
 // Append encodes a. from and to are the addresses of the IP header, for the checksum
 // of version 3.
 func (a *Advert) Append(out []byte, from, to netip.Addr) ([]byte, error) {
+	start := len(out)
+	out, err := a.encode(out)
+	if err != nil {
+		return nil, err
+	}
+	a.finish(out[start:], from, to)
+	return out, nil
+}
+
+// encode appends a with a checksum of 0. Like everything that a single advert costs, it
+// does not allocate where out has room.
+func (a *Advert) encode(out []byte) ([]byte, error) {
 	if len(a.Addresses) == 0 || len(a.Addresses) > maxAddresses {
 		return nil, fmt.Errorf("encode a VRRP advert: %d addresses: 1 to %d are possible", len(a.Addresses), maxAddresses)
 	}
-	start := len(out)
 	out = append(out, byte(a.Version<<4|typeAdvertisement), a.VRID, a.Priority, byte(len(a.Addresses)))
 	switch a.Version {
 	case 3:
@@ -63,17 +74,27 @@ func (a *Advert) Append(out []byte, from, to netip.Addr) ([]byte, error) {
 	}
 	out = append(out, 0, 0)
 	for _, address := range a.Addresses {
-		out = append(out, address.AsSlice()...)
+		if address.Is4() {
+			b := address.As4()
+			out = append(out, b[:]...)
+		} else {
+			b := address.As16()
+			out = append(out, b[:]...)
+		}
 	}
 	if a.Version == 2 {
-		out = append(out, make([]byte, authLength)...)
+		var none [authLength]byte
+		out = append(out, none[:]...)
 	}
-	payload := out[start:]
+	return out, nil
+}
+
+// finish sets the checksum of an encoded advert and of what follows it.
+func (a *Advert) finish(payload []byte, from, to netip.Addr) {
 	if a.Version == 2 {
 		from, to = netip.Addr{}, netip.Addr{}
 	}
 	binary.BigEndian.PutUint16(payload[6:], checksum(payload, from, to))
-	return out, nil
 }
 
 // The reasons why a packet is no advert for us; each is counted by itself.
@@ -88,13 +109,15 @@ var (
 	errInterval = errors.New("interval 0")
 )
 
-// ParseAdvert decodes the payload of a packet that came from and went to these
-// addresses. The error is one of the err… values of this file.
-func ParseAdvert(payload []byte, from, to netip.Addr) (*Advert, error) {
+// Parse decodes the payload of a packet that came from and went to these addresses into
+// a, whose list of addresses it uses again. It returns the trailer that authenticates
+// the advert, empty where there is none. The error is one of the err… values of this
+// file.
+func (a *Advert) Parse(payload []byte, from, to netip.Addr) (trailer []byte, err error) {
 	if len(payload) < headLength {
 		return nil, errShort
 	}
-	a := &Advert{Version: int(payload[0] >> 4), VRID: payload[1], Priority: payload[2]}
+	*a = Advert{Version: int(payload[0] >> 4), VRID: payload[1], Priority: payload[2], Addresses: a.Addresses[:0]}
 	size := 4
 	if from.Is6() {
 		size = 16
@@ -113,7 +136,7 @@ func ParseAdvert(payload []byte, from, to netip.Addr) (*Advert, error) {
 	switch {
 	case payload[0]&0x0f != typeAdvertisement:
 		return nil, errType
-	case count == 0 || len(payload) != want:
+	case count == 0 || len(payload) < want, len(payload) > want && (a.Version != 3 || len(payload) != want+trailerLength):
 		return nil, errLength
 	case checksum(payload, from, to) != 0 && !(from.Is4() && checksum(payload, netip.Addr{}, netip.Addr{}) == 0):
 		return nil, errChecksum
@@ -128,7 +151,7 @@ func ParseAdvert(payload []byte, from, to netip.Addr) (*Advert, error) {
 		address, _ := netip.AddrFromSlice(rest[:size])
 		a.Addresses = append(a.Addresses, address)
 	}
-	return a, nil
+	return payload[want:], nil
 }
 
 // checksum is the Internet checksum (RFC 1071) of payload, with a pseudo-header of
@@ -139,7 +162,12 @@ func ParseAdvert(payload []byte, from, to netip.Addr) (*Advert, error) {
 func checksum(payload []byte, from, to netip.Addr) uint16 {
 	var sum uint32
 	if from.IsValid() {
-		sum = add(add(sum, from.AsSlice()), to.AsSlice())
+		f, t := from.As16(), to.As16()
+		if from.Is4() {
+			sum = add(add(sum, f[12:]), t[12:])
+		} else {
+			sum = add(add(sum, f[:]), t[:])
+		}
 		sum += uint32(len(payload)) + protocol
 	}
 	sum = add(sum, payload)

@@ -11,6 +11,12 @@ import (
 	"time"
 )
 
+func parse(payload []byte, from, to netip.Addr) (*Advert, error) {
+	var a Advert
+	_, err := a.Parse(payload, from, to)
+	return &a, err
+}
+
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 // Payloads as RFC 9568 section 5.1 and RFC 3768 section 5.1 lay them out.
@@ -35,7 +41,7 @@ func TestAdvertBytes(t *testing.T) {
 		if hex.EncodeToString(got) != c.want {
 			t.Errorf("%s: got %x, want %s", c.name, got, c.want)
 		}
-		back, err := ParseAdvert(got, addr(c.from), addr(c.to))
+		back, err := parse(got, addr(c.from), addr(c.to))
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
@@ -45,7 +51,7 @@ func TestAdvertBytes(t *testing.T) {
 	}
 }
 
-func TestParseAdvertRefuses(t *testing.T) {
+func TestParseRefuses(t *testing.T) {
 	from, to := addr("10.0.0.11"), addr("10.0.0.12")
 	good, err := (&Advert{3, 51, 254, time.Second, []netip.Addr{addr("10.0.0.10")}}).Append(nil, from, to)
 	if err != nil {
@@ -64,18 +70,18 @@ func TestParseAdvertRefuses(t *testing.T) {
 		{change(0, 0x32), errType}, {change(0, 0x41), errVersion}, {change(3, 0), errLength}, {change(3, 9), errLength},
 		{change(2, 1), errChecksum}, {change(8, 11), errChecksum},
 	} {
-		if _, err := ParseAdvert(c.payload, from, to); !errors.Is(err, c.want) {
+		if _, err := parse(c.payload, from, to); !errors.Is(err, c.want) {
 			t.Errorf("%x: got %v, want %v", c.payload, err, c.want)
 		}
 	}
-	if _, err := ParseAdvert(good, from, addr("10.0.0.13")); !errors.Is(err, errChecksum) {
+	if _, err := parse(good, from, addr("10.0.0.13")); !errors.Is(err, errChecksum) {
 		t.Errorf("a packet for another address passed its checksum: %v", err)
 	}
 	// Without the pseudo-header, as other readings of RFC 5798 send it over IPv4.
 	plain := change(6, 0)
 	plain[7] = 0
 	binary.BigEndian.PutUint16(plain[6:], checksum(plain, netip.Addr{}, netip.Addr{}))
-	if _, err := ParseAdvert(plain, from, to); err != nil {
+	if _, err := parse(plain, from, to); err != nil {
 		t.Errorf("checksum without pseudo-header: %v", err)
 	}
 }
@@ -95,7 +101,7 @@ func FuzzParseAdvert(f *testing.F) {
 		if v6 {
 			from, to = addr("fe80::1"), group6
 		}
-		a, err := ParseAdvert(payload, from, to)
+		a, err := parse(payload, from, to)
 		if err != nil {
 			return
 		}
@@ -106,7 +112,7 @@ func FuzzParseAdvert(f *testing.F) {
 		if err != nil {
 			t.Fatalf("accepted %x but cannot encode it: %v", payload, err)
 		}
-		if b, err := ParseAdvert(again, from, to); err != nil || b.Priority != a.Priority || !slices.Equal(a.Addresses, b.Addresses) {
+		if b, err := parse(again, from, to); err != nil || b.Priority != a.Priority || !slices.Equal(a.Addresses, b.Addresses) {
 			t.Fatalf("%x came back as %+v (%v)", payload, b, err)
 		}
 	})

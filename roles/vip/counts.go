@@ -5,20 +5,25 @@ import "github.com/prometheus/client_golang/prometheus"
 // counts are the metrics of the virtual addresses.
 type counts struct {
 	transitions, sent, received, invalid, masters, restored, errors *prometheus.CounterVec
-	state, since                                                    *prometheus.GaugeVec
+	state, since, present, lastSent, lastHeard                      *prometheus.GaugeVec
+	late                                                            *prometheus.HistogramVec
 }
 
 func newCounts(r prometheus.Registerer) *counts {
+	labels := []string{"vip", "family"}
 	counter := func(name, help string, more ...string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stack_vip_" + name, Help: help}, append([]string{"vip", "family"}, more...))
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stack_vip_" + name, Help: help}, append(labels[:2:2], more...))
 		r.MustRegister(c)
 		return c
 	}
-	gauge := func(name, help string) *prometheus.GaugeVec {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stack_vip_" + name, Help: help}, []string{"vip", "family"})
+	gauge := func(name, help string, more ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stack_vip_" + name, Help: help}, append(labels[:2:2], more...))
 		r.MustRegister(g)
 		return g
 	}
+	late := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "stack_vip_advert_late_seconds", Help: "How long after their time adverts were sent.",
+		Buckets: []float64{0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3}}, labels)
+	r.MustRegister(late)
 	return &counts{
 		transitions: counter("transitions_total", "Changes of the VRRP state.", "to", "reason"),
 		sent:        counter("adverts_sent_total", "VRRP adverts sent."),
@@ -29,11 +34,36 @@ func newCounts(r prometheus.Registerer) *counts {
 		errors:      counter("errors_total", "Failures to set, remove or announce an address, or to send an advert."),
 		state:       gauge("state", "VRRP state: 0 fault, 1 backup, 2 master."),
 		since:       gauge("state_since_seconds", "When the VRRP state was entered, as Unix time."),
+		present:     gauge("address_present", "Whether the address is set on this node: 1 or 0.", "address"),
+		lastSent:    gauge("advert_sent_seconds", "When the last advert was sent, as Unix time; 0: never."),
+		lastHeard:   gauge("advert_heard_seconds", "When the last advert of another balancer was received, as Unix time; 0: never."),
+		late:        late,
+	}
+}
+
+// counters are those of one group, looked up once: an advert costs no allocation.
+type counters struct {
+	sent, received, masters, restored, errors prometheus.Counter
+	state, since, lastSent, lastHeard         prometheus.Gauge
+	late                                      prometheus.Observer
+	invalid                                   map[string]prometheus.Counter // by cause; the causes are a fixed set
+}
+
+func (c *counts) of(name, family string) *counters {
+	return &counters{
+		sent: c.sent.WithLabelValues(name, family), received: c.received.WithLabelValues(name, family),
+		masters: c.masters.WithLabelValues(name, family), restored: c.restored.WithLabelValues(name, family),
+		errors: c.errors.WithLabelValues(name, family), state: c.state.WithLabelValues(name, family),
+		since: c.since.WithLabelValues(name, family), lastSent: c.lastSent.WithLabelValues(name, family),
+		lastHeard: c.lastHeard.WithLabelValues(name, family), late: c.late.WithLabelValues(name, family),
+		invalid: map[string]prometheus.Counter{},
 	}
 }
 
 // forget drops the state of a group that is no more; its counters stay.
 func (c *counts) forget(g *group) {
-	c.state.DeleteLabelValues(g.name, g.family())
-	c.since.DeleteLabelValues(g.name, g.family())
+	labels := prometheus.Labels{"vip": g.name, "family": g.family()}
+	for _, gauge := range []*prometheus.GaugeVec{c.state, c.since, c.present, c.lastSent, c.lastHeard} {
+		gauge.DeletePartialMatch(labels)
+	}
 }

@@ -4,61 +4,75 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// engine runs every group in one goroutine: timers, packets, health and commands come
-// in one at a time, so nothing in a group needs a lock.
+// engine runs every group on one thread: timers, packets, health and commands come in
+// one at a time, so nothing in a group needs a lock. What may wait (netlink, the log,
+// hooks) is done elsewhere.
 type engine struct {
 	log     *slog.Logger
+	endLog  func()
 	counts  *counts
 	groups  []*group
 	sources map[string]health
 	resume  savedState
 	watch   watchers
+	poller  *poller
+	keeper  *keeper
+	trust   *trust
+	clock   unix.Timespec // scratch
 
-	packets  chan received
-	commands chan func(now time.Time)
-	lost     <-chan lost
-	stop     chan struct{}
-	stopped  chan struct{}
-	readers  sync.WaitGroup
+	inbox   chan func(now time.Time)
+	stop    chan struct{} // ends the watch of addresses
+	stopped chan struct{}
+	ending  bool
 
+	asleep  time.Duration // for how long the machine was suspended since it booted
+	keepAt  time.Time     // of the next look at what to remember over a restart
 	started time.Time
 	turned  atomic.Int64 // of the last turn, nanoseconds after started: no step of the clock counts
 	view    atomic.Pointer[[]View]
 }
 
-// received is an advert for a group.
-type received struct {
-	to     *group
-	advert *Advert
-	from   netip.Addr
-}
-
-// maxPacket is more than any advert of 32 IPv6 addresses; a longer packet is cut and
-// then rejected for its length.
-const maxPacket = 1024
-
-// aliveEvery bounds a turn, so that Alive can tell a stall.
-const aliveEvery = 250 * time.Millisecond
+const (
+	// maxPacket is more than any advert of 32 IPv6 addresses with its trailer; a longer
+	// packet is cut and then rejected for its length.
+	maxPacket = 1024
+	// aliveEvery bounds a turn, so that Alive can tell a stall.
+	aliveEvery = 250 * time.Millisecond
+	// maxPackets are taken from one socket in a turn: a flood must not hold up adverts.
+	maxPackets = 32
+)
 
 // startEngine begins with no group. saved is the state of a process that is replaced, or
 // empty.
-func startEngine(log *slog.Logger, counts *counts, saved savedState) (*engine, error) {
-	e := &engine{log: log, counts: counts, sources: map[string]health{"balancer": {fault: "the balancer is not ready yet"}}, resume: saved, started: time.Now(),
-		packets: make(chan received, 256), commands: make(chan func(time.Time)), stop: make(chan struct{}), stopped: make(chan struct{})}
-	var err error
-	if e.lost, err = watchLost(e.stop, log); err != nil {
+func startEngine(log *slog.Logger, counts *counts, trust *trust, saved savedState) (*engine, error) {
+	poller, err := newPoller()
+	if err != nil {
 		return nil, err
 	}
+	keeper, err := startKeeper(log)
+	if err != nil {
+		poller.close()
+		return nil, err
+	}
+	e := &engine{counts: counts, trust: trust, sources: map[string]health{"balancer": {fault: "the balancer is not ready yet"}}, resume: saved,
+		poller: poller, keeper: keeper, started: time.Now(), inbox: make(chan func(time.Time), 256), stop: make(chan struct{}), stopped: make(chan struct{})}
+	e.log, e.endLog = queueLog(log)
+	e.asleep = e.suspended()
 	e.show()
 	go e.run()
+	if err := watchChanges(e.stop, e.log, e.changed); err != nil {
+		e.end()
+		return nil, err
+	}
 	return e, nil
 }
 
@@ -70,24 +84,23 @@ func (e *engine) exchange(list []plan, groups []*group) {
 		e.groups = groups
 		for _, g := range before {
 			if !slices.Contains(groups, g) {
-				e.complain(g, g.leave(now, "new config"))
+				g.leave(now, "new config")
 				e.counts.forget(g)
 			}
 		}
 		for i, g := range groups {
 			if slices.Contains(before, g) {
 				if !bytes.Equal(g.device.HardwareAddr, list[i].device.HardwareAddr) {
-					e.complain(g, g.reopen()) // or the announcements would name the old one
+					g.complain(now, g.reopen(now)) // or the announcements would name the old one
 				}
 				continue
 			}
-			g.follow, g.changed = e.read, e.watch.tell
-			e.read(g)
+			g.join(now, e)
 			if e.resumeGroup(now, g) {
 				continue
 			}
 			// What an owner that was killed left behind is not ours until we are elected.
-			e.complain(g, g.addresses.release())
+			g.clean()
 			e.judge(now, g)
 		}
 		e.resume = savedState{}
@@ -95,76 +108,97 @@ func (e *engine) exchange(list []plan, groups []*group) {
 	})
 }
 
-func (e *engine) complain(g *group, err error) {
-	if err != nil {
-		g.log.Error("virtual address", "err", err)
-	}
-}
-
-// read moves adverts of g to the engine until its transport is closed.
-func (e *engine) read(g *group) {
-	t := g.transport
-	e.readers.Go(func() {
-		buffer := make([]byte, maxPacket)
-		for {
-			p, err := t.receive(buffer)
-			if err != nil {
-				select { // an interface that is down answers every read at once
-				case <-t.closed:
-					return
-				case <-time.After(100 * time.Millisecond):
-				}
-				continue
-			}
-			a := g.admit(p)
-			if a == nil {
-				continue
-			}
-			select {
-			case e.packets <- received{g, a, p.from}:
-			case <-t.closed:
-				return
-			}
+// changed takes a change of the machine's interfaces and addresses.
+func (e *engine) changed(c change) {
+	e.call(func(now time.Time) {
+		for _, g := range e.groups {
+			g.changedOutside(now, c)
 		}
 	})
 }
 
 func (e *engine) run() {
 	defer close(e.stopped)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
+	realtime(e.log, advertPriority)
+	for !e.ending {
 		now := time.Now()
 		e.wake(now)
-		e.show()
 		e.turned.Store(int64(now.Sub(e.started)))
-		timer.Reset(time.Until(e.next(now)))
-		select {
-		case <-e.stop:
-			return
-		case <-timer.C:
-		case r := <-e.packets:
-			// The timers first: one who slept must know before it answers for addresses
-			// that may have moved.
-			now := time.Now()
-			e.wake(now)
-			r.to.receive(now, r.advert, r.from)
-		case l := <-e.lost:
-			now := time.Now()
-			e.wake(now)
+		ready := e.poller.wait(time.Until(e.next(now)))
+		// The timers first: one who slept must know before it answers for addresses that
+		// may have moved.
+		now = time.Now()
+		e.wake(now)
+		for i := range ready {
 			for _, g := range e.groups {
-				g.restore(now, l)
+				if g.transport.fd == int(ready[i].Fd) {
+					g.read(now)
+				}
 			}
-		case do := <-e.commands:
+		}
+		e.work()
+		if slices.ContainsFunc(e.groups, func(g *group) bool { return g.moved }) {
+			e.show()
+		}
+	}
+}
+
+// work does what other threads have asked for.
+func (e *engine) work() {
+	for {
+		select {
+		case do := <-e.inbox:
 			do(time.Now())
+		default:
+			return
 		}
 	}
 }
 
 func (e *engine) wake(now time.Time) {
+	if asleep := e.suspended(); asleep != e.asleep {
+		for _, g := range e.groups {
+			g.do(now, g.machine.Slept(now, asleep-e.asleep))
+		}
+		e.asleep = asleep
+	}
 	for _, g := range e.groups {
 		g.wake(now)
 	}
+	if !e.keepAt.After(now) {
+		e.keepAt = now.Add(rememberEvery)
+		e.remember()
+	}
+}
+
+// remember keeps the numbers of the adverts heard, without waiting for the disk.
+func (e *engine) remember() {
+	heard, last := map[string]uint64{}, uint64(0)
+	for _, g := range e.groups {
+		if g.auth != nil {
+			g.auth.remember(g.router.vrid, heard)
+			last = g.auth.sequence.last
+		}
+	}
+	if last > 0 {
+		go e.trust.keep(heard, last)
+	}
+}
+
+// suspended is for how long the machine was suspended since it booted, by which the two
+// clocks differ. Readings apart by less than a millisecond are one.
+func (e *engine) suspended() time.Duration {
+	read := func(clock int32) time.Duration {
+		if err := unix.ClockGettime(clock, &e.clock); err != nil {
+			return 0 // cannot happen: both clocks exist since Linux 2.6.39
+		}
+		return time.Duration(e.clock.Nano())
+	}
+	difference := read(unix.CLOCK_BOOTTIME) - read(unix.CLOCK_MONOTONIC)
+	if d := difference - e.asleep; d > -time.Millisecond && d < 5*time.Millisecond {
+		return e.asleep
+	}
+	return difference
 }
 
 // still is for how long no turn has ended.
@@ -182,22 +216,37 @@ func (e *engine) next(now time.Time) time.Time {
 	return at
 }
 
-// call runs do in the engine's goroutine and waits for it.
+// post has do run on the engine's thread soon.
+func (e *engine) post(do func(now time.Time)) {
+	select {
+	case e.inbox <- do:
+		e.poller.bell.ring()
+	case <-e.stopped:
+	}
+}
+
+// call runs do on the engine's thread and waits for it.
 func (e *engine) call(do func(now time.Time)) {
 	done := make(chan struct{})
+	e.post(func(now time.Time) { do(now); close(done) })
 	select {
-	case e.commands <- func(now time.Time) { do(now); close(done) }:
-		<-done
+	case <-done:
 	case <-e.stopped:
 	}
 }
 
 // release gives every address away and ends; the addresses are gone when it returns.
 func (e *engine) release(reason string) error {
+	var mu sync.Mutex
 	var failed []error
 	e.call(func(now time.Time) {
 		for _, g := range e.groups {
-			failed = append(failed, g.leave(now, reason))
+			g.onLeft = func(err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = append(failed, err)
+			}
+			g.leave(now, reason)
 		}
 		e.groups = nil
 	})
@@ -205,10 +254,16 @@ func (e *engine) release(reason string) error {
 	return errors.Join(failed...)
 }
 
+// end returns when the keeper has done its last job and the thread has ended.
 func (e *engine) end() {
-	close(e.stop)
+	e.keeper.flush()
+	e.call(func(time.Time) {}) // what the keeper has reported comes before
+	e.keeper.close()
+	e.call(func(time.Time) { e.ending = true })
 	<-e.stopped
-	e.readers.Wait()
+	close(e.stop)
+	e.poller.close()
+	e.endLog()
 }
 
 // View is what the status shows of one virtual router.
@@ -235,16 +290,17 @@ func (e *engine) show() {
 	}
 	list := make([]View, 0, len(e.groups))
 	for _, g := range e.groups {
+		g.moved = false
 		v := View{Name: g.name, Family: g.family(), VRID: g.router.vrid, State: g.machine.state.String(), Reason: g.machine.reason,
 			Priority: g.machine.priority, Interface: g.device.Name, Since: time.Now().Unix()}
-		for _, a := range g.addresses.list {
+		for _, a := range g.virtual {
 			v.Addresses = append(v.Addresses, a.String())
 		}
 		if before, ok := since[v.Name]; ok && before.State == v.State {
 			v.Since = before.Since
 		}
-		g.counts.state.WithLabelValues(g.name, g.family()).Set(float64(g.machine.state))
-		g.counts.since.WithLabelValues(g.name, g.family()).Set(float64(v.Since))
+		g.counters.state.Set(float64(g.machine.state))
+		g.counters.since.Set(float64(v.Since))
 		list = append(list, v)
 	}
 	if old == nil || !reflect.DeepEqual(*old, list) {

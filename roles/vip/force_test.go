@@ -1,8 +1,11 @@
 package vip
 
 import (
+	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // exchangeAdverts carries what each act sends to the other until nothing is sent.
@@ -97,4 +100,12 @@ func TestResumeSpeaksAtOnce(t *testing.T) {
 	if a := r.Resume(clock.now, true); !a.send || a.with != 255 || !a.changed || r.state != master {
 		t.Fatalf("%+v in %v", a, r.state)
 	}
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// newTestGroup is a group without sockets.
+func newTestGroup(p plan) *group {
+	c := newCounts(prometheus.NewRegistry())
+	return &group{plan: p, machine: newRouter(p.router), log: quiet(), counts: c, counters: c.of(p.name, "ipv4"), warnedAt: map[string]time.Time{}}
 }

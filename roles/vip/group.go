@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,37 +18,50 @@ const (
 	checkEvery = time.Second            // looks at the interface, and tries again after a fault
 	healEvery  = 100 * time.Millisecond // bounds the announcements that adverts of others cause
 	logEvery   = 10 * time.Second       // bounds the lines about what goes on
+	maxStale   = 10_000                 // packets: more than the buffer of a socket holds
 )
 
 // group runs one virtual router: its sockets, its state machine and its addresses. It
-// belongs to the engine's goroutine.
+// belongs to the engine's thread; netlink and announcements are jobs of the keeper.
 type group struct {
 	plan
+	engine    *engine // since join
 	machine   *Router
 	transport *transport
 	announcer *announcer
 	addresses addresses
+	auth      *authenticator // nil: adverts are not authenticated
 	log       *slog.Logger
 	counts    *counts
+	counters  *counters
+	advert    Advert // scratch of what is sent
+	arrived   Advert // and of what is received
 
 	unfit    string    // what keeps the node from serving, from health
 	fault    string    // what keeps this group from serving, whatever health says
 	released time.Time // the end of a release by command; zero: none
-	follow   func(*group)
-	changed  func(Transition)
+	startAt  time.Time // the end of start_delay; zero: none
+	moved    bool      // the state changed since it was shown
 
 	holding    bool
+	tenure     atomic.Int64 // grows when holding changes; what the keeper does for an older one is stale
+	renewing   bool         // the keeper has not yet reported the last renewal
 	checkAt    time.Time
 	refreshAt  time.Time
 	announceAt []time.Time
 	healedAt   time.Time
-	twoAt      time.Time // of the last line about two masters
-	failedAt   time.Time // of the last line about failed, with its text
+	twoAt      time.Time            // of the last line about two masters
+	warnedAt   map[string]time.Time // of the last line about dropped adverts, by cause
+	failedAt   time.Time            // of the last line about failed, with its text
 	failed     string
+	onLeft     func(error) // told when leave has removed the addresses
 }
 
-func openGroup(p plan, log *slog.Logger, counts *counts) (*group, error) {
-	g := &group{plan: p, machine: newRouter(p.router), counts: counts, log: log.With("vip", p.name, "vrid", p.router.vrid), unfit: "starting"}
+func openGroup(p plan, auth *authenticator, log *slog.Logger, counts *counts) (*group, error) {
+	g := &group{plan: p, machine: newRouter(p.router), auth: auth, counts: counts, log: log.With("vip", p.name, "vrid", p.router.vrid),
+		unfit: "starting", warnedAt: map[string]time.Time{}}
+	g.counters = counts.of(p.name, g.family())
+	g.advert = Advert{Version: p.router.version, VRID: p.router.vrid, Interval: p.router.interval, Addresses: p.advertised}
 	return g, g.open()
 }
 
@@ -62,17 +76,45 @@ func (g *group) open() error {
 		t.close()
 		return err
 	}
-	g.transport, g.announcer, g.addresses = t, a, addresses{g.device, g.virtual}
+	g.transport, g.announcer, g.addresses = t, a, addresses{g.device, g.assigned()}
 	return nil
+}
+
+// assigned are the addresses that this node sets on its interface: none where a cloud
+// moves them.
+func (g *group) assigned() []netip.Addr {
+	if g.unassigned {
+		return nil
+	}
+	return g.virtual
+}
+
+// join makes the group one of the engine's.
+func (g *group) join(now time.Time, e *engine) {
+	g.engine = e
+	g.log = e.log.With("vip", g.name, "vrid", g.router.vrid)
+	if at := e.started.Add(g.startDelay); at.After(now) {
+		g.startAt = at
+	}
+	g.showPresent(nil)
+	for range maxStale { // what came before is of no use any more
+		if _, more := g.transport.receive(); !more {
+			break
+		}
+	}
+	g.complain(now, e.poller.add(g.transport.fd))
 }
 
 // judge tells the state machine whether the addresses can be served here.
 func (g *group) judge(now time.Time) {
 	fault := g.fault
-	if fault == "" && now.Before(g.released) {
+	switch {
+	case fault != "":
+	case now.Before(g.released):
 		fault = "released"
-	}
-	if fault == "" {
+	case now.Before(g.startAt):
+		fault = "start delay"
+	default:
 		fault = g.unfit
 	}
 	if fault != "" {
@@ -98,7 +140,7 @@ func (g *group) check(now time.Time) {
 	case err != nil:
 		fault = "interface " + g.device.Name + " is gone"
 	case index != g.device.Index:
-		if err := g.reopen(); err != nil {
+		if err := g.reopen(now); err != nil {
 			g.complain(now, err)
 			fault = "interface " + g.device.Name + " cannot be used"
 		}
@@ -111,20 +153,19 @@ func (g *group) check(now time.Time) {
 	}
 }
 
-func (g *group) reopen() error {
+func (g *group) reopen(now time.Time) error {
 	device, err := interfaceNamed(g.name, g.device.Name)
 	if err != nil {
 		return err
 	}
-	next := *g
+	next := &group{plan: g.plan}
 	next.device = device
 	if err := next.open(); err != nil {
 		return err
 	}
-	g.close()
+	g.complain(now, g.close())
 	g.device, g.transport, g.announcer, g.addresses = device, next.transport, next.announcer, next.addresses
-	g.follow(g)
-	return nil
+	return g.engine.poller.add(g.transport.fd)
 }
 
 // complain counts a failure, and logs it unless it was logged a moment ago.
@@ -132,7 +173,7 @@ func (g *group) complain(now time.Time, err error) {
 	if err == nil {
 		return
 	}
-	g.counts.errors.WithLabelValues(g.name, g.family()).Inc()
+	g.counters.errors.Inc()
 	if text := err.Error(); text != g.failed || now.Sub(g.failedAt) >= logEvery {
 		g.failed, g.failedAt = text, now
 		g.log.Error("virtual address", "err", err)
@@ -141,51 +182,122 @@ func (g *group) complain(now time.Time, err error) {
 
 // do carries out what the state machine decided.
 func (g *group) do(now time.Time, a act) {
-	var failed []error
 	if a.changed {
-		g.log.Info("virtual address "+g.machine.state.String(), "addresses", g.addresses.list, "reason", g.machine.reason)
-		g.counts.transitions.WithLabelValues(g.name, g.family(), g.machine.state.String(), g.machine.reason).Inc()
-		g.changed(Transition{Group: g.name, State: g.machine.state.String(), Reason: g.machine.reason, Addresses: g.addresses.list, At: now})
+		g.tell(now)
 	}
 	switch {
 	case a.changed && g.machine.state == master:
 		g.holding, g.healedAt = true, time.Time{}
-		if !g.hold(now) {
-			return
-		}
+		g.tenure.Add(1)
+		g.renewing = false
 		g.planAnnouncements(now)
+		g.announceAt = g.announceAt[1:] // the first comes with the addresses
+		g.hold(now, g.addresses.list)
 	case a.changed && g.holding:
-		// The address goes before the advert that lets the next one take it.
-		g.holding = false
-		g.announceAt = nil
-		failed = append(failed, g.addresses.release())
+		g.drop(a.send)
+		return
 	case a.heal && now.Sub(g.healedAt) >= healEvery:
 		g.healedAt = now
 		g.planAnnouncements(now)
 	}
-	// Before the advert: who hears it and stays master announces after us.
-	g.announceDue(now, &failed)
 	if a.send {
-		advert := &Advert{Version: g.router.version, VRID: g.router.vrid, Priority: a.with, Interval: g.router.interval, Addresses: g.advertised}
-		if err := g.transport.send(advert); err != nil {
-			failed = append(failed, err)
-		} else {
-			g.counts.sent.WithLabelValues(g.name, g.family()).Inc()
-		}
+		g.send(now, a.with)
 	}
-	g.complain(now, errors.Join(failed...))
+	g.announceDue(now)
 }
 
-// hold sets or renews the addresses. Where not one can be set, another balancer has to:
-// it returns false and has given them away.
-func (g *group) hold(now time.Time) bool {
+// tell reports a transition to the log, the metrics and the watchers.
+func (g *group) tell(now time.Time) {
+	state, reason := g.machine.state.String(), g.machine.reason
+	g.moved = true
+	g.log.Info("virtual address "+state, "addresses", g.virtual, "reason", reason)
+	g.counts.transitions.WithLabelValues(g.name, g.family(), state, reason).Inc()
+	g.engine.watch.tell(Transition{Group: g.name, State: state, Reason: reason, Addresses: g.virtual, At: now})
+}
+
+// send sends an advert. It is the hot path of this package: it neither waits nor
+// allocates (TestAdvertsDoNotAllocate).
+func (g *group) send(now time.Time, priority uint8) {
+	g.advert.Priority = priority
+	if err := g.transport.send(&g.advert, g.auth); err != nil {
+		g.complain(now, err)
+		return
+	}
+	g.counters.sent.Inc()
+	g.counters.lastSent.Set(float64(now.UnixMilli()) / 1000)
+}
+
+// hold sets or renews the addresses and announces those of the list.
+func (g *group) hold(now time.Time, announce []netip.Addr) {
 	g.refreshAt = now.Add(refresh)
-	set, err := g.addresses.hold()
+	if g.renewing && len(announce) == 0 {
+		return // the keeper is behind: another one would not help it
+	}
+	g.renewing = true
+	e, set, announcer, tenure := g.engine, g.addresses, g.announcer, g.tenure.Load()
+	e.keeper.do(func() {
+		present, err := set.hold()
+		if len(present) > 0 && tenure == g.tenure.Load() { // who has yielded since must not announce last
+			err = errors.Join(err, announcer.announce(announce))
+		}
+		e.post(func(now time.Time) { g.held(now, tenure, present, err) })
+	})
+}
+
+// held takes the keeper's report. Where not one address can be set, another balancer
+// has to.
+func (g *group) held(now time.Time, tenure int64, present []netip.Addr, err error) {
 	g.complain(now, err)
-	if set == 0 {
+	if tenure != g.tenure.Load() {
+		return
+	}
+	g.renewing = false
+	g.showPresent(present)
+	if len(present) == 0 && !g.unassigned {
 		g.fail(now, "the addresses cannot be set")
 	}
-	return set > 0
+}
+
+// drop removes the addresses. The address goes before the advert that lets the next one
+// take it.
+func (g *group) drop(sayLeaving bool) {
+	g.holding = false
+	g.tenure.Add(1)
+	g.announceAt = nil
+	e, set, tenure := g.engine, g.addresses, g.tenure.Load()
+	e.keeper.do(func() {
+		err := set.release()
+		e.post(func(now time.Time) {
+			g.complain(now, err)
+			if tenure != g.tenure.Load() {
+				return
+			}
+			g.showPresent(nil)
+			if sayLeaving {
+				g.send(now, 0)
+			}
+		})
+	})
+}
+
+// clean removes what an owner that was killed left behind.
+func (g *group) clean() {
+	e, set := g.engine, g.addresses
+	e.keeper.do(func() {
+		if err := set.release(); err != nil {
+			e.post(func(now time.Time) { g.complain(now, err) })
+		}
+	})
+}
+
+func (g *group) showPresent(present []netip.Addr) {
+	for _, address := range g.addresses.list {
+		value := 0.0
+		if slices.Contains(present, address) {
+			value = 1
+		}
+		g.counts.present.WithLabelValues(g.name, g.family(), address.String()).Set(value)
+	}
 }
 
 func (g *group) planAnnouncements(now time.Time) {
@@ -195,11 +307,19 @@ func (g *group) planAnnouncements(now time.Time) {
 	}
 }
 
-func (g *group) announceDue(now time.Time, failed *[]error) {
+func (g *group) announceDue(now time.Time) {
+	if len(g.announceAt) == 0 || g.announceAt[0].After(now) {
+		return
+	}
 	for len(g.announceAt) > 0 && !g.announceAt[0].After(now) {
 		g.announceAt = g.announceAt[1:]
-		*failed = append(*failed, g.announcer.announce(g.addresses.list))
 	}
+	e, announcer, list := g.engine, g.announcer, g.addresses.list
+	e.keeper.do(func() {
+		if err := announcer.announce(list); err != nil {
+			e.post(func(now time.Time) { g.complain(now, err) })
+		}
+	})
 }
 
 // wake handles every deadline that has passed.
@@ -207,35 +327,44 @@ func (g *group) wake(now time.Time) {
 	if !g.checkAt.After(now) {
 		g.check(now)
 	}
-	if !g.released.IsZero() && !g.released.After(now) {
-		g.released = time.Time{}
+	if g.over(now, &g.released) || g.over(now, &g.startAt) {
 		g.judge(now)
 	}
 	if at := g.machine.Deadline(); !at.IsZero() && !at.After(now) {
+		if g.holding {
+			g.counters.late.Observe(now.Sub(at).Seconds())
+		}
 		g.do(now, g.machine.Expire(now))
 	}
 	if !g.holding {
 		return
 	}
-	if !g.refreshAt.After(now) && !g.hold(now) {
-		return
+	if !g.refreshAt.After(now) {
+		g.hold(now, nil)
 	}
-	var failed []error
-	g.announceDue(now, &failed)
-	g.complain(now, errors.Join(failed...))
+	g.announceDue(now)
+}
+
+// over tells whether an appointment has just passed, and ends it.
+func (g *group) over(now time.Time, at *time.Time) bool {
+	if at.IsZero() || at.After(now) {
+		return false
+	}
+	*at = time.Time{}
+	return true
 }
 
 // next is when wake has something to do.
 func (g *group) next() time.Time {
 	at := g.machine.Deadline()
 	sooner := func(t time.Time) {
-		if at.IsZero() || t.Before(at) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
 			at = t
 		}
 	}
-	if !g.released.IsZero() {
-		sooner(g.released)
-	}
+	sooner(g.checkAt)
+	sooner(g.released)
+	sooner(g.startAt)
 	if g.holding {
 		sooner(g.refreshAt)
 		if len(g.announceAt) > 0 {
@@ -245,68 +374,122 @@ func (g *group) next() time.Time {
 	return at
 }
 
-// restore puts an address back that somebody else removed.
-func (g *group) restore(now time.Time, l lost) {
-	if !g.holding || l.device != g.device.Index || !g.addresses.has(l.address) {
-		return
-	}
-	g.counts.restored.WithLabelValues(g.name, g.family()).Inc()
-	g.log.Warn("virtual address was removed by another program; it is put back", "address", l.address)
-	if g.hold(now) {
-		g.complain(now, g.announcer.announce([]netip.Addr{l.address}))
+// changedOutside looks at an interface that changed, and puts an address back that
+// somebody else removed.
+func (g *group) changedOutside(now time.Time, c change) {
+	switch {
+	case !c.address.IsValid():
+		if c.device == g.device.Index || g.fault != "" {
+			g.check(now)
+		}
+	case g.holding && !g.renewing && c.device == g.device.Index && g.addresses.has(c.address):
+		g.counters.restored.Inc()
+		g.log.Warn("virtual address was removed by another program; it is put back", "address", c.address)
+		g.hold(now, []netip.Addr{c.address})
 	}
 }
 
-// admit checks a packet as RFC 9568 section 7.1 asks. It returns nil for one that is not
-// for this group. It reads only what never changes and may be called from any goroutine,
-// so that rubbish does not reach the engine.
-func (g *group) admit(p arrival) *Advert {
-	reject := func(cause string) *Advert {
-		g.counts.invalid.WithLabelValues(g.name, g.family(), cause).Inc()
-		return nil
+// read takes the packets that wait.
+func (g *group) read(now time.Time) {
+	for range maxPackets {
+		p, more := g.transport.receive()
+		if !more {
+			return
+		}
+		if g.admit(now, &p) {
+			g.receive(now, &g.arrived, p.from)
+		}
 	}
+}
+
+// alarming are the causes that an operator has to know of: the addresses may be held
+// twice, or somebody tries to take them.
+var alarming = map[string]string{
+	errUnsigned.Error(): "another router advertises this VRID without authentication: its vrrp.key is missing, or it is a stranger; compare `stack vip show` of the balancers",
+	errSigned.Error():   "the other balancers authenticate their adverts and this one has no vrrp.key, so both may hold the addresses: copy it with `stack secrets export`",
+	errOtherKey.Error(): "another router advertises this VRID with another vrrp.key, so both may hold the addresses: copy one key to all with `stack secrets export`",
+	errForged.Error():   "adverts with a wrong authentication arrive: somebody tries to take the addresses",
+	errReplay.Error():   "old adverts arrive again: somebody tries to take the addresses, or the sender's clock and state were lost (remove the state file of this node and restart)",
+	causeStranger:       "a router that is not in the file uses this VRID on the segment: choose another vip.vrid, or name it in vip.peers",
+	causeOtherVersion:   "the VRRP versions of the balancers differ: set vip.version alike",
+	causeOtherInterval:  "the advert intervals of the balancers differ, which VRRP 2 does not allow: set vip.advert alike",
+	causeOtherAddresses: "another balancer has other addresses for this VRID: the files differ",
+}
+
+const (
+	causeStranger       = "unknown sender"
+	causeOtherVersion   = "other version"
+	causeOtherInterval  = "other interval"
+	causeOtherAddresses = "other addresses"
+)
+
+// reject counts a packet, and logs it unless its cause was logged a moment ago.
+func (g *group) reject(now time.Time, cause string, from netip.Addr) {
+	counter := g.counters.invalid[cause]
+	if counter == nil {
+		counter = g.counts.invalid.WithLabelValues(g.name, g.family(), cause)
+		g.counters.invalid[cause] = counter
+	}
+	counter.Inc()
+	if text := alarming[cause]; text != "" && now.Sub(g.warnedAt[cause]) >= logEvery {
+		g.warnedAt[cause] = now
+		g.log.Warn("VRRP advert dropped or differs: "+text, "cause", cause, "from", from)
+	}
+}
+
+// admit checks a packet as RFC 9568 section 7.1 asks, and decodes it into g.arrived. It
+// returns false for one that is not for this group.
+func (g *group) admit(now time.Time, p *arrival) bool {
+	if p.from == g.own {
+		return false
+	}
+	if p.hops != hopLimit {
+		g.reject(now, "hop limit", p.from)
+		return false
+	}
+	a := &g.arrived
+	trailer, err := a.Parse(p.payload, p.from, p.to)
 	switch {
-	case p.from == g.own:
-		return nil
-	case p.hops != hopLimit:
-		return reject("hop limit")
+	case err == nil && a.VRID != g.router.vrid:
+		return false // another virtual router of the segment
 	case len(g.peers) > 0 && !slices.Contains(g.peers, p.from):
-		return reject("unknown sender")
-	}
-	a, err := ParseAdvert(p.payload, p.from, p.to)
-	switch {
+		g.reject(now, causeStranger, p.from)
+		return false
 	case err != nil:
-		return reject(err.Error())
-	case a.VRID != g.router.vrid:
-		return nil // another virtual router of the segment
+		g.reject(now, err.Error(), p.from)
+		return false
 	case a.Version != g.router.version:
-		return reject("other version")
+		g.reject(now, causeOtherVersion, p.from)
+		return false
+	case a.Version == 2 && a.Interval != g.router.interval: // RFC 3768 section 7.1
+		g.reject(now, causeOtherInterval, p.from)
+		return false
 	}
-	g.counts.received.WithLabelValues(g.name, g.family()).Inc()
+	if err := g.auth.check(p.payload, trailer, p.from, p.to); err != nil {
+		g.reject(now, err.Error(), p.from)
+		return false
+	}
+	g.counters.received.Inc()
+	g.counters.lastHeard.Set(float64(now.UnixMilli()) / 1000)
 	// Other addresses behind the same VRID are a difference of configs, not a reason to
 	// have two masters.
-	if !slices.Equal(sorted(a.Addresses), sorted(g.advertised)) {
-		reject("other addresses")
+	slices.SortFunc(a.Addresses, netip.Addr.Compare)
+	if !slices.Equal(a.Addresses, g.sorted) {
+		g.reject(now, causeOtherAddresses, p.from)
 	}
-	return a
+	return true
 }
 
 // receive hands an admitted advert to the state machine.
 func (g *group) receive(now time.Time, a *Advert, from netip.Addr) {
 	if g.machine.state == master && a.Priority != 0 {
-		g.counts.masters.WithLabelValues(g.name, g.family()).Inc()
+		g.counters.masters.Inc()
 		if now.Sub(g.twoAt) >= logEvery {
 			g.twoAt = now
 			g.log.Warn("two masters", "own", g.own, "other", from, "own_priority", g.machine.priority, "other_priority", a.Priority)
 		}
 	}
 	g.do(now, g.machine.Receive(now, a, from))
-}
-
-func sorted(list []netip.Addr) []netip.Addr {
-	out := slices.Clone(list)
-	slices.SortFunc(out, netip.Addr.Compare)
-	return out
 }
 
 func (g *group) family() string {
@@ -316,13 +499,38 @@ func (g *group) family() string {
 	return "ipv4"
 }
 
-// leave gives the addresses away for good.
-func (g *group) leave(now time.Time, reason string) error {
-	g.do(now, g.machine.Stop(reason))
-	return errors.Join(g.addresses.release(), g.close())
+// leave gives the addresses away for good and closes the group when they are gone.
+func (g *group) leave(now time.Time, reason string) {
+	a := g.machine.Stop(reason)
+	if a.changed {
+		g.tell(now)
+	}
+	g.holding = false
+	g.tenure.Add(1)
+	e, set := g.engine, g.addresses
+	e.keeper.do(func() {
+		err := set.release()
+		e.post(func(now time.Time) {
+			if a.send {
+				g.send(now, 0)
+			}
+			err = errors.Join(err, g.close())
+			g.complain(now, err)
+			if g.onLeft != nil {
+				g.onLeft(err)
+			}
+		})
+	})
 }
 
+// close gives the sockets back; the addresses stay. The announcer may be in use by the
+// keeper.
 func (g *group) close() error {
-	g.announcer.close()
+	if g.engine == nil {
+		g.announcer.close()
+		return g.transport.close()
+	}
+	g.engine.keeper.do(g.announcer.close)
+	g.engine.poller.remove(g.transport.fd)
 	return g.transport.close()
 }

@@ -60,6 +60,7 @@ func (e *engine) judge(now time.Time, g *group) {
 		}
 	}
 	g.do(now, g.machine.Weigh(weight))
+	g.moved = true
 	g.judge(now)
 }
 

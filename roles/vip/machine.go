@@ -18,6 +18,7 @@ type Router struct {
 	forcedAt time.Time
 
 	left           bool          // the master has said that it leaves
+	lowerSince     time.Time     // first advert of a master of lower priority, in this time as backup
 	masterInterval time.Duration // the interval of the master, learned from its adverts
 	deadline       time.Time     // of the advert timer (master) or the master-down timer (backup)
 }
@@ -28,7 +29,8 @@ type routerConfig struct {
 	priority uint8
 	interval time.Duration
 	preempt  bool
-	address  netip.Addr // our own, which breaks ties between equal priorities
+	delay    time.Duration // a master of lower priority is heeded for so long before it is preempted
+	address  netip.Addr    // our own, which breaks ties between equal priorities
 }
 
 // state is Initialize, Backup or Master of RFC 9568 section 6.3.
@@ -55,9 +57,14 @@ func newRouter(id routerConfig) *Router {
 }
 
 // skew is the time by which a backup of lower priority waits longer: RFC 9568 section
-// 6.1, ((256 - priority) * interval) / 256.
+// 6.1, ((256 - priority) * interval) / 256; RFC 3768 section 6.1, (256 - priority) / 256
+// seconds.
 func (r *Router) skew() time.Duration {
-	return time.Duration(256-int(r.priority)) * r.masterInterval / 256
+	unit := r.masterInterval
+	if r.id.version == 2 {
+		unit = time.Second
+	}
+	return time.Duration(256-int(r.priority)) * unit / 256
 }
 
 func (r *Router) masterDown() time.Duration { return 3*r.masterInterval + r.skew() }
@@ -109,16 +116,35 @@ func (r *Router) Expire(now time.Time) act {
 	}
 	// A holder that slept through a whole master-down interval may have been replaced:
 	// it listens before it speaks.
-	if now.Sub(r.deadline) > r.masterDown() {
-		r.move(backup, "slept longer than the master-down interval")
-		r.deadline = now.Add(r.masterDown())
-		return act{changed: true}
+	if now.Sub(r.deadline)+r.id.interval > r.ownMasterDown() {
+		return r.listen(now)
 	}
 	// Late deadlines are skipped, not replayed.
 	for !r.deadline.After(now) {
 		r.deadline = r.deadline.Add(r.id.interval)
 	}
 	return act{send: true, with: r.priority}
+}
+
+// ownMasterDown is the master-down interval by which the others judge this master.
+func (r *Router) ownMasterDown() time.Duration {
+	r.masterInterval = r.id.interval
+	return r.masterDown()
+}
+
+// Slept handles a suspend of the machine, during which the clock of the timers stood
+// still.
+func (r *Router) Slept(now time.Time, d time.Duration) act {
+	if r.state != master || d+r.id.interval <= r.ownMasterDown() {
+		return act{}
+	}
+	return r.listen(now)
+}
+
+func (r *Router) listen(now time.Time) act {
+	r.move(backup, "slept longer than the master-down interval")
+	r.deadline = now.Add(r.masterDown())
+	return act{changed: true}
 }
 
 func (r *Router) become(now time.Time, reason string) act {
@@ -128,7 +154,7 @@ func (r *Router) become(now time.Time, reason string) act {
 }
 
 func (r *Router) move(to state, reason string) {
-	r.state, r.reason, r.left = to, reason, false
+	r.state, r.reason, r.left, r.lowerSince = to, reason, false, time.Time{}
 	if to != master && r.forced {
 		r.forced = false
 		r.weigh()
@@ -196,14 +222,29 @@ func (r *Router) receiveBackup(now time.Time, a *Advert) act {
 	case a.Priority == 0:
 		r.left = true
 		r.deadline = now.Add(r.skew())
-	case !r.id.preempt || a.Priority >= r.priority:
-		r.left = false
-		r.masterInterval = a.Interval
-		r.deadline = now.Add(r.masterDown())
+	case a.Priority >= r.priority:
+		r.lowerSince = time.Time{}
+		r.heed(now, a)
+	case !r.id.preempt || r.delayed(now):
+		r.heed(now, a)
 	}
 	// Else a master of lower priority: its adverts are not heeded, and the master-down
 	// timer ends its time.
 	return act{}
+}
+
+func (r *Router) heed(now time.Time, a *Advert) {
+	r.left = false
+	r.masterInterval = a.Interval
+	r.deadline = now.Add(r.masterDown())
+}
+
+// delayed tells whether a master of lower priority, heard just now, has its time yet.
+func (r *Router) delayed(now time.Time) bool {
+	if r.lowerSince.IsZero() {
+		r.lowerSince = now
+	}
+	return now.Sub(r.lowerSince) < r.id.delay
 }
 
 func (r *Router) receiveMaster(now time.Time, a *Advert, from netip.Addr) act {

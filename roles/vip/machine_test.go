@@ -115,3 +115,51 @@ func TestSleeperListensBeforeItSpeaks(t *testing.T) {
 		t.Fatalf("woke up with %+v in %v", a, r.state)
 	}
 }
+
+func TestPreemptDelay(t *testing.T) {
+	r, c := newTestRouter(254, true)
+	r.id.delay = 10 * interval
+	r.Ready(c.now, true, "ready")
+	start := c.now
+	for range 40 {
+		at := c.after(interval)
+		if r.Receive(at, &Advert{Priority: 100, Interval: interval}, addr("10.0.0.12")); r.Expire(at).changed {
+			break
+		}
+	}
+	// The lower one is heeded for 10 intervals after its first advert, then the
+	// master-down timer runs.
+	if took := c.now.Sub(start); r.state != master || took < 13*interval || took > 15*interval {
+		t.Fatalf("%v after %v", r.state, took)
+	}
+}
+
+// RFC 3768 section 6.1: the skew of version 2 is in seconds.
+func TestVersion2Timers(t *testing.T) {
+	r := newRouter(routerConfig{version: 2, priority: 128, interval: 2 * time.Second})
+	r.Ready(time.Unix(0, 0), true, "ready")
+	if got, want := r.masterDown(), 6*time.Second+time.Second/2; got != want {
+		t.Fatalf("master-down is %v, want %v", got, want)
+	}
+}
+
+func TestOwnerDoesNotWait(t *testing.T) {
+	r, c := newTestRouter(255, true)
+	if a := r.Ready(c.now, true, "ready"); !a.changed || !a.send || a.with != 255 || r.state != master {
+		t.Fatalf("%+v in %v", a, r.state)
+	}
+}
+
+func TestSuspendedHolderListens(t *testing.T) {
+	for _, c := range []struct {
+		slept   time.Duration
+		listens bool
+	}{{interval, false}, {time.Second, true}} {
+		r, clock := newTestRouter(254, true)
+		r.Ready(clock.now, true, "ready")
+		r.Expire(clock.after(r.masterDown()))
+		if a := r.Slept(clock.now, c.slept); a.changed != c.listens || (r.state == backup) != c.listens {
+			t.Errorf("slept %v: %+v in %v", c.slept, a, r.state)
+		}
+	}
+}

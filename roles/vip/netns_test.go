@@ -223,7 +223,7 @@ func (n *network) stack(name string, change func(*config.VIP)) *process {
 			node.Address = m.Address
 		}
 	}
-	vip := config.VIP{Name: "www", Addresses: append([]netip.Addr{}, addr("10.9.0.10")), VRID: 51, Advert: interval, Preempt: true, Transport: "unicast"}
+	vip := config.VIP{Name: "www", Addresses: append([]netip.Addr{}, addr("10.9.0.10")), VRID: 51, Version: 3, Advert: interval, Preempt: true, Transport: "unicast", Auth: "auto", Assign: true, Accept: true}
 	if change != nil {
 		change(&vip)
 	}

@@ -1,13 +1,18 @@
 package vip
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"time"
 
 	"stack/appliance/config"
+	"stack/tls"
 )
 
 // plan is one virtual router as the config asks for it: a group of addresses that move
@@ -19,18 +24,29 @@ type plan struct {
 	peers      []netip.Addr // empty: multicast
 	router     routerConfig
 	advertised []netip.Addr // those of the family in which the adverts travel
+	sorted     []netip.Addr // the same in order
 	virtual    []netip.Addr // all of the group
+	unassigned bool         // something else moves the addresses, such as a cloud
+	startDelay time.Duration
+	key        []byte // that authenticates adverts; empty: none does
 }
 
-// plans derives the virtual routers of node; nothing is opened.
+// plans derives the virtual routers of node; nothing is opened but the key.
 func plans(node *config.Node) ([]plan, error) {
+	secret, err := secretOf(node)
+	if err != nil {
+		return nil, err
+	}
 	var out []plan
 	for _, vip := range node.VIP {
 		device, err := interfaceOf(vip, node.Address)
 		if err != nil {
 			return nil, err
 		}
-		p := plan{name: vip.Name, device: device, virtual: vip.Addresses}
+		p := plan{name: vip.Name, device: device, virtual: vip.Addresses, unassigned: !vip.Assign, startDelay: vip.StartDelay}
+		if p.key, err = keyOf(vip, secret, node); err != nil {
+			return nil, err
+		}
 		if err := p.transportOf(vip, node); err != nil {
 			return nil, err
 		}
@@ -39,7 +55,9 @@ func plans(node *config.Node) ([]plan, error) {
 				p.advertised = append(p.advertised, address)
 			}
 		}
-		p.router = routerConfig{version: 3, vrid: uint8(vip.VRID), priority: priorityOf(vip, node), interval: vip.Advert, preempt: vip.Preempt, address: p.own}
+		p.sorted = slices.SortedFunc(slices.Values(p.advertised), netip.Addr.Compare)
+		p.router = routerConfig{version: vip.Version, vrid: uint8(vip.VRID), priority: priorityOf(vip, node), interval: vip.Advert,
+			preempt: vip.Preempt, delay: vip.PreemptDelay, address: p.own}
 		out = append(out, p)
 	}
 	return out, nil
@@ -65,12 +83,39 @@ func (p *plan) transportOf(vip config.VIP, node *config.Node) error {
 			p.peers = append(p.peers, m.Address)
 		}
 	}
+	p.peers = append(p.peers, vip.Peers...)
 	return nil
 }
 
-// priorityOf follows the order of the balancers in the file: 254, 253, …; the
+// secretOf is the site's key of VRRP, nil where the site has none.
+func secretOf(node *config.Node) ([]byte, error) {
+	secret, err := tls.ReadKey(node.TLS.SecretsDir, "vrrp.key")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return secret, err
+}
+
+// keyOf is what authenticates the adverts of a group: the site's key, unless the config
+// or a peer that cannot do it turns it off.
+func keyOf(vip config.VIP, secret []byte, node *config.Node) ([]byte, error) {
+	able := vip.Version == 3 && len(vip.Peers) == 0
+	switch {
+	case vip.Auth == "none" || vip.Auth == "auto" && !able:
+		return nil, nil
+	case vip.Auth == "hmac" && secret == nil:
+		return nil, fmt.Errorf("vip %s: auth: hmac needs %s: make it with `stack secrets init`, or copy it with `stack secrets export %s`",
+			vip.Name, filepath.Join(node.TLS.SecretsDir, "vrrp.key"), node.Name)
+	}
+	return secret, nil
+}
+
+// priorityOf is the one of the config, else it follows the order of the balancers in the file: 254, 253, …; the
 // preferred one comes first.
 func priorityOf(vip config.VIP, node *config.Node) uint8 {
+	if vip.Priority > 0 {
+		return uint8(vip.Priority)
+	}
 	var order []string
 	for _, m := range node.Members {
 		if slices.Contains(m.Roles, "lb") && m.Name != vip.Prefer {

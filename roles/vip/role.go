@@ -21,6 +21,7 @@ import (
 type Role struct {
 	env    supervise.Env
 	counts *counts
+	trust  *trust
 
 	mu     sync.Mutex
 	node   *config.Node // committed last
@@ -37,9 +38,13 @@ type Role struct {
 
 // New makes the role; Prepare starts it.
 func New(env supervise.Env) (supervise.Role, error) {
-	return &Role{env: env, counts: newCounts(env.Metrics),
+	return &Role{env: env, counts: newCounts(env.Metrics), trust: newTrust(env.Log, env.Node),
 		hooks: newHooks(env.Log, env.Node, env.Metrics), failed: newTrackedMetric(env.Metrics)}, nil
 }
+
+// Process is what the role gets: a processor for each of its two threads beside what
+// hooks and metrics need, so that an advert never waits for the Go scheduler.
+func Process(*config.Node) supervise.Process { return supervise.Process{MaxProcs: 4} }
 
 // Needed tells whether a node shares virtual addresses with others.
 func Needed(node *config.Node) bool {
@@ -82,7 +87,7 @@ func (r *Role) open(list []plan) (all, opened []*group, err error) {
 			all = append(all, r.groups[i])
 			continue
 		}
-		g, err := openGroup(p, r.env.Log, r.counts)
+		g, err := openGroup(p, r.trust.authenticator(p), r.env.Log, r.counts)
 		if err != nil {
 			return nil, opened, err
 		}
@@ -111,7 +116,7 @@ func (r *Role) replace(node *config.Node, list []plan, groups []*group) {
 // begin starts the engine where the process before stood.
 func (r *Role) begin(from handOver) bool {
 	r.begun = true
-	e, err := startEngine(r.env.Log, r.counts, from.Engine)
+	e, err := startEngine(r.env.Log, r.counts, r.trust, from.Engine)
 	if err != nil {
 		r.env.Log.Error("virtual addresses are not served", "err", err)
 		return false

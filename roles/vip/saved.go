@@ -2,6 +2,7 @@ package vip
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -69,15 +70,15 @@ func (e *engine) resumeGroup(now time.Time, g *group) bool {
 // abandon ends silently: the addresses stay and no advert says that the master leaves,
 // because a successor speaks already.
 func (e *engine) abandon() error {
-	var failed error
+	var failed []error
 	e.call(func(time.Time) {
 		for _, g := range e.groups {
-			failed = g.close()
+			failed = append(failed, g.close())
 		}
 		e.groups = nil
 	})
 	e.end()
-	return failed
+	return errors.Join(failed...)
 }
 
 // boottime is the time since the machine booted, suspended or not.

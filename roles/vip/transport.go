@@ -1,15 +1,12 @@
 package vip
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
+	"unsafe"
 
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,65 +19,83 @@ const (
 type arrival struct {
 	from, to netip.Addr
 	hops     int
-	payload  []byte
+	payload  []byte // until the next receive
 }
 
-// transport sends and receives VRRP packets of one address family on one interface.
-// send and receive may be called concurrently with each other.
+// transport sends and receives VRRP packets of one address family on one interface. It
+// never blocks and, once open, never allocates.
 type transport struct {
 	device *net.Interface
 	own    netip.Addr
 	to     []netip.Addr // unicast peers, or the group
-	v4     *ipv4.PacketConn
-	v6     *ipv6.PacketConn
-	conn   *net.IPConn
-	closed chan struct{} // tells the reader that an error is the end
+	fd     int
+
+	out     []byte // scratch of an advert that is encoded
+	in      [maxPacket]byte
+	name    unix.RawSockaddrInet6 // address of the other side, of either family
+	control ancillary
+	vector  unix.Iovec
+	header  unix.Msghdr
+}
+
+// ancillary holds control messages (cmsg(3)), aligned as the kernel wants it.
+type ancillary struct {
+	_     [0]uint64
+	bytes [128]byte
 }
 
 // openTransport needs NET_RAW. An empty list of peers means multicast.
 func openTransport(device *net.Interface, own netip.Addr, peers []netip.Addr) (*transport, error) {
-	t := &transport{device: device, own: own, to: peers, closed: make(chan struct{})}
-	network, any, group := "ip4:112", "0.0.0.0", group4
+	t := &transport{device: device, own: own, to: peers, out: make([]byte, 0, maxPacket)}
+	family := unix.AF_INET
 	if own.Is6() {
-		network, any, group = "ip6:112", "::", group6
+		family = unix.AF_INET6
 	}
-	var listen net.ListenConfig
-	listen.Control = func(_, _ string, c syscall.RawConn) error {
-		var err error
-		if cerr := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), device.Name) }); cerr != nil {
-			return cerr
-		}
-		return err
-	}
-	conn, err := listen.ListenPacket(context.Background(), network, any)
-	if err != nil {
+	var err error
+	if t.fd, err = unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol); err != nil {
 		if errors.Is(err, unix.EPERM) {
 			return nil, fmt.Errorf("open a VRRP socket on %s: %w: the net child needs NET_RAW (AmbientCapabilities in the unit, or run as root)", device.Name, err)
 		}
 		return nil, fmt.Errorf("open a VRRP socket on %s: %w", device.Name, err)
 	}
-	t.conn = conn.(*net.IPConn)
-	multicast := len(peers) == 0
-	if multicast {
-		t.to = []netip.Addr{group}
-	}
-	if own.Is6() {
-		err = t.prepare6(conn, multicast)
-	} else {
-		err = t.prepare4(conn, multicast)
-	}
-	if err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("prepare the VRRP socket on %s: %w", device.Name, err)
+	if err := t.prepare(len(peers) == 0); err != nil {
+		unix.Close(t.fd)
+		return nil, fmt.Errorf("prepare the VRRP socket on %s with the address %s: %w", device.Name, own, err)
 	}
 	return t, nil
 }
 
-// close ends receive; it is called once.
-func (t *transport) close() error {
-	close(t.closed)
-	return t.conn.Close()
+func (t *transport) prepare(multicast bool) error {
+	if err := unix.BindToDevice(t.fd, t.device.Name); err != nil {
+		return err
+	}
+	set := func(level, option, value int) error { return unix.SetsockoptInt(t.fd, level, option, value) }
+	// Before every other packet of this machine, where its queue tells them apart (7 is
+	// TC_PRIO_CONTROL of linux/pkt_sched.h); setting TOS changes it, so it comes last.
+	if t.own.Is4() {
+		errs := []error{set(unix.IPPROTO_IP, unix.IP_TTL, hopLimit), set(unix.IPPROTO_IP, unix.IP_TOS, tos)}
+		if multicast {
+			t.to = []netip.Addr{group4}
+			request := &unix.IPMreqn{Multiaddr: group4.As4(), Address: t.own.As4(), Ifindex: int32(t.device.Index)}
+			errs = append(errs, set(unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, hopLimit), set(unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0),
+				unix.SetsockoptIPMreqn(t.fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, request),
+				unix.SetsockoptIPMreqn(t.fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, request))
+		}
+		return errors.Join(append(errs, set(unix.SOL_SOCKET, unix.SO_PRIORITY, 7))...)
+	}
+	errs := []error{set(unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, hopLimit), set(unix.IPPROTO_IPV6, unix.IPV6_TCLASS, tos),
+		set(unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1), set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)}
+	if multicast {
+		t.to = []netip.Addr{group6}
+		request := &unix.IPv6Mreq{Multiaddr: group6.As16(), Interface: uint32(t.device.Index)}
+		errs = append(errs, set(unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, hopLimit), set(unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_LOOP, 0),
+			set(unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, t.device.Index),
+			unix.SetsockoptIPv6Mreq(t.fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, request))
+	}
+	return errors.Join(append(errs, set(unix.SOL_SOCKET, unix.SO_PRIORITY, 7))...)
 }
+
+func (t *transport) close() error { return unix.Close(t.fd) }
 
 // look asks the kernel for the index of an interface and whether it is up and has a
 // link, without the lock that netlink waits for.
@@ -89,105 +104,131 @@ func (t *transport) look(name string) (index int, running bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
-	raw, err := t.conn.SyscallConn()
-	if err != nil {
+	if err := unix.IoctlIfreq(t.fd, unix.SIOCGIFINDEX, request); err != nil {
 		return 0, false, err
 	}
-	cerr := raw.Control(func(fd uintptr) {
-		if err = unix.IoctlIfreq(int(fd), unix.SIOCGIFINDEX, request); err != nil {
-			return
-		}
-		index = int(request.Uint32())
-		err = unix.IoctlIfreq(int(fd), unix.SIOCGIFFLAGS, request)
-		const want = unix.IFF_UP | unix.IFF_RUNNING
-		running = request.Uint16()&want == want
-	})
-	return index, running, errors.Join(cerr, err)
-}
-
-func (t *transport) prepare4(conn net.PacketConn, multicast bool) error {
-	t.v4 = ipv4.NewPacketConn(conn)
-	errs := []error{
-		t.v4.SetTTL(hopLimit), t.v4.SetTOS(tos),
-		t.v4.SetControlMessage(ipv4.FlagTTL|ipv4.FlagDst|ipv4.FlagSrc, true),
-	}
-	if multicast {
-		errs = append(errs, t.v4.SetMulticastTTL(hopLimit), t.v4.SetMulticastInterface(t.device), t.v4.SetMulticastLoopback(false),
-			t.v4.JoinGroup(t.device, &net.IPAddr{IP: group4.AsSlice()}))
-	}
-	return errors.Join(errs...)
-}
-
-func (t *transport) prepare6(conn net.PacketConn, multicast bool) error {
-	t.v6 = ipv6.NewPacketConn(conn)
-	errs := []error{
-		t.v6.SetHopLimit(hopLimit), t.v6.SetTrafficClass(tos),
-		t.v6.SetControlMessage(ipv6.FlagHopLimit|ipv6.FlagDst|ipv6.FlagSrc, true),
-	}
-	if multicast {
-		errs = append(errs, t.v6.SetMulticastHopLimit(hopLimit), t.v6.SetMulticastInterface(t.device), t.v6.SetMulticastLoopback(false),
-			t.v6.JoinGroup(t.device, &net.IPAddr{IP: group6.AsSlice()}))
-	}
-	return errors.Join(errs...)
+	index = int(request.Uint32())
+	err = unix.IoctlIfreq(t.fd, unix.SIOCGIFFLAGS, request)
+	const want = unix.IFF_UP | unix.IFF_RUNNING
+	return index, request.Uint16()&want == want, err
 }
 
 // send sends a to every peer, or to the group. It returns the first error; the other
 // peers get theirs all the same.
-func (t *transport) send(a *Advert) error {
+func (t *transport) send(a *Advert, auth *authenticator) error {
 	var failed error
+	if auth != nil {
+		auth.next()
+	}
 	for _, to := range t.to {
-		payload, err := a.Append(nil, t.own, to)
+		payload, err := a.encode(t.out[:0])
 		if err != nil {
 			return err
 		}
-		target := &net.IPAddr{IP: to.AsSlice()}
-		if to.Is6() {
-			if to.IsLinkLocalUnicast() || to.IsMulticast() {
-				target.Zone = t.device.Name
-			}
-			_, err = t.v6.WriteTo(payload, &ipv6.ControlMessage{Src: t.own.AsSlice(), IfIndex: t.device.Index}, target)
-		} else {
-			_, err = t.v4.WriteTo(payload, &ipv4.ControlMessage{Src: t.own.AsSlice(), IfIndex: t.device.Index}, target)
+		if auth != nil {
+			payload = auth.seal(payload, t.own, to)
 		}
-		if err != nil && failed == nil {
+		a.finish(payload, t.own, to)
+		if err := t.write(payload, to); err != nil && failed == nil {
 			failed = fmt.Errorf("send an advert to %s: %w", to, err)
 		}
 	}
 	return failed
 }
 
-// receive blocks until a packet arrives or the transport is closed. buffer holds the
-// payload that is returned.
-func (t *transport) receive(buffer []byte) (arrival, error) {
-	var p arrival
-	var n int
-	var source net.Addr
-	var to net.IP
-	if t.v4 != nil {
-		var control *ipv4.ControlMessage
-		var err error
-		if n, control, source, err = t.v4.ReadFrom(buffer); err != nil {
-			return p, err
-		}
-		if control != nil {
-			p.hops, to = control.TTL, control.Dst
-		}
+func (t *transport) write(payload []byte, to netip.Addr) error {
+	t.message(payload)
+	head := (*unix.Cmsghdr)(unsafe.Pointer(&t.control.bytes[0]))
+	data := unsafe.Pointer(&t.control.bytes[unix.CmsgLen(0)])
+	if to.Is4() {
+		*(*unix.RawSockaddrInet4)(unsafe.Pointer(&t.name)) = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: to.As4()}
+		t.header.Namelen = unix.SizeofSockaddrInet4
+		*head = unix.Cmsghdr{Level: unix.IPPROTO_IP, Type: unix.IP_PKTINFO}
+		head.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
+		*(*unix.Inet4Pktinfo)(data) = unix.Inet4Pktinfo{Ifindex: int32(t.device.Index), Spec_dst: t.own.As4()}
+		t.header.SetControllen(unix.CmsgSpace(unix.SizeofInet4Pktinfo))
 	} else {
-		var control *ipv6.ControlMessage
-		var err error
-		if n, control, source, err = t.v6.ReadFrom(buffer); err != nil {
-			return p, err
+		t.name = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.As16()}
+		if to.IsLinkLocalUnicast() || to.IsMulticast() {
+			t.name.Scope_id = uint32(t.device.Index)
 		}
-		if control != nil {
-			p.hops, to = control.HopLimit, control.Dst
+		*head = unix.Cmsghdr{Level: unix.IPPROTO_IPV6, Type: unix.IPV6_PKTINFO}
+		head.SetLen(unix.CmsgLen(unix.SizeofInet6Pktinfo))
+		*(*unix.Inet6Pktinfo)(data) = unix.Inet6Pktinfo{Addr: t.own.As16(), Ifindex: uint32(t.device.Index)}
+		t.header.SetControllen(unix.CmsgSpace(unix.SizeofInet6Pktinfo))
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(t.fd), uintptr(unsafe.Pointer(&t.header)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// message points the header at the buffers of this transport.
+func (t *transport) message(buffer []byte) {
+	t.vector.Base = unsafe.SliceData(buffer)
+	t.vector.SetLen(len(buffer))
+	t.header.Name, t.header.Namelen = (*byte)(unsafe.Pointer(&t.name)), unix.SizeofSockaddrInet6
+	t.header.Iov = &t.vector
+	t.header.SetIovlen(1)
+	t.header.Control, t.header.Flags = &t.control.bytes[0], 0
+	t.header.SetControllen(len(t.control.bytes))
+}
+
+// receive returns false when no more packets wait. A packet whose header cannot be read
+// has hops 0.
+func (t *transport) receive() (p arrival, more bool) {
+	t.message(t.in[:])
+	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(t.fd), uintptr(unsafe.Pointer(&t.header)), unix.MSG_DONTWAIT)
+	switch {
+	case errno == unix.EINTR:
+		return p, true
+	case errno != 0: // EAGAIN, or the state of an interface that is gone
+		return p, false
+	case t.own.Is4():
+		return parseIPv4(t.in[:n]), true
+	}
+	p.payload = t.in[:n]
+	p.from = netip.AddrFrom16(t.name.Addr)
+	t.readControl(&p, int(t.header.Controllen))
+	return p, true
+}
+
+// readControl takes destination and hop limit from the ancillary data (cmsg(3)), which
+// the kernel has written.
+func (t *transport) readControl(p *arrival, length int) {
+	rest := t.control.bytes[:min(length, len(t.control.bytes))]
+	for len(rest) >= unix.SizeofCmsghdr {
+		head := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(rest)))
+		size := int(head.Len)
+		if size < unix.SizeofCmsghdr || size > len(rest) {
+			return
 		}
+		data := rest[unix.CmsgLen(0):size]
+		switch {
+		case head.Level != unix.IPPROTO_IPV6:
+		case head.Type == unix.IPV6_HOPLIMIT && len(data) >= 4:
+			p.hops = int(*(*int32)(unsafe.Pointer(unsafe.SliceData(data))))
+		case head.Type == unix.IPV6_PKTINFO && len(data) >= 16:
+			p.to = netip.AddrFrom16([16]byte(data[:16]))
+		}
+		rest = rest[min(len(rest), unix.CmsgSpace(len(data))):]
 	}
-	p.payload = buffer[:n]
-	if ip, ok := source.(*net.IPAddr); ok {
-		p.from, _ = netip.AddrFromSlice(ip.IP)
-		p.from = p.from.Unmap()
+}
+
+// parseIPv4 takes a packet of a raw IPv4 socket apart, which begins with its header (RFC
+// 791 section 3.1):
+//
+//	0 version 4 | header length in words   8 TTL   12 source   16 destination
+func parseIPv4(packet []byte) arrival {
+	if len(packet) < 20 {
+		return arrival{}
 	}
-	p.to, _ = netip.AddrFromSlice(to)
-	p.to = p.to.Unmap()
-	return p, nil
+	length := int(packet[0]&0x0f) * 4
+	if length < 20 || length > len(packet) {
+		return arrival{}
+	}
+	return arrival{
+		from: netip.AddrFrom4([4]byte(packet[12:16])), to: netip.AddrFrom4([4]byte(packet[16:20])),
+		hops: int(packet[8]), payload: packet[length:],
+	}
 }
