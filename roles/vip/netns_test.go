@@ -94,6 +94,7 @@ func runHelper(text string) error {
 type network struct {
 	t      *testing.T
 	prefix string
+	state  string // the directory of every host's state
 }
 
 func newNetwork(t *testing.T) *network {
@@ -101,7 +102,7 @@ func newNetwork(t *testing.T) *network {
 	if os.Getuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
 	}
-	n := &network{t, fmt.Sprintf("vip%d", os.Getpid())}
+	n := &network{t, fmt.Sprintf("vip%d", os.Getpid()), t.TempDir()}
 	t.Cleanup(func() {
 		for _, name := range []string{"sw", "a", "b"} {
 			exec.Command("ip", "netns", "del", n.ns(name)).Run()
@@ -216,6 +217,11 @@ func (p *process) stop(signal syscall.Signal) {
 
 // stack starts our net role on a host.
 func (n *network) stack(name string, change func(*config.VIP)) *process {
+	n.t.Helper()
+	return n.stackNode(name, change, func(*config.Node) {})
+}
+
+func (n *network) stackNode(name string, change func(*config.VIP), more func(*config.Node)) *process {
 	node := &config.Node{Name: name, Roles: []string{"lb"}, Members: []config.Member{
 		{Name: "a", Roles: []string{"lb"}, Address: addr("10.9.0.11")}, {Name: "b", Roles: []string{"lb"}, Address: addr("10.9.0.12")}}}
 	for _, m := range node.Members {
@@ -228,6 +234,7 @@ func (n *network) stack(name string, change func(*config.VIP)) *process {
 		change(&vip)
 	}
 	node.VIP = []config.VIP{vip}
+	more(node)
 	text, err := json.Marshal(node)
 	if err != nil {
 		n.t.Fatal(err)
@@ -236,7 +243,7 @@ func (n *network) stack(name string, change func(*config.VIP)) *process {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return n.start(name, []string{helperVariable + "=" + string(text)}, self)
+	return n.start(name, []string{helperVariable + "=" + string(text), "STATE_DIRECTORY=" + n.state}, self)
 }
 
 // keepalived starts the real one on a host; body is the inside of its vrrp_instance.
@@ -324,6 +331,9 @@ func TestKeepalived(t *testing.T) {
 	}{
 		{"IPv4 unicast", "10.9.0.10", "unicast_src_ip 10.9.0.12\n unicast_peer {\n 10.9.0.11\n }\n virtual_ipaddress {\n 10.9.0.10/32\n }", nil},
 		{"IPv4 multicast", "10.9.0.10", "virtual_ipaddress {\n 10.9.0.10/32\n }", func(v *config.VIP) { v.Transport = "multicast" }},
+		{"version 2", "10.9.0.10", "version 2\n advert_int 1\n unicast_src_ip 10.9.0.12\n unicast_peer {\n 10.9.0.11\n }\n virtual_ipaddress {\n 10.9.0.10/32\n }", func(v *config.VIP) {
+			v.Version, v.Advert = 2, time.Second
+		}},
 		{"IPv6 multicast", "fd09::10", "virtual_ipaddress {\n fd09::10/128\n }", func(v *config.VIP) {
 			v.Transport, v.Addresses = "multicast", []netip.Addr{addr("fd09::10")}
 		}},
@@ -359,4 +369,56 @@ func waitOutput(t *testing.T, p *process, text string) {
 		}
 	}
 	t.Fatalf("no %q in the output within 5 s", text)
+}
+
+// withKey has a balancer of the test find this key in its secrets, or none.
+func withKey(n *network, name, key string) func(*config.Node) {
+	dir := n.t.TempDir()
+	if key != "" {
+		if err := os.WriteFile(filepath.Join(dir, "vrrp.key"), []byte(strings.Repeat(key, 32)), 0o600); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+	return func(node *config.Node) { node.TLS.SecretsDir = dir }
+}
+
+func TestAuthenticatedBalancers(t *testing.T) {
+	n := newNetwork(t)
+	const vip = "10.9.0.10"
+	a := n.stackNode("a", nil, withKey(n, "a", "5a"))
+	n.await(vip, "a", 5*time.Second)
+	b := n.stackNode("b", nil, withKey(n, "b", "5a"))
+	waitOutput(t, b, "virtual address backup")
+	time.Sleep(5 * interval) // longer than it would wait for a master that it does not trust
+	if !n.holds("a", vip) || n.holds("b", vip) {
+		t.Fatal("b does not heed a, which has the same key")
+	}
+	a.stop(syscall.SIGTERM)
+	n.await(vip, "b", time.Second)
+	a = n.stackNode("a", nil, withKey(n, "a", "5a")) // its numbers go on
+	n.await(vip, "a", 5*time.Second)
+	b.stop(syscall.SIGTERM)
+
+	for key, want := range map[string]string{"": "this one has no vrrp.key", "5b": "another vrrp.key"} {
+		b = n.stackNode("b", nil, withKey(n, "b", key))
+		waitOutput(t, b, want)
+		b.stop(syscall.SIGTERM)
+	}
+	if strings.Contains(a.out.String(), "5a5a5a") {
+		t.Error("the key is in the log")
+	}
+}
+
+// The addresses are somebody else's to set.
+func TestUnassigned(t *testing.T) {
+	n := newNetwork(t)
+	a := n.stack("a", func(v *config.VIP) { v.Assign = false })
+	waitOutput(t, a, "virtual address master")
+	b := n.stack("b", func(v *config.VIP) { v.Assign = false })
+	waitOutput(t, b, "virtual address backup")
+	a.stop(syscall.SIGTERM)
+	waitOutput(t, b, "virtual address master")
+	if n.holds("a", "10.9.0.10") || n.holds("b", "10.9.0.10") {
+		t.Error("the address was set")
+	}
 }
