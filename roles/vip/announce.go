@@ -15,6 +15,7 @@ const (
 	etherIPv6 = 0x86dd
 
 	icmpv6                = 58
+	neighborSolicitation  = 135
 	neighborAdvertisement = 136
 )
 
@@ -105,10 +106,16 @@ func unsolicitedNA(mac net.HardwareAddr, address netip.Addr) []byte {
 	out = append(out, from[:]...)
 	out = append(out, 2, 1)
 	out = append(out, mac...)
-	sum := add(add(payload+icmpv6, out[8:40]), out[40:])
+	setICMPv6Checksum(out)
+	return out
+}
+
+// setICMPv6Checksum sets the checksum of a packet with its IPv6 header (RFC 8200 section
+// 8.1).
+func setICMPv6Checksum(packet []byte) {
+	sum := add(add(uint32(len(packet)-40)+icmpv6, packet[8:40]), packet[40:])
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
-	binary.BigEndian.PutUint16(out[42:], ^uint16(sum))
-	return out
+	binary.BigEndian.PutUint16(packet[42:], ^uint16(sum))
 }

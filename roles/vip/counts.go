@@ -4,9 +4,9 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // counts are the metrics of the virtual addresses.
 type counts struct {
-	transitions, sent, received, invalid, masters, restored, errors *prometheus.CounterVec
-	state, since, present, lastSent, lastHeard                      *prometheus.GaugeVec
-	late                                                            *prometheus.HistogramVec
+	transitions, sent, received, invalid, masters, strangers, restored, errors *prometheus.CounterVec
+	state, since, present, lastSent, lastHeard                                 *prometheus.GaugeVec
+	late                                                                       *prometheus.HistogramVec
 }
 
 func newCounts(r prometheus.Registerer) *counts {
@@ -30,6 +30,7 @@ func newCounts(r prometheus.Registerer) *counts {
 		received:    counter("adverts_received_total", "VRRP adverts received from the other balancers."),
 		invalid:     counter("adverts_invalid_total", "VRRP packets that were dropped or differ from the config, by cause.", "cause"),
 		masters:     counter("two_masters_total", "Adverts of another master received while this node was master."),
+		strangers:   counter("strangers_total", "Times that another machine claimed an address that this node holds, at most one a second and family."),
 		restored:    counter("addresses_restored_total", "Virtual addresses put back after another program removed them."),
 		errors:      counter("errors_total", "Failures to set, remove or announce an address, or to send an advert."),
 		state:       gauge("state", "VRRP state: 0 fault, 1 backup, 2 master."),
@@ -43,16 +44,16 @@ func newCounts(r prometheus.Registerer) *counts {
 
 // counters are those of one group, looked up once: an advert costs no allocation.
 type counters struct {
-	sent, received, masters, restored, errors prometheus.Counter
-	state, since, lastSent, lastHeard         prometheus.Gauge
-	late                                      prometheus.Observer
-	invalid                                   map[string]prometheus.Counter // by cause; the causes are a fixed set
+	sent, received, masters, strangers, restored, errors prometheus.Counter
+	state, since, lastSent, lastHeard                    prometheus.Gauge
+	late                                                 prometheus.Observer
+	invalid                                              map[string]prometheus.Counter // by cause; the causes are a fixed set
 }
 
 func (c *counts) of(name, family string) *counters {
 	return &counters{
 		sent: c.sent.WithLabelValues(name, family), received: c.received.WithLabelValues(name, family),
-		masters: c.masters.WithLabelValues(name, family), restored: c.restored.WithLabelValues(name, family),
+		masters: c.masters.WithLabelValues(name, family), strangers: c.strangers.WithLabelValues(name, family), restored: c.restored.WithLabelValues(name, family),
 		errors: c.errors.WithLabelValues(name, family), state: c.state.WithLabelValues(name, family),
 		since: c.since.WithLabelValues(name, family), lastSent: c.lastSent.WithLabelValues(name, family),
 		lastHeard: c.lastHeard.WithLabelValues(name, family), late: c.late.WithLabelValues(name, family),

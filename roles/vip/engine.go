@@ -276,7 +276,8 @@ type View struct {
 	Priority  uint8    `json:"priority"`
 	Interface string   `json:"interface"`
 	Addresses []string `json:"addresses"`
-	Since     int64    `json:"since"` // Unix seconds
+	Since     int64    `json:"since"`              // Unix seconds
+	Stranger  string   `json:"stranger,omitempty"` // who holds an address too
 }
 
 // show publishes the state for readers of other goroutines.
@@ -292,7 +293,7 @@ func (e *engine) show() {
 	for _, g := range e.groups {
 		g.moved = false
 		v := View{Name: g.name, Family: g.family(), VRID: g.router.vrid, State: g.machine.state.String(), Reason: g.machine.reason,
-			Priority: g.machine.priority, Interface: g.device.Name, Since: time.Now().Unix()}
+			Priority: g.machine.priority, Interface: g.device.Name, Since: time.Now().Unix(), Stranger: g.stranger}
 		for _, a := range g.virtual {
 			v.Addresses = append(v.Addresses, a.String())
 		}

@@ -2,6 +2,7 @@ package vip
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -29,6 +30,7 @@ type group struct {
 	machine   *Router
 	transport *transport
 	announcer *announcer
+	strangers *strangers // nil before join, and where the addresses are not ours to set
 	addresses addresses
 	auth      *authenticator // nil: adverts are not authenticated
 	log       *slog.Logger
@@ -50,6 +52,10 @@ type group struct {
 	refreshAt  time.Time
 	announceAt []time.Time
 	healedAt   time.Time
+	probeAt    time.Time // of the next question for strangers
+	heldSince  time.Time
+	strangerAt time.Time            // of the last line about one
+	stranger   string               // who holds an address too, for the status
 	twoAt      time.Time            // of the last line about two masters
 	warnedAt   map[string]time.Time // of the last line about dropped adverts, by cause
 	failedAt   time.Time            // of the last line about failed, with its text
@@ -103,6 +109,53 @@ func (g *group) join(now time.Time, e *engine) {
 		}
 	}
 	g.complain(now, e.poller.add(g.transport.fd))
+	g.complain(now, g.watchStrangers())
+}
+
+// watchStrangers looks out for machines that hold the addresses without speaking VRRP.
+func (g *group) watchStrangers() (err error) {
+	if g.unassigned {
+		return nil
+	}
+	e, device := g.engine, g.device
+	g.strangers, err = watchStrangers(device, g.virtual, func(s sighting) {
+		e.post(func(now time.Time) { g.sighted(now, s) })
+	})
+	return err
+}
+
+// sighted reports another machine that claims an address while we hold it. In the first
+// moments of a tenure that is the holder before, whose kernel answers to the end of the
+// lifetime. The address is not fought over: an announcement war helps nobody.
+func (g *group) sighted(now time.Time, s sighting) {
+	if !g.holding || now.Sub(g.heldSince) < strangerAfter {
+		return
+	}
+	g.counters.strangers.Inc()
+	if now.Sub(g.strangerAt) < logEvery {
+		return
+	}
+	g.strangerAt = now
+	g.stranger = fmt.Sprintf("%s is held by %s too", s.address, s.mac)
+	g.moved = true
+	g.log.Warn("another machine holds a virtual address too: remove the address there", "address", s.address, "mac", s.mac.String())
+}
+
+// probe asks for strangers, and forgets one that has not answered for two rounds.
+func (g *group) probe(now time.Time) {
+	g.probeAt = now.Add(strangerEvery)
+	if g.stranger != "" && now.Sub(g.strangerAt) > 2*strangerEvery {
+		g.stranger, g.moved = "", true
+	}
+	e, s := g.engine, g.strangers
+	if s == nil {
+		return
+	}
+	e.keeper.do(func() {
+		if err := s.probe(); err != nil {
+			e.post(func(now time.Time) { g.complain(now, err) })
+		}
+	})
 }
 
 // judge tells the state machine whether the addresses can be served here.
@@ -165,7 +218,7 @@ func (g *group) reopen(now time.Time) error {
 	}
 	g.complain(now, g.close())
 	g.device, g.transport, g.announcer, g.addresses = device, next.transport, next.announcer, next.addresses
-	return g.engine.poller.add(g.transport.fd)
+	return errors.Join(g.engine.poller.add(g.transport.fd), g.watchStrangers())
 }
 
 // complain counts a failure, and logs it unless it was logged a moment ago.
@@ -190,6 +243,7 @@ func (g *group) do(now time.Time, a act) {
 		g.holding, g.healedAt = true, time.Time{}
 		g.tenure.Add(1)
 		g.renewing = false
+		g.heldSince, g.probeAt, g.stranger = now, now.Add(strangerAfter), ""
 		g.planAnnouncements(now)
 		g.announceAt = g.announceAt[1:] // the first comes with the addresses
 		g.hold(now, g.addresses.list)
@@ -261,7 +315,7 @@ func (g *group) held(now time.Time, tenure int64, present []netip.Addr, err erro
 // drop removes the addresses. The address goes before the advert that lets the next one
 // take it.
 func (g *group) drop(sayLeaving bool) {
-	g.holding = false
+	g.holding, g.stranger = false, ""
 	g.tenure.Add(1)
 	g.announceAt = nil
 	e, set, tenure := g.engine, g.addresses, g.tenure.Load()
@@ -343,6 +397,9 @@ func (g *group) wake(now time.Time) {
 		g.hold(now, nil)
 	}
 	g.announceDue(now)
+	if !g.probeAt.After(now) {
+		g.probe(now)
+	}
 }
 
 // over tells whether an appointment has just passed, and ends it.
@@ -367,6 +424,7 @@ func (g *group) next() time.Time {
 	sooner(g.startAt)
 	if g.holding {
 		sooner(g.refreshAt)
+		sooner(g.probeAt)
 		if len(g.announceAt) > 0 {
 			sooner(g.announceAt[0])
 		}
@@ -529,6 +587,10 @@ func (g *group) close() error {
 	if g.engine == nil {
 		g.announcer.close()
 		return g.transport.close()
+	}
+	if s := g.strangers; s != nil {
+		g.engine.keeper.do(s.close)
+		g.strangers = nil
 	}
 	g.engine.keeper.do(g.announcer.close)
 	g.engine.poller.remove(g.transport.fd)

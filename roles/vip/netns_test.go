@@ -422,3 +422,20 @@ func TestUnassigned(t *testing.T) {
 		t.Error("the address was set")
 	}
 }
+
+// A machine that was given the address by hand is found, and reported with its MAC.
+func TestStranger(t *testing.T) {
+	n := newNetwork(t)
+	a := n.stack("a", func(v *config.VIP) { v.Addresses = append(v.Addresses, addr("fd09::10")) })
+	n.await("10.9.0.10", "a", 5*time.Second)
+	n.in("b", "ip", "addr", "add", "10.9.0.10/32", "dev", "eth0")
+	n.in("b", "ip", "addr", "add", "fd09::10/128", "dev", "eth0", "nodad")
+	mac, err := exec.Command("ip", "netns", "exec", n.ns("b"), "cat", "/sys/class/net/eth0/address").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitOutput(t, a, "mac="+string(bytes.TrimSpace(mac)))
+	if !n.holds("a", "10.9.0.10") {
+		t.Error("the holder has given up the address")
+	}
+}

@@ -232,7 +232,11 @@ func (r *Role) Status() supervise.Status {
 	views := *e.view.Load()
 	var parts []string
 	for _, v := range views {
-		parts = append(parts, fmt.Sprintf("%s %s (%s)", strings.Join(v.Addresses, " "), v.State, v.Reason))
+		text := fmt.Sprintf("%s %s (%s)", strings.Join(v.Addresses, " "), v.State, v.Reason)
+		if v.Stranger != "" {
+			text += ", but " + v.Stranger
+		}
+		parts = append(parts, text)
 	}
 	return supervise.Status{Ready: true, Text: strings.Join(parts, "; "), Detail: struct {
 		VIPs []View `json:"vips"`
