@@ -16,7 +16,7 @@ func roles() []supervise.Spec {
 		{Name: "web", OOMScoreAdj: 200, Process: web.Process, Probe: web.Probe, New: web.New},
 		{Name: "lb", OOMScoreAdj: 100, Process: lb.Process, Probe: lb.Probe, New: lb.New},
 		{
-			Name: "net", Capabilities: []string{"CAP_NET_ADMIN", "CAP_NET_RAW"}, OOMScoreAdj: 50,
+			Name: "net", Capabilities: []string{"CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_NICE"}, OOMScoreAdj: 50,
 			Needed: vip.Needed, Process: vip.Process, Probe: vip.Probe, New: vip.New,
 		},
 	}
