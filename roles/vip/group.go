@@ -16,10 +16,10 @@ import (
 var announceAfter = []time.Duration{0, 10 * time.Millisecond, time.Second, 3 * time.Second, 5 * time.Second}
 
 const (
-	checkEvery = time.Second            // looks at the interface, and tries again after a fault
-	healEvery  = 100 * time.Millisecond // bounds the announcements that adverts of others cause
-	logEvery   = 10 * time.Second       // bounds the lines about what goes on
-	maxStale   = 10_000                 // packets: more than the buffer of a socket holds
+	checkEvery = time.Second           // looks at the interface, and tries again after a fault
+	healEvery  = 20 * time.Millisecond // bounds the announcements that adverts of others cause
+	logEvery   = 10 * time.Second      // bounds the lines about what goes on
+	maxStale   = 10_000                // packets: more than the buffer of a socket holds
 )
 
 // group runs one virtual router: its sockets, its state machine and its addresses. It
@@ -248,11 +248,10 @@ func (g *group) do(now time.Time, a act) {
 		g.announceAt = g.announceAt[1:] // the first comes with the addresses
 		g.hold(now, g.addresses.list)
 	case a.changed && g.holding:
-		g.drop(a.send)
+		g.drop(a)
 		return
-	case a.heal && now.Sub(g.healedAt) >= healEvery:
-		g.healedAt = now
-		g.planAnnouncements(now)
+	case a.heal:
+		g.heal(now)
 	}
 	if a.send {
 		g.send(now, a.with)
@@ -314,7 +313,7 @@ func (g *group) held(now time.Time, tenure int64, present []netip.Addr, err erro
 
 // drop removes the addresses. The address goes before the advert that lets the next one
 // take it.
-func (g *group) drop(sayLeaving bool) {
+func (g *group) drop(a act) {
 	g.holding, g.stranger = false, ""
 	g.tenure.Add(1)
 	g.announceAt = nil
@@ -327,8 +326,8 @@ func (g *group) drop(sayLeaving bool) {
 				return
 			}
 			g.showPresent(nil)
-			if sayLeaving {
-				g.send(now, 0)
+			if a.send {
+				g.send(now, a.with)
 			}
 		})
 	})
@@ -352,6 +351,19 @@ func (g *group) showPresent(present []netip.Addr) {
 		}
 		g.counts.present.WithLabelValues(g.name, g.family(), address.String()).Set(value)
 	}
+}
+
+// heal announces the addresses because another holder was heard: now, or when healEvery
+// allows it, since that one may have announced them after us.
+func (g *group) heal(now time.Time) {
+	if next := g.healedAt.Add(healEvery); next.After(now) {
+		if len(g.announceAt) == 0 || g.announceAt[0].After(next) {
+			g.announceAt = slices.Insert(g.announceAt, 0, next)
+		}
+		return
+	}
+	g.healedAt = now
+	g.planAnnouncements(now)
 }
 
 func (g *group) planAnnouncements(now time.Time) {
@@ -540,7 +552,8 @@ func (g *group) admit(now time.Time, p *arrival) bool {
 
 // receive hands an admitted advert to the state machine.
 func (g *group) receive(now time.Time, a *Advert, from netip.Addr) {
-	if g.machine.state == master && a.Priority != 0 {
+	// Whom we have just relieved may say one thing more.
+	if g.machine.state == master && a.Priority != 0 && now.Sub(g.heldSince) > g.router.interval {
 		g.counters.masters.Inc()
 		if now.Sub(g.twoAt) >= logEvery {
 			g.twoAt = now

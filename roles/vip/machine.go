@@ -264,7 +264,9 @@ func (r *Router) receiveMaster(now time.Time, a *Advert, from netip.Addr) act {
 		r.masterInterval = a.Interval
 		r.move(backup, "a master of higher priority")
 		r.deadline = now.Add(r.masterDown())
-		return act{changed: true}
+		// One last advert: the other may never have heard us, and then does not know that
+		// the neighbours have learned our address. Hearing us it announces its own.
+		return act{changed: true, send: true, with: r.priority}
 	}
 	// Two masters, and we are the one that stays: RFC 9568 section 6.4.3 answers at
 	// once, so that the other yields, and switches learn again where the address is.

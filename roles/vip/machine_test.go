@@ -163,3 +163,18 @@ func TestSuspendedHolderListens(t *testing.T) {
 		}
 	}
 }
+
+// Who yields to a master that may never have heard it says so once: TestPartition of
+// e2e/vip shows what neighbours do otherwise.
+func TestYieldingMasterSpeaksOnce(t *testing.T) {
+	r, c := newTestRouter(253, true)
+	r.Ready(c.now, true, "ready")
+	r.Expire(c.after(r.masterDown()))
+	higher := &Advert{Version: 3, VRID: 51, Priority: 254, Interval: interval}
+	if a := r.Receive(c.now, higher, addr("10.0.0.12")); r.state != backup || a != (act{changed: true, send: true, with: 253}) {
+		t.Fatalf("%+v in %v", a, r.state)
+	}
+	if a := r.Receive(c.now, higher, addr("10.0.0.12")); a != (act{}) {
+		t.Fatalf("a backup does %+v", a)
+	}
+}
