@@ -173,12 +173,14 @@ func (c *sharing) stop() {
 	os.RemoveAll(c.dir)
 }
 
-// settle awaits that one balancer alone holds the address and the other stands ready.
+// settle awaits that one balancer alone holds the address and the other stands ready. A
+// host whose link was down asks for its neighbours once a second: both must know the server.
 func (c *sharing) settle(ctx context.Context) (master, backup lan.Balancer, err error) {
 	err = c.await(ctx, "one master and one backup", 30*time.Second, func() bool {
 		for i, n := range c.nodes {
 			other := c.nodes[1-i]
-			if n.State() == "master" && other.State() == "backup" && c.lan.Holds(n.Host(), sharedAddress) && !c.lan.Holds(other.Host(), sharedAddress) {
+			if n.State() == "master" && other.State() == "backup" && c.lan.Holds(n.Host(), sharedAddress) && !c.lan.Holds(other.Host(), sharedAddress) &&
+				c.lan.Neighbour(n.Host(), originAddress.Addr()) == web && c.lan.Neighbour(other.Host(), originAddress.Addr()) == web {
 				master, backup = n, other
 				return true
 			}

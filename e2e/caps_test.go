@@ -15,6 +15,7 @@ import (
 const (
 	netAdmin = 1 << 12
 	netRaw   = 1 << 13
+	sysNice  = 1 << 23
 )
 
 // TestChildrenHoldOnlyTheirCapabilities starts every role as root, with every capability
@@ -58,7 +59,7 @@ process: {run_dir: %[1]s}
 	if supervisor["CapPrm"] == 0 {
 		t.Fatalf("the supervisor runs without capabilities, so nothing is proven: %v", supervisor)
 	}
-	want := map[string]uint64{"lb": 0, "web": 0, "db": 0, "net": netAdmin | netRaw}
+	want := map[string]uint64{"lb": 0, "web": 0, "db": 0, "net": netAdmin | netRaw | sysNice}
 	for _, r := range n.Roles {
 		keep, known := want[r.Role]
 		if !known {

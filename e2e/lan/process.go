@@ -38,6 +38,7 @@ func (l *LAN) Start(host, dir string, command ...string) (*Process, error) {
 	p := &Process{command: exec.Command("ip", append([]string{"netns", "exec", l.Namespace(host)}, command...)...), done: make(chan struct{})}
 	p.command.Dir = dir
 	p.command.Stdout, p.command.Stderr = &p.out, &p.out
+	p.command.WaitDelay = time.Second // for output of children that the process left behind
 	if err := p.command.Start(); err != nil {
 		return nil, fmt.Errorf("start %s on %s: %w", command[0], host, err)
 	}
@@ -97,7 +98,18 @@ func (p *Process) Signal(s syscall.Signal) { p.command.Process.Signal(s) }
 
 // Freeze stops the process and its descendants where they are, as a machine that stands
 // still. A parent is stopped before it can notice its children.
-func (p *Process) Freeze() { signalAll(p.Pids(), syscall.SIGSTOP) }
+func (p *Process) Freeze() { p.stopped() }
+
+// stopped stops all and returns who they are. A process that was born meanwhile is found by
+// the next look, until none is.
+func (p *Process) stopped() (pids []int) {
+	for known := -1; len(pids) > known; {
+		known = len(pids)
+		pids = p.Pids()
+		signalAll(pids, syscall.SIGSTOP)
+	}
+	return pids
+}
 
 // Thaw lets them go on, children first.
 func (p *Process) Thaw() {
@@ -110,9 +122,7 @@ func (p *Process) Thaw() {
 // Kill ends the process and its descendants without a chance to do anything. One that has
 // ended stays so.
 func (p *Process) Kill() {
-	list := p.Pids()
-	signalAll(list, syscall.SIGSTOP)
-	signalAll(list, syscall.SIGKILL)
+	signalAll(p.stopped(), syscall.SIGKILL)
 	<-p.done
 }
 
