@@ -233,6 +233,7 @@ func TestNoStallsUnderTheScheduler(t *testing.T) {
 	const loops = 2
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(loops + 2)) // as the roles run
 	r := newRig(t, loops, &Frontend{Handler: hello("hi")})
+	r.logs.off.Store(true)
 	for _, c := range []struct {
 		name string
 		with func() (stop func())
@@ -254,26 +255,37 @@ func TestNoStallsUnderTheScheduler(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			stop := c.with()
 			defer stop()
-			for attempt := 1; ; attempt++ {
-				over := longestStall(t, r, rate, run)
-				if over <= 50*time.Millisecond {
+			told := 0
+			for range 4 {
+				over, served := stalls(t, r, rate, run)
+				if served < 0.7*float64(rate) {
+					continue // the machine has no room for the load; this says nothing
+				}
+				told++
+				worst := over[len(over)-1]
+				if testing.Short() { // beside other tests one window may be theirs
+					worst = over[len(over)*9/10]
+				}
+				if worst <= 50*time.Millisecond {
 					return
 				}
-				if attempt == 3 {
-					t.Fatalf("the loops stall: half of the windows have %v or more beyond the control, three times in a row", over)
-				}
 			}
+			if told == 0 {
+				t.Skipf("the machine is too busy for %d requests/s", rate)
+			}
+			t.Fatalf("stalls of more than 50 ms beyond the control, in each of %d runs", told)
 		})
 	}
 }
 
-// longestStall returns the median, over the windows, of the longest stall beyond the control's.
-func longestStall(t *testing.T, r *rig, rate int, run time.Duration) time.Duration {
+// stalls returns, in order, the longest stall of the loops in each window beyond the
+// control's, and the requests per second that were served.
+func stalls(t *testing.T, r *rig, rate int, run time.Duration) (over []time.Duration, served float64) {
 	control := child(t, "none", 0, 1, run+2*windowLength)
 	client := child(t, r.addr, 20, rate, run)
 	ended := probes(r.set)
 	seen := client()
-	over := excess(ended(), control())
+	over = excess(ended(), control())
 	n := 0
 	for _, r := range seen {
 		n += r.n
@@ -281,7 +293,8 @@ func longestStall(t *testing.T, r *rig, rate int, run time.Duration) time.Durati
 	if len(over) < 8 || n == 0 {
 		t.Fatalf("%d windows, %d requests", len(over), n)
 	}
+	served = float64(n) / run.Seconds()
 	t.Logf("%.0f requests/s; longest stalls of the loops beyond the control's: median %v, 90 %% %v, worst %v, of %d windows",
-		float64(n)/run.Seconds(), over[len(over)/2], over[len(over)*9/10], over[len(over)-1], len(over))
-	return over[len(over)/2]
+		served, over[len(over)/2], over[len(over)*9/10], over[len(over)-1], len(over))
+	return over, served
 }
