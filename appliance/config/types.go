@@ -59,9 +59,9 @@ type VIP struct {
 	Name      string        `yaml:"name" default:"vip" doc:"A name for the group."`
 	Addresses []netip.Addr  `yaml:"addresses" doc:"The addresses that move together."`
 	Interface string        `yaml:"interface" doc:"The network interface that carries them; by default the one that holds the node's address."`
-	VRID      int           `yaml:"vrid" min:"1" max:"255" doc:"The virtual router identifier, unique in the network segment; by default 51 for the first group of the file, then 52 and so on, without those that other groups name."`
+	VRID      int           `yaml:"vrid" min:"1" max:"255" doc:"The virtual router identifier, unique in the network segment; by default 51 for the first group of the file, then 52 and so on, without those that other groups name. Append new groups or write it: the others keep their numbers then."`
 	Prefer    string        `yaml:"prefer" doc:"The balancer that owns the addresses when it can; by default the first in the list of nodes."`
-	Priority  int           `yaml:"priority" min:"1" max:"255" doc:"The priority of VRRP, of use in set of a node beside routers that are not in the file; by default 254 for the preferred balancer, then 253 and so on in the order of the nodes. 255 is for who never waits for another."`
+	Priority  int           `yaml:"priority" min:"1" max:"255" doc:"The priority of VRRP, of use in set of a node beside routers that are not in the file; by default 254 for the preferred balancer, then 253 and so on in the order of the nodes. 255 is for who never waits for another, and no weight of track lowers it."`
 	Version   int           `yaml:"version" default:"3" enum:"2 3" doc:"The version of VRRP. 2 is for old routers as peers: IPv4 only, adverts in whole seconds, no authentication."`
 	Advert    time.Duration `yaml:"advert" default:"100ms" min:"10ms" max:"40950ms" doc:"The time between two advertisements, in steps of 10 ms; an owner that dies is noticed after a little more than three of them."`
 	Preempt   bool          `yaml:"preempt" default:"true" doc:"Whether a balancer of higher priority takes the addresses back when it returns."`

@@ -236,9 +236,12 @@ func (v *validator) vip(c *Config, taken map[netip.Addr]string) {
 			v.at(join(key, "prefer"), "%s is not a node with the role lb, there are %s%s", quote(g.Prefer), strings.Join(balancers, ", "), hint(g.Prefer, balancers))
 		}
 		v.interfaceName(join(key, "interface"), g.Interface)
-		v.vrrp(key, &g, c.Nodes, owner)
+		v.vrrp(key, &g)
 		v.vipNotify(key, g.Notify)
 		v.vipTrack(join(key, "track"), g.Track)
+	}
+	for i, g := range c.VIP { // whose peers may name an address of any group
+		v.peers(v.item("vip", i, g.Name), g.Peers, c.Nodes, taken, owner)
 	}
 }
 

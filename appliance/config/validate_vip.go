@@ -35,8 +35,8 @@ func (v *validator) vipNotify(key string, list []VIPNotify) {
 
 func (v *validator) webhook(key, text string) {
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || u.Fragment != "" {
-		v.at(key, "%s is not a URL such as https://hooks.example.com/vip", quote(text))
+	if err != nil || u.Hostname() == "" || u.Fragment != "" { // not shown: its path may be a secret
+		v.at(key, "the text is not a URL such as https://hooks.example.com/vip")
 		return
 	}
 	if u.User != nil { // not shown: it may be a password
@@ -46,7 +46,7 @@ func (v *validator) webhook(key, text string) {
 	ip, err := netip.ParseAddr(u.Hostname())
 	local := u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 	if u.Scheme != "https" && (u.Scheme != "http" || !local) {
-		v.at(key, "%s is not encrypted; write https://, http:// is for this machine alone", quote(text))
+		v.at(key, "%s is not encrypted; write https://, http:// is for this machine alone", quote(u.Scheme+"://"+u.Host))
 	}
 }
 
@@ -86,15 +86,10 @@ func (v *validator) program(key string, command []string) {
 	}
 }
 
-// vrrp checks what the keys of the protocol allow together.
-func (v *validator) vrrp(key string, g *VIP, nodes []NodeDecl, owner map[netip.Addr]string) {
-	if !g.Accept {
-		v.at(join(key, "accept"), "false would drop what clients send to the addresses; a balancer serves on them, remove the key")
-	}
-	if g.Advert%(10*time.Millisecond) != 0 {
-		v.at(join(key, "advert"), "%s is not a multiple of 10ms, the unit of VRRP", g.Advert)
-	}
-	for i, peer := range g.Peers {
+// peers checks the routers that are not in the file. own names the node of an address,
+// owner the group of a virtual one.
+func (v *validator) peers(key string, list []netip.Addr, nodes []NodeDecl, own, owner map[netip.Addr]string) {
+	for i, peer := range list {
 		at := v.item(join(key, "peers"), i, "")
 		switch {
 		case !peer.IsValid():
@@ -102,9 +97,21 @@ func (v *validator) vrrp(key string, g *VIP, nodes []NodeDecl, owner map[netip.A
 			v.at(at, "%q is not the address of another router", peer.String())
 		case slices.ContainsFunc(nodes, func(d NodeDecl) bool { return slices.Contains(d.Roles, "lb") && d.Address.Is6() != peer.Is6() }):
 			v.at(at, "%q is not of the family of the balancers' addresses, between which advertisements travel", peer.String())
+		case own[peer] != "":
+			v.at(at, "%q is the address of node %s; the balancers of the file are peers without being named, remove it", peer.String(), own[peer])
 		case owner[peer] != "":
 			v.at(at, "%q is the virtual address of group %s; name the router's own", peer.String(), owner[peer])
 		}
+	}
+}
+
+// vrrp checks what the keys of the protocol allow together.
+func (v *validator) vrrp(key string, g *VIP) {
+	if !g.Accept {
+		v.at(join(key, "accept"), "false would drop what clients send to the addresses; a balancer serves on them, remove the key")
+	}
+	if g.Advert%(10*time.Millisecond) != 0 {
+		v.at(join(key, "advert"), "%s is not a multiple of 10ms, the unit of VRRP", g.Advert)
 	}
 	if len(g.Peers) > 0 && g.Transport == "multicast" {
 		v.at(join(key, "peers"), "peers are for transport: unicast; by multicast every router of the segment is heard")
