@@ -35,6 +35,7 @@ type child struct {
 	started    time.Time
 	procs      int           // MaxProcs it was started with
 	fromHere   bool          // started by this binary, not carried over an exec
+	beside     bool          // an older generation served when it was started
 	limit      time.Duration // Process.Drain of its config
 
 	proc   *os.Process

@@ -189,15 +189,23 @@ func (n *Node) tellRoles() {
 				others[role] = h
 			}
 		}
-		if len(others) < len(slots)-1 {
-			told[c] = n.told[c]
+		told[c] = n.told[c]
+		if len(others) < len(slots)-1 && !anyDown(others) {
 			continue // the rest is known in a moment
 		}
 		key := fmt.Sprint(others)
-		told[c] = key
-		if n.told[c] != key && len(others) > 0 {
-			c.ch.tell(kindRoles, others)
+		if told[c] != key && len(others) > 0 && c.ch.tell(kindRoles, others) == nil {
+			told[c] = key // else it is told again at the next look
 		}
 	}
 	n.told = told
+}
+
+func anyDown(roles map[string]Health) bool {
+	for _, h := range roles {
+		if !h.Ready {
+			return true
+		}
+	}
+	return false
 }

@@ -81,11 +81,21 @@ type Env struct {
 // net role: whether the balancer serves).
 type Watcher interface {
 	// RolesChanged is called with the health of the node's other roles after the first
-	// Commit and whenever one changes: within milliseconds of the end or the stop of a
+	// Commit and whenever one changes; those that have yet to say how they are may be left
+	// out. It comes within milliseconds of the end or the stop of a
 	// process, within Timing.Ping of a change of its Status or Alive, within about a second
 	// when it falls silent. It may come from any goroutine, one call at a time, and must
 	// not block.
 	RolesChanged(others map[string]Health)
+}
+
+// Heir is implemented by a role that waits for an older generation (Env.Succeeds) before it
+// serves.
+type Heir interface {
+	// PassageChanged is called with true when the older generation is told to drain, and
+	// with false when nothing more can come from it: it has drained or died, perhaps before
+	// it passed anything. Calls come one at a time with those of Adopt, in order.
+	PassageChanged(open bool)
 }
 
 // Spec tells the supervisor how to run a role. cmd/stack holds the list.

@@ -211,9 +211,11 @@ func (s *server) adopt(fr frame) {
 		case <-s.stop:
 			return
 		}
+		s.passageChanged(true)
 		for {
 			fd, meta, err := p.Receive()
 			if err != nil {
+				s.passageChanged(false)
 				return
 			}
 			unix.SetNonblock(fd, true)
@@ -222,6 +224,19 @@ func (s *server) adopt(fr frame) {
 			s.calls.Unlock()
 		}
 	}()
+}
+
+// passageChanged tells the role of an older generation, unless it drains itself.
+func (s *server) passageChanged(open bool) {
+	heir, ok := (*s.role.Load()).(Heir)
+	s.amu.Lock()
+	draining := s.draining
+	s.amu.Unlock()
+	if ok && !draining {
+		s.calls.Lock()
+		defer s.calls.Unlock()
+		heir.PassageChanged(open)
+	}
 }
 
 // stopAdopting takes what is on its way and refuses the rest, which stays with the

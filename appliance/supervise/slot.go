@@ -101,10 +101,29 @@ func (s *slot) promote(c *child) {
 	}
 	s.down = ""
 	s.mu.Unlock()
-	if before != nil {
+	switch {
+	case before != nil:
 		s.retire(before, c)
+	case c.beside: // the one before has died meanwhile
+		if passage := s.passage(c); passage != nil {
+			passage.Close()
+		}
 	}
 	go s.watch(c)
+}
+
+// passage opens one to next, nil if that fails.
+func (s *slot) passage(next *child) *sockets.Passage {
+	a, b, err := sockets.NewPassage()
+	if err != nil {
+		return nil
+	}
+	defer b.Close()
+	if next.ch.tell(kindAdopt, nil, b.FD()) != nil {
+		a.Close()
+		return nil
+	}
+	return a
 }
 
 // retire lets a child drain beside its successor, which may be nil.
@@ -112,12 +131,8 @@ func (s *slot) retire(c, next *child) {
 	limit := c.limit
 	var passage *sockets.Passage
 	if next != nil {
-		if a, b, err := sockets.NewPassage(); err == nil {
-			if next.ch.tell(kindAdopt, nil, b.FD()) == nil {
-				passage = a
-			}
-			defer a.Close()
-			defer b.Close()
+		if passage = s.passage(next); passage != nil {
+			defer passage.Close()
 		}
 	}
 	s.mu.Lock()

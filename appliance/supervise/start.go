@@ -30,7 +30,7 @@ type launch struct {
 func start(l launch) (*child, error) {
 	p := l.spec.process(l.node)
 	c := &child{
-		node: l.node.Name, role: l.spec.Name, gen: l.gen, started: time.Now(), procs: p.MaxProcs, fromHere: true, limit: p.Drain,
+		node: l.node.Name, role: l.spec.Name, gen: l.gen, started: time.Now(), procs: p.MaxProcs, fromHere: true, beside: l.beside, limit: p.Drain,
 		held: map[netip.AddrPort]bool{}, log: l.log,
 	}
 	var opened []int
