@@ -9,6 +9,7 @@ import (
 	"errors"
 	"hash"
 	"net/netip"
+	"time"
 )
 
 // The trailer that authenticates an advert of version 3 follows its addresses:
@@ -120,4 +121,32 @@ func (a *authenticator) remember(vrid uint8, heard map[string]uint64) {
 	for from, number := range a.heard {
 		heard[heardKey(vrid, from)] = number
 	}
+}
+
+// learn takes what another authenticator of the same virtual router has heard.
+func (a *authenticator) learn(vrid uint8, heard map[string]uint64) {
+	for key, number := range heard {
+		if from, ours := heardFrom(vrid, key); ours {
+			a.heard[from] = max(a.heard[from], number)
+		}
+	}
+}
+
+// heard are the numbers that the groups have heard, and the last one of our own; 0 where
+// none authenticates. It runs on the engine's thread.
+func (e *engine) heard() (heard map[string]uint64, last uint64) {
+	heard = map[string]uint64{}
+	for _, g := range e.groups {
+		if g.auth != nil {
+			g.auth.remember(g.router.vrid, heard)
+			last = g.auth.sequence.last
+		}
+	}
+	return heard, last
+}
+
+// numbers is heard for other threads.
+func (e *engine) numbers() (heard map[string]uint64, last uint64) {
+	e.call(func(time.Time) { heard, last = e.heard() })
+	return heard, last
 }

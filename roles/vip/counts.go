@@ -7,6 +7,7 @@ type counts struct {
 	transitions, sent, received, invalid, masters, strangers, restored, errors *prometheus.CounterVec
 	state, since, present, lastSent, lastHeard                                 *prometheus.GaugeVec
 	late                                                                       *prometheus.HistogramVec
+	dropped                                                                    prometheus.Counter
 }
 
 func newCounts(r prometheus.Registerer) *counts {
@@ -23,7 +24,8 @@ func newCounts(r prometheus.Registerer) *counts {
 	}
 	late := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "stack_vip_advert_late_seconds", Help: "How long after their time adverts were sent.",
 		Buckets: []float64{0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3}}, labels)
-	r.MustRegister(late)
+	dropped := prometheus.NewCounter(prometheus.CounterOpts{Name: "stack_vip_transitions_dropped_total", Help: "Transitions that hooks were not told of because too many waited."})
+	r.MustRegister(late, dropped)
 	return &counts{
 		transitions: counter("transitions_total", "Changes of the VRRP state.", "to", "reason"),
 		sent:        counter("adverts_sent_total", "VRRP adverts sent."),
@@ -39,6 +41,7 @@ func newCounts(r prometheus.Registerer) *counts {
 		lastSent:    gauge("advert_sent_seconds", "When the last advert was sent, as Unix time; 0: never."),
 		lastHeard:   gauge("advert_heard_seconds", "When the last advert of another balancer was received, as Unix time; 0: never."),
 		late:        late,
+		dropped:     dropped,
 	}
 }
 

@@ -63,7 +63,7 @@ func startEngine(log *slog.Logger, counts *counts, trust *trust, saved savedStat
 		poller.close()
 		return nil, err
 	}
-	e := &engine{counts: counts, trust: trust, sources: map[string]health{"balancer": {fault: "the balancer is not ready yet"}}, resume: saved,
+	e := &engine{counts: counts, trust: trust, sources: map[string]health{"balancer": {fault: "the balancer is not ready yet"}}, resume: saved, watch: watchers{dropped: counts.dropped},
 		poller: poller, keeper: keeper, started: time.Now(), inbox: make(chan func(time.Time), 256), stop: make(chan struct{}), stopped: make(chan struct{})}
 	e.log, e.endLog = queueLog(log)
 	e.asleep = e.suspended()
@@ -80,6 +80,8 @@ func startEngine(log *slog.Logger, counts *counts, trust *trust, saved savedStat
 // the interface of each as it is now.
 func (e *engine) exchange(list []plan, groups []*group) {
 	e.call(func(now time.Time) {
+		heard, _ := e.heard() // also since the new ones were made
+		e.remember()
 		before := e.groups
 		e.groups = groups
 		for _, g := range before {
@@ -94,6 +96,9 @@ func (e *engine) exchange(list []plan, groups []*group) {
 					g.complain(now, g.reopen(now)) // or the announcements would name the old one
 				}
 				continue
+			}
+			if g.auth != nil {
+				g.auth.learn(g.router.vrid, heard)
 			}
 			g.join(now, e)
 			if e.resumeGroup(now, g) {
@@ -173,14 +178,7 @@ func (e *engine) wake(now time.Time) {
 
 // remember keeps the numbers of the adverts heard, without waiting for the disk.
 func (e *engine) remember() {
-	heard, last := map[string]uint64{}, uint64(0)
-	for _, g := range e.groups {
-		if g.auth != nil {
-			g.auth.remember(g.router.vrid, heard)
-			last = g.auth.sequence.last
-		}
-	}
-	if last > 0 {
+	if heard, last := e.heard(); last > 0 {
 		go e.trust.keep(heard, last)
 	}
 }

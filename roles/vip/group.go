@@ -484,6 +484,7 @@ var alarming = map[string]string{
 	causeOtherVersion:   "the VRRP versions of the balancers differ: set vip.version alike",
 	causeOtherInterval:  "the advert intervals of the balancers differ, which VRRP 2 does not allow: set vip.advert alike",
 	causeOtherAddresses: "another balancer has other addresses for this VRID: the files differ",
+	causeOtherGroup:     "another balancer uses this VRID for another group, so both may hold the addresses: the files differ; write vip.vrid, or append new groups",
 }
 
 const (
@@ -491,6 +492,7 @@ const (
 	causeOtherVersion   = "other version"
 	causeOtherInterval  = "other interval"
 	causeOtherAddresses = "other addresses"
+	causeOtherGroup     = "other group"
 )
 
 // reject counts a packet, and logs it unless its cause was logged a moment ago.
@@ -539,14 +541,19 @@ func (g *group) admit(now time.Time, p *arrival) bool {
 		g.reject(now, err.Error(), p.from)
 		return false
 	}
+	// Some other addresses behind the same VRID are a difference of configs, not a reason to
+	// have two masters. All others are another group: whoever heeds it leaves ours to nobody.
+	slices.SortFunc(a.Addresses, netip.Addr.Compare)
+	switch {
+	case slices.Equal(a.Addresses, g.sorted):
+	case slices.ContainsFunc(a.Addresses, func(a netip.Addr) bool { return slices.Contains(g.sorted, a) }):
+		g.reject(now, causeOtherAddresses, p.from)
+	default:
+		g.reject(now, causeOtherGroup, p.from)
+		return false
+	}
 	g.counters.received.Inc()
 	g.counters.lastHeard.Set(float64(now.UnixMilli()) / 1000)
-	// Other addresses behind the same VRID are a difference of configs, not a reason to
-	// have two masters.
-	slices.SortFunc(a.Addresses, netip.Addr.Compare)
-	if !slices.Equal(a.Addresses, g.sorted) {
-		g.reject(now, causeOtherAddresses, p.from)
-	}
 	return true
 }
 

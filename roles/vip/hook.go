@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -34,8 +35,26 @@ type hookQueue struct {
 	config.VIPNotify
 	kind    string // command or webhook
 	busy    bool
+	failing *news // that a webhook has refused and is told again; nil: none
 	waiting *news
 	newer   chan struct{} // has one while waiting is not nil
+	gone    chan struct{} // closed when another queue, or process, tells what this one has not
+}
+
+// untold is the newest that the hook was not told, as far as is known.
+func (q *hookQueue) untold() *news {
+	if q.waiting != nil {
+		return q.waiting
+	}
+	return q.failing
+}
+
+// leave ends a queue after what runs now. It returns what is left to tell.
+func (q *hookQueue) leave() *news {
+	n := q.untold()
+	q.waiting = nil
+	close(q.gone)
+	return n
 }
 
 // news is what a hook is told; a webhook gets it as JSON.
@@ -72,25 +91,63 @@ func defaultSignals() {
 }
 
 // set makes list the groups whose changes are told. A hook that stays as it is keeps its
-// turn; one that is gone ends what it has begun.
+// turn. One that is gone ends what it has begun, but does not try again; what it has not
+// told, the one in its place tells.
 func (h *hooks) set(list []config.VIP) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	next := map[string][]*hookQueue{}
+	before := h.queues
+	h.queues = map[string][]*hookQueue{}
 	for _, group := range list {
 		for i, n := range group.Notify {
-			if old := h.queues[group.Name]; i < len(old) && reflect.DeepEqual(old[i].VIPNotify, n) {
-				next[group.Name] = append(next[group.Name], old[i])
-				continue
+			var old *hookQueue
+			if was := before[group.Name]; i < len(was) {
+				old, was[i] = was[i], nil
 			}
-			q := &hookQueue{VIPNotify: n, kind: "webhook", newer: make(chan struct{}, 1)}
-			if len(n.Command) > 0 {
-				q.kind = "command"
+			if old == nil || !reflect.DeepEqual(old.VIPNotify, n) {
+				old = h.instead(old, n)
 			}
-			next[group.Name] = append(next[group.Name], q)
+			h.queues[group.Name] = append(h.queues[group.Name], old)
 		}
 	}
-	h.queues = next
+	for _, queues := range before {
+		for _, q := range queues {
+			if q != nil {
+				q.leave()
+			}
+		}
+	}
+}
+
+// instead is a new queue in the place of old, which may be nil.
+func (h *hooks) instead(old *hookQueue, n config.VIPNotify) *hookQueue {
+	q := &hookQueue{VIPNotify: n, kind: "webhook", newer: make(chan struct{}, 1), gone: make(chan struct{})}
+	if len(n.Command) > 0 {
+		q.kind = "command"
+	}
+	if old != nil {
+		if n := old.leave(); n != nil {
+			h.begin(q, *n)
+		}
+	}
+	return q
+}
+
+// untold are the groups of which a hook has something to tell yet.
+func (h *hooks) untold() (groups []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name, queues := range h.queues {
+		if slices.ContainsFunc(queues, func(q *hookQueue) bool { return q.untold() != nil }) {
+			groups = append(groups, name)
+		}
+	}
+	return groups
+}
+
+func (h *hooks) begin(q *hookQueue, n news) {
+	q.busy = true
+	h.active.Go(func() { h.work(q, n) })
 }
 
 // tell starts the hooks of n's group and never waits.
@@ -100,8 +157,7 @@ func (h *hooks) tell(n news) {
 	defer h.mu.Unlock()
 	for _, q := range h.queues[n.Group] {
 		if !q.busy {
-			q.busy = true
-			h.active.Go(func() { h.work(q, n) })
+			h.begin(q, n)
 			continue
 		}
 		if q.waiting != nil {
@@ -120,6 +176,7 @@ func (h *hooks) work(q *hookQueue, n news) {
 	for {
 		h.one(q, n)
 		h.mu.Lock()
+		q.failing = nil
 		if q.waiting == nil {
 			q.busy = false
 			h.mu.Unlock()

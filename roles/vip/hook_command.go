@@ -17,8 +17,8 @@ import (
 const maxOutput = 2 << 10
 
 // run executes a program until it ends, or timeout or ctx is over; then its process group is
-// killed. It dies with this process too: the kernel kills it when the thread that started
-// it ends, so that thread is held until then.
+// killed. The program, though not what it has started, dies with this process too: the
+// kernel kills it when the thread that started it ends, so that thread is held until then.
 func run(ctx context.Context, command []string, timeout time.Duration, environ []string) (said string, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -263,3 +263,42 @@ func TestHookWebhookGivesWay(t *testing.T) {
 		t.Errorf("told %s", state)
 	}
 }
+
+// A webhook that fails is not told again by the queue of a hook that was edited, whose news
+// would come after newer ones, but by the one in its place.
+func TestHookWebhookThatIsReplaced(t *testing.T) {
+	failed, told := make(chan struct{}, 10), make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var n news
+		json.NewDecoder(r.Body).Decode(&n)
+		if r.URL.Path == "/old" {
+			w.WriteHeader(http.StatusInternalServerError)
+			failed <- struct{}{}
+			return
+		}
+		told <- n.State
+	}))
+	defer server.Close()
+	usual := retryAfter
+	retryAfter = []time.Duration{time.Hour}
+	defer func() { retryAfter = usual }()
+	h, _ := testHooks(t, config.VIPNotify{Webhook: server.URL + "/old", Timeout: 5 * time.Second})
+	h.tell(news{Group: "www", State: "master"})
+	<-failed
+	for end := time.Now().Add(10 * time.Second); len(h.untold()) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing is left to tell")
+		}
+	}
+	h.set([]config.VIP{{Name: "www", Notify: []config.VIPNotify{{Webhook: server.URL + "/new", Timeout: 5 * time.Second}}}})
+	h.settle(t)
+	if state := <-told; state != "master" || len(failed) != 0 || len(h.untold()) != 0 {
+		t.Errorf("told %s; untold of %v", state, h.untold())
+	}
+	// A hand-over ends all the same.
+	h.set([]config.VIP{{Name: "www", Notify: []config.VIPNotify{{Webhook: server.URL + "/old", Timeout: 5 * time.Second}}}})
+	h.tell(news{Group: "www", State: "backup"})
+	<-failed
+	h.set(nil)
+	h.settle(t)
+}

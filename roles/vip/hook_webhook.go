@@ -19,7 +19,8 @@ import (
 // retryAfter are the pauses before a webhook that failed is tried again.
 var retryAfter = []time.Duration{200 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second}
 
-// post sends n to a webhook, several times if need be, until a newer state waits.
+// post sends n to a webhook, several times if need be, until a newer state waits or another
+// queue is to tell it.
 func (h *hooks) post(q *hookQueue, n news) error {
 	body, err := json.Marshal(n)
 	if err != nil {
@@ -29,12 +30,18 @@ func (h *hooks) post(q *hookQueue, n news) error {
 		if err = postOnce(q, body); err == nil || try == len(retryAfter) {
 			return err
 		}
+		h.mu.Lock()
+		q.failing = &n
+		h.mu.Unlock()
 		pause := time.NewTimer(retryAfter[try])
 		select {
 		case <-pause.C:
 		case <-q.newer:
 			pause.Stop()
 			return fmt.Errorf("given up for a newer state: %w", err)
+		case <-q.gone:
+			pause.Stop()
+			return fmt.Errorf("left to the next config or process: %w", err)
 		}
 	}
 }

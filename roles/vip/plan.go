@@ -29,6 +29,7 @@ type plan struct {
 	unassigned bool         // something else moves the addresses, such as a cloud
 	startDelay time.Duration
 	key        []byte // that authenticates adverts; empty: none does
+	keyUnused  bool   // the site has a key, but not every router of the group can use it
 }
 
 // plans derives the virtual routers of node; nothing is opened but the key.
@@ -47,6 +48,7 @@ func plans(node *config.Node) ([]plan, error) {
 		if p.key, err = keyOf(vip, secret, node); err != nil {
 			return nil, err
 		}
+		p.keyUnused = len(secret) > 0 && len(p.key) == 0 && vip.Auth == "auto"
 		if err := p.transportOf(vip, node); err != nil {
 			return nil, err
 		}

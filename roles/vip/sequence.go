@@ -7,7 +7,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // sequence numbers the adverts of this node. It grows over restarts and steps of the
@@ -15,10 +18,11 @@ import (
 // before had reserved, whichever is higher. Only the engine's thread calls next.
 type sequence struct{ last uint64 }
 
-// reservation is 69 s as time and months of adverts. A start uses it up whole, so a node
-// that restarts often runs ahead of the clock: the less the better, since one that is
-// installed anew at the same address begins at the clock.
-const reservation = 1 << 36
+// reservation is 67 ms as time, and the adverts of at least 40 minutes (255 groups, one in
+// 10 ms each), of which keep asks every minute. A start uses it up whole, so a large one
+// would let a node that restarts often run ahead of the clock, at which one that is
+// installed anew at the same address begins.
+const reservation = 1 << 26
 
 func (s *sequence) next() uint64 {
 	s.last++
@@ -67,26 +71,52 @@ func (m *memory) start(now time.Time) *sequence {
 	return s
 }
 
-// store writes the file whole or not at all. It never lowers what a successor, which
-// runs beside this process at an upgrade, has reserved.
+// raise takes every number of other that is higher, and tells whether one is.
+func (m *memory) raise(other memory) (raised bool) {
+	if other.Reserved > m.Reserved {
+		m.Reserved, raised = other.Reserved, true
+	}
+	for key, number := range other.Heard {
+		if number > m.Heard[key] {
+			m.Heard[key], raised = number, true
+		}
+	}
+	return raised
+}
+
+// store writes the file whole or not at all. It lowers nothing that another process, which
+// runs beside this one at an upgrade, has written.
 func (m *memory) store(file string) error {
+	err := os.MkdirAll(filepath.Dir(file), 0o750)
+	if err == nil {
+		err = m.storeLocked(file)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the memory of VRRP authentication: %w: after a restart old adverts may be heeded, and with the clock set back, peers refuse this node's", err)
+	}
+	return nil
+}
+
+func (m *memory) storeLocked(file string) error {
+	lock, err := os.OpenFile(file+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // which unlocks
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", lock.Name(), err)
+	}
 	if stored, err := recall(file); err == nil {
-		m.Reserved = max(m.Reserved, stored.Reserved)
+		m.raise(stored)
 	}
 	text, err := json.Marshal(m)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(file), 0o750)
-	}
 	if err == nil {
 		err = writeSynced(file+".new", text)
 	}
 	if err == nil {
 		err = os.Rename(file+".new", file)
 	}
-	if err != nil {
-		return fmt.Errorf("keep the memory of VRRP authentication: %w: after a restart with the clock set back, peers refuse this node's adverts", err)
-	}
-	return nil
+	return err
 }
 
 func writeSynced(file string, text []byte) error {
@@ -103,3 +133,13 @@ func writeSynced(file string, text []byte) error {
 
 // heardKey names a sender of a virtual router in memory.
 func heardKey(vrid uint8, from netip.Addr) string { return fmt.Sprintf("%d %s", vrid, from) }
+
+// heardFrom is the sender that a key of this virtual router names.
+func heardFrom(vrid uint8, key string) (from netip.Addr, ours bool) {
+	text, ours := strings.CutPrefix(key, fmt.Sprintf("%d ", vrid))
+	if !ours {
+		return from, false
+	}
+	from, err := netip.ParseAddr(text)
+	return from, err == nil
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -19,24 +20,32 @@ import (
 // no address moves. The next has its sockets open by then; between the last advert of the
 // one and the first of the other lie a few milliseconds.
 type handOver struct {
-	Engine savedState                  `json:"engine"`
-	Others map[string]supervise.Health `json:"others"`
-	Failed []string                    `json:"failed"` // of the tracker
-	States map[string]string           `json:"states"` // by group
+	Engine  savedState                  `json:"engine"`
+	Others  map[string]supervise.Health `json:"others"`
+	Tracked map[string]bool             `json:"tracked"` // verdicts of the tracker
+	States  map[string]string           `json:"states"`  // by group
+	Untold  []string                    `json:"untold"`  // groups whose hooks do not know the state yet
+	Heard   map[string]uint64           `json:"heard"`   // numbers of authenticated adverts
 }
 
 func (from handOver) holding(group string) bool {
 	return slices.ContainsFunc(from.Engine.Groups, func(g savedGroup) bool { return g.Name == group && g.Master })
 }
 
-// awaitOld bounds the wait for the process before, which is told to hand over as soon as
-// this one is ready. It may have died, or be of a version that leaves by itself.
-const awaitOld = 2 * time.Second
+const (
+	// awaitOld bounds the wait for the process before once it was told to hand over. It may
+	// be stuck, or of a version that leaves by itself.
+	awaitOld = 2 * time.Second
+	// awaitPassage bounds the wait for that order, before which the supervisor looks at this
+	// process (supervise.Timing.Watchdog). Who begins too early takes the addresses from one
+	// that holds them.
+	awaitPassage = 10 * time.Second
+)
 
 // await keeps what is prepared until the process before hands over.
 func (r *Role) await(list []plan, groups []*group) {
-	if r.groups == nil {
-		time.AfterFunc(awaitOld, func() {
+	if r.patience == nil {
+		r.patience = time.AfterFunc(awaitPassage, func() {
 			r.succeed(handOver{}, errors.New("the process before did not hand over in time"))
 		})
 	}
@@ -44,6 +53,20 @@ func (r *Role) await(list []plan, groups []*group) {
 		g.close()
 	}
 	r.plans, r.groups = list, groups
+	r.warm() // so that less is left to do between the two; begin tries again
+}
+
+// PassageChanged implements supervise.Heir.
+func (r *Role) PassageChanged(open bool) {
+	if !open {
+		r.succeed(handOver{}, errors.New("the process before ended without a hand-over"))
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.patience != nil && !r.begun.Load() {
+		r.patience.Reset(awaitOld)
+	}
 }
 
 // Adopt implements supervise.Role: what arrives is the hand-over.
@@ -66,15 +89,25 @@ func parseHandOver(b []byte) (from handOver, err error) {
 func (r *Role) succeed(from handOver, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.begun {
+	if r.begun.Load() {
 		return
+	}
+	if r.patience != nil {
+		r.patience.Stop()
 	}
 	if err != nil {
 		r.env.Log.Warn("the virtual addresses may move", "err", err)
 	}
-	if r.begin(from) {
-		r.serve(r.plans, r.groups, from.holding)
+	if !r.begin(from) {
+		return
 	}
+	for _, g := range r.groups {
+		if g.auth != nil {
+			g.auth.learn(g.router.vrid, from.Heard)
+		}
+	}
+	r.serve(r.plans, r.groups, from.holding)
+	r.running().tellFaults(from.States)
 }
 
 // Drain hands over to a newer process, or gives the addresses away. It returns when the
@@ -91,29 +124,33 @@ func (r *Role) Drain(ctx context.Context, next *sockets.Passage) error {
 func (r *Role) leave(next *sockets.Passage) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.engine == nil {
+	e := r.running()
+	if e == nil {
 		return false
 	}
-	err := r.send(next)
-	if err != nil {
+	heard, last := e.numbers()
+	if err := r.send(e, heard, next); err != nil {
 		r.env.Log.Warn("the virtual addresses move: no hand-over to the next process", "err", err)
 		return false
 	}
-	if err := r.engine.abandon(); err != nil {
+	if err := e.abandon(); err != nil {
 		r.env.Log.Warn("close the sockets of virtual addresses", "err", err)
 	}
-	r.engine, r.groups = nil, nil
-	r.tracker.close()
+	r.ended(heard, last)
+	r.hooks.set(nil) // the next process tells what they have not
 	return true
 }
 
-func (r *Role) send(next *sockets.Passage) error {
-	text, err := r.engine.state()
+func (r *Role) send(e *engine, heard map[string]uint64, next *sockets.Passage) error {
+	text, err := e.state()
 	if err != nil {
 		return err
 	}
-	from := handOver{Others: r.others, Failed: r.tracker.failed(), States: map[string]string{}}
-	for _, v := range *r.engine.view.Load() {
+	from := handOver{Others: map[string]supervise.Health{}, Tracked: r.tracker.verdicts(), States: map[string]string{}, Untold: r.hooks.untold(), Heard: heard}
+	r.health.Lock()
+	maps.Copy(from.Others, r.others)
+	r.health.Unlock()
+	for _, v := range *e.view.Load() {
 		from.States[v.Name] = v.State
 	}
 	if from.Engine, err = parseState(text); err != nil {

@@ -67,9 +67,9 @@ func TestUpgradeKeepsTheMastership(t *testing.T) {
 	tell := func(v *config.VIP) {
 		v.Notify = []config.VIPNotify{{Command: []string{script(t, "echo $VIP_NODE $VIP_STATE >>"+told)}, Timeout: 10 * time.Second}}
 	}
-	a := n.stack("a", tell)
+	a := n.stackNode("a", tell, withKey(n, "a", "5a"))
 	n.await(vip, "a", 5*time.Second)
-	b := n.stack("b", tell)
+	b := n.stackNode("b", tell, withKey(n, "b", "5a"))
 	waitOutput(t, b, "virtual address backup")
 	monitor := n.start("a", nil, "ip", "monitor", "address")
 	for i := 0; !strings.Contains(monitor.out.String(), "10.9.1."); i++ { // until it watches
@@ -105,8 +105,14 @@ func TestUpgradeKeepsTheMastership(t *testing.T) {
 	n.await(vip, "b", time.Second)
 }
 
-// One whose predecessor says nothing begins by itself.
+// One whose predecessor has died begins at once, and by itself where it says nothing.
 func TestSucceedsNobody(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		t.Run(fmt.Sprint("passage open: ", open), func(t *testing.T) { testSucceedsNobody(t, open) })
+	}
+}
+
+func testSucceedsNobody(t *testing.T, open bool) {
 	inNamespace(t, func() {
 		role, err := New(supervise.Env{Node: "a", Role: "net", Succeeds: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry()})
 		if err != nil {
@@ -120,7 +126,12 @@ func TestSucceedsNobody(t *testing.T) {
 		if st := role.Status(); !st.Ready || role.Alive() != nil {
 			t.Errorf("while it waits: %+v, %v", st, role.Alive())
 		}
-		for end := time.Now().Add(2 * awaitOld); role.(*Role).running() == nil; time.Sleep(5 * time.Millisecond) {
+		began := time.Now()
+		role.(*Role).PassageChanged(open)
+		if e := role.(*Role).running(); (e == nil) != open {
+			t.Errorf("with an open passage %v it runs %v", open, e)
+		}
+		for end := began.Add(2 * awaitOld); role.(*Role).running() == nil; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal("it still waits")
 			}

@@ -3,11 +3,11 @@ package vip
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,7 +32,8 @@ type tracker struct {
 	pools    map[string]*poolTrack // by group
 	empty    bool                  // a pool of this balancer has no usable server
 	unwatch  func()                // ends the watch of links; nil while none is needed
-	before   map[string]bool       // failed in the process before this one, by failureKey
+	before   map[string]bool       // the verdicts of the process before this one
+	looking  sync.Mutex            // one look at the links at a time; taken before mu
 }
 
 // counted is report with a metric of what counts as failed.
@@ -53,13 +54,9 @@ func newTrackedMetric(r prometheus.Registerer) *prometheus.GaugeVec {
 	return failed
 }
 
-// newTracker begins without a group. failed is what counted as failed in the process that
-// this one replaces; that goes on until something says otherwise.
-func newTracker(log *slog.Logger, report verdict, failed []string) *tracker {
-	before := map[string]bool{}
-	for _, key := range failed {
-		before[key] = true
-	}
+// newTracker begins without a group. before are the verdicts of the process that this one
+// replaces; they go on until something says otherwise.
+func newTracker(log *slog.Logger, report verdict, before map[string]bool) *tracker {
 	return &tracker{log: log, report: report, before: before, commands: map[commandKey]*commandTrack{}, links: map[linkKey]*linkTrack{}, pools: map[string]*poolTrack{}}
 }
 
@@ -67,35 +64,53 @@ func newTracker(log *slog.Logger, report verdict, failed []string) *tracker {
 // it is; what is no longer asked for no longer counts.
 func (t *tracker) set(list []config.VIP, holding func(group string) bool) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.setCommands(list)
+	t.setCommands(list, holding)
 	t.setLinks(list)
 	t.setPools(list, holding)
 	t.before = nil
+	look := len(t.links) > 0
+	t.mu.Unlock()
+	if look {
+		t.lookAtLinks()
+	}
 }
 
-// failed lists what counts as failed, for newTracker of the next process.
-func (t *tracker) failed() (keys []string) {
+// verdicts tells of each thing whether it counts as failed, for newTracker of the next
+// process. What has no verdict yet is left out.
+func (t *tracker) verdicts() map[string]bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	all := map[string]bool{}
 	for key, c := range t.commands {
-		if c.failed.Load() {
-			keys = append(keys, failureKey(key.group, c.source()))
+		if c.known {
+			all[verdictKey(key.group, c.source())] = c.failed
 		}
 	}
 	for group, p := range t.pools {
-		if p.counted {
-			keys = append(keys, failureKey(group, poolSource))
-		}
+		all[verdictKey(group, poolSource)] = p.counted
 	}
-	return keys
+	return all
 }
 
-func failureKey(group, source string) string { return group + "/" + source }
+func verdictKey(group, source string) string { return group + "/" + source }
+
+// closing bounds the wait for programs that were killed.
+const closing = time.Second
 
 // close ends every watch; nothing is reported any more.
 func (t *tracker) close() {
+	t.mu.Lock()
+	commands := slices.Collect(maps.Values(t.commands))
+	t.mu.Unlock()
 	t.set(nil, nil)
+	late := time.After(closing)
+	for _, c := range commands {
+		select {
+		case <-c.done:
+		case <-late:
+			return
+		}
+	}
 }
 
 // judge reports a thing that counts as failed, or as well.
@@ -116,14 +131,18 @@ type commandKey struct{ group, name string }
 type commandTrack struct {
 	config.VIPTrackCommand
 	group  string
-	failed atomic.Bool
+	known  bool // a run has ended; else failed is what is assumed
+	failed bool
 	stop   context.CancelFunc
 	done   chan struct{}
 }
 
 func (c *commandTrack) source() string { return "command " + c.Name }
 
-func (t *tracker) setCommands(list []config.VIP) {
+// setCommands lets an edited command begin with the verdict of the one before. A new one
+// counts as failed until it has run, or a node would take the addresses before it knows;
+// but not on the node that holds them, from which a reload must not take them.
+func (t *tracker) setCommands(list []config.VIP, holding func(group string) bool) {
 	next := map[commandKey]*commandTrack{}
 	for _, g := range list {
 		for _, c := range g.Track.Commands {
@@ -135,33 +154,55 @@ func (t *tracker) setCommands(list []config.VIP) {
 			next[key] = &commandTrack{VIPTrackCommand: c, group: g.Name}
 		}
 	}
-	for key, old := range t.commands {
+	before := t.commands
+	t.commands = next // from now on others have no say
+	for key, old := range before {
 		if next[key] != old {
 			old.stop()
-			<-old.done // or its last word could come after the next one's first
+		}
+		if next[key] == nil {
 			t.report(key.group, old.source(), "", 0)
 		}
 	}
-	for _, c := range next {
-		if c.stop == nil {
-			var ctx context.Context
-			ctx, c.stop = context.WithCancel(context.Background())
-			c.done = make(chan struct{})
-			if t.before[failureKey(c.group, c.source())] {
-				t.judgeCommand(c, true)
-			}
-			go t.watchCommand(ctx, c)
+	for key, c := range next {
+		if c.stop != nil {
+			continue
 		}
+		failed, known := t.before[verdictKey(c.group, c.source())]
+		switch old := before[key]; {
+		case old != nil:
+			failed, known = old.failed, old.known
+		case !known:
+			failed = !holding(c.group)
+		}
+		var ctx context.Context
+		ctx, c.stop = context.WithCancel(context.Background())
+		c.done = make(chan struct{})
+		t.judgeCommand(c, failed, known)
+		go t.watchCommand(ctx, c)
 	}
-	t.commands = next
 }
 
-func (t *tracker) judgeCommand(c *commandTrack, failed bool) {
-	c.failed.Store(failed)
-	t.judge(c.group, c.source(), c.source()+" fails", failed, c.Weight)
+func (t *tracker) judgeCommand(c *commandTrack, failed, known bool) {
+	c.failed, c.known = failed, known
+	why := c.source() + " fails"
+	if !known {
+		why = c.source() + " has not run yet"
+	}
+	t.judge(c.group, c.source(), why, failed, c.Weight)
 }
 
-// watchCommand judges by the first run at once if it fails, later by Rise and Fall.
+// conclude takes the word of a command's runs, unless it was replaced meanwhile.
+func (t *tracker) conclude(c *commandTrack, failed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.commands[commandKey{c.group, c.Name}] == c {
+		t.judgeCommand(c, failed, true)
+	}
+}
+
+// watchCommand judges by the first run at once if it fails or nothing was known, later by
+// Rise and Fall. Only it changes the verdict, so that it may read it without the lock.
 func (t *tracker) watchCommand(ctx context.Context, c *commandTrack) {
 	defer close(c.done)
 	next := time.NewTimer(0)
@@ -179,8 +220,8 @@ func (t *tracker) watchCommand(ctx context.Context, c *commandTrack) {
 			return
 		}
 		next.Reset(time.Until(began.Add(c.Interval)))
-		was, failed := c.failed.Load(), err != nil
-		if against++; was == failed {
+		was, failed := c.failed, err != nil
+		if against++; was == failed && c.known {
 			against = 0
 			continue
 		}
@@ -188,16 +229,17 @@ func (t *tracker) watchCommand(ctx context.Context, c *commandTrack) {
 		if was {
 			need = c.Rise
 		}
-		if against < need && !(first && failed) {
+		if against < need && c.known && !(first && failed) {
 			continue
 		}
 		against = 0
+		known := c.known
+		t.conclude(c, failed)
 		if failed {
 			t.log.Warn("a tracked command fails", "vip", c.group, "command", c.Name, "err", err, "output", said)
-		} else {
+		} else if known {
 			t.log.Info("a tracked command succeeds again", "vip", c.group, "command", c.Name)
 		}
-		t.judgeCommand(c, failed)
 	}
 }
 
@@ -225,7 +267,7 @@ func (t *tracker) setPools(list []config.VIP, holding func(group string) bool) {
 		}
 		p := t.pools[g.Name]
 		if p == nil {
-			p = &poolTrack{holding: holding(g.Name), counted: t.before[failureKey(g.Name, poolSource)]}
+			p = &poolTrack{holding: holding(g.Name), counted: t.before[verdictKey(g.Name, poolSource)]}
 		}
 		if p.VIPTrackBackends != g.Track.Backends {
 			p.VIPTrackBackends = g.Track.Backends

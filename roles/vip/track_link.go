@@ -47,7 +47,6 @@ func (t *tracker) setLinks(list []config.VIP) {
 		t.unwatch()
 		t.unwatch = nil
 	}
-	t.lookAtLinks()
 }
 
 // watchLinks looks when the kernel reports a change of any link, and every second.
@@ -70,9 +69,7 @@ func (t *tracker) watchLinks(stop chan struct{}) {
 				updates, end = subscribeLinks()
 			}
 		}
-		t.mu.Lock()
 		t.lookAtLinks()
-		t.mu.Unlock()
 	}
 }
 
@@ -89,20 +86,39 @@ func subscribeLinks() (updates chan netlink.LinkUpdate, end func()) {
 	}
 }
 
+// lookAtLinks asks the kernel, which may make it wait, without holding the tracker up.
 func (t *tracker) lookAtLinks() {
-	for key, l := range t.links {
-		device, err := net.InterfaceByName(key.device)
-		down := err != nil || device.Flags&net.FlagUp == 0 || device.Flags&net.FlagRunning == 0
-		if down == l.down {
-			continue
-		}
-		l.down = down
-		source := "interface " + key.device
-		why := source + " has no link"
-		if err != nil {
-			why = source + " is gone"
-		}
-		t.log.Warn("a tracked interface has changed", "vip", key.group, "interface", key.device, "up", !down)
-		t.judge(key.group, source, why, down, l.Weight)
+	t.looking.Lock()
+	defer t.looking.Unlock()
+	t.mu.Lock()
+	bad := map[string]string{} // by interface: what is wrong with it
+	for key := range t.links {
+		bad[key.device] = ""
 	}
+	t.mu.Unlock()
+	for name := range bad {
+		bad[name] = lookAtLink(name)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, l := range t.links {
+		wrong, looked := bad[key.device]
+		if down := wrong != ""; looked && down != l.down {
+			l.down = down
+			source := "interface " + key.device
+			t.log.Warn("a tracked interface has changed", "vip", key.group, "interface", key.device, "up", !down)
+			t.judge(key.group, source, source+wrong, down, l.Weight)
+		}
+	}
+}
+
+// lookAtLink says what is wrong with an interface; empty: nothing.
+func lookAtLink(name string) (wrong string) {
+	switch device, err := net.InterfaceByName(name); {
+	case err != nil:
+		return " is gone"
+	case device.Flags&net.FlagUp == 0 || device.Flags&net.FlagRunning == 0:
+		return " has no link"
+	}
+	return ""
 }

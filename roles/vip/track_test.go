@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,11 +170,11 @@ func TestTrackGoesOnAfterAnUpgrade(t *testing.T) {
 	old.set(list, holdsNothing)
 	both := "[www/backends: -50 www/command app: command app fails]"
 	v.eventually(t, both)
-	failed := old.failed()
+	before := old.verdicts()
 	old.close()
 	v.eventually(t, "[]")
 
-	next := newTracker(old.log, v.report, failed)
+	next := newTracker(old.log, v.report, before)
 	defer next.close()
 	next.impaired([]string{"backend web"})
 	next.set(list, func(string) bool { return true })
@@ -183,4 +184,41 @@ func TestTrackGoesOnAfterAnUpgrade(t *testing.T) {
 	next.impaired(nil)
 	os.Remove(sick)
 	v.eventually(t, "[]")
+}
+
+// A command that has not run yet keeps a node from taking the addresses, but not from
+// holding them; an edited one begins with the verdict of the one before.
+func TestTrackCommandBeforeItsFirstRun(t *testing.T) {
+	gate := filepath.Join(t.TempDir(), "gate")
+	if err := syscall.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := config.VIPTrackCommand{Name: "app", Command: []string{script(t, "read x <"+gate)}, Interval: time.Minute, Timeout: time.Minute, Rise: 2, Fall: 3}
+	list := []config.VIP{{Name: "www", Track: config.VIPTrack{Commands: []config.VIPTrackCommand{c}}}, {Name: "held", Track: config.VIPTrack{Commands: []config.VIPTrackCommand{c}}}}
+	tr, v := testTracker()
+	defer tr.close()
+	tr.set(list, func(group string) bool { return group == "held" })
+	if want := "[www/command app: command app has not run yet]"; v.String() != want || len(tr.verdicts()) != 0 {
+		t.Errorf("begins with %s, not %s; verdicts %v", v, want, tr.verdicts())
+	}
+	for len(tr.verdicts()) < 2 { // each reads a line; one may read both
+		f, err := os.OpenFile(gate, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.WriteString("\n")
+		f.Close()
+		for end := time.Now().Add(100 * time.Millisecond); len(tr.verdicts()) < 2 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		}
+	}
+	v.eventually(t, "[]") // by the first run, whatever Rise is
+
+	replaced := tr.commands[commandKey{"www", "app"}]
+	list[0].Track.Commands = []config.VIPTrackCommand{c}
+	list[0].Track.Commands[0].Weight = 20
+	tr.set(list, holdsNothing)
+	tr.conclude(replaced, true) // its last word comes too late
+	if v.String() != "[]" || tr.verdicts()["www/command app"] {
+		t.Errorf("after the edit %s", v)
+	}
 }

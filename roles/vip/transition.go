@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Transition is a change of the state of one group.
@@ -22,10 +24,11 @@ const maxTransitions = 256
 // watchers hands transitions to a function of another goroutine without ever blocking
 // the engine.
 type watchers struct {
-	mu      sync.Mutex
-	queue   []Transition
-	dropped int
-	wake    chan struct{}
+	dropped prometheus.Counter
+
+	mu    sync.Mutex
+	queue []Transition
+	wake  chan struct{}
 }
 
 // tell queues t; without a watcher it is dropped.
@@ -37,7 +40,7 @@ func (w *watchers) tell(t Transition) {
 	}
 	if len(w.queue) == maxTransitions {
 		w.queue = w.queue[1:]
-		w.dropped++
+		w.dropped.Inc()
 	}
 	w.queue = append(w.queue, t)
 	select {
@@ -55,13 +58,16 @@ func (w *watchers) take() []Transition {
 }
 
 // onTransition has do called with each transition from now on, in order, in a goroutine
-// of its own. It is called once.
-func (e *engine) onTransition(do func(Transition)) {
+// of its own. What it returns is closed after the last call, which follows the engine's
+// end. It is called once.
+func (e *engine) onTransition(do func(Transition)) (ended chan struct{}) {
+	ended = make(chan struct{})
 	w := &e.watch
 	w.mu.Lock()
 	w.wake = make(chan struct{}, 1)
 	w.mu.Unlock()
 	go func() {
+		defer close(ended)
 		for {
 			for _, t := range w.take() {
 				do(t)
@@ -76,4 +82,17 @@ func (e *engine) onTransition(do func(Transition)) {
 			}
 		}
 	}()
+	return ended
+}
+
+// tellFaults tells of the groups that are in the fault state and that states names: one that
+// begins in it has made no transition.
+func (e *engine) tellFaults(states map[string]string) {
+	e.call(func(now time.Time) {
+		for _, g := range e.groups {
+			if _, named := states[g.name]; named && g.machine.state == initialize {
+				e.watch.tell(Transition{Group: g.name, State: initialize.String(), Reason: g.machine.reason, Addresses: g.virtual, At: now})
+			}
+		}
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 )
@@ -18,9 +17,11 @@ const rememberEvery = time.Minute
 type trust struct {
 	log  *slog.Logger
 	file string
+	disk sync.Mutex // one write at a time
 
-	mu       sync.Mutex
+	mu       sync.Mutex // never held over the disk, but by the first authenticator
 	memory   memory
+	unstored bool      // memory knows more than the file
 	sequence *sequence // nil until the first group that authenticates
 }
 
@@ -31,47 +32,83 @@ func (t *trust) authenticator(p plan) *authenticator {
 	if len(p.key) == 0 {
 		return nil
 	}
+	t.begin()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.sequence == nil {
-		var err error
-		if t.memory, err = recall(t.file); err != nil {
-			t.log.Warn("virtual addresses", "err", err)
-		}
-		t.sequence = t.memory.start(time.Now())
-		t.store()
-	}
-	heard := map[netip.Addr]uint64{}
-	prefix := heardKey(p.router.vrid, netip.Addr{})
-	prefix = prefix[:strings.IndexByte(prefix, ' ')+1]
-	for key, number := range t.memory.Heard {
-		if text, own := strings.CutPrefix(key, prefix); own {
-			if from, err := netip.ParseAddr(text); err == nil {
-				heard[from] = number
-			}
-		}
-	}
-	return newAuthenticator(p.key, p.router.vrid, t.sequence, heard)
+	a := newAuthenticator(p.key, p.router.vrid, t.sequence, map[netip.Addr]uint64{})
+	a.learn(p.router.vrid, t.memory.Heard)
+	return a
 }
 
-// keep stores the numbers heard, and reserves more of our own when half of them, of
-// which last is the latest, are used. It waits for the disk.
-func (t *trust) keep(heard map[string]uint64, last uint64) {
+// begin reads the memory, and reserves numbers before the first is used.
+func (t *trust) begin() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	enough := last+reservation/2 < t.memory.Reserved
-	if enough && maps.Equal(heard, t.memory.Heard) {
+	if t.sequence != nil {
+		t.mu.Unlock()
 		return
 	}
-	if !enough {
-		t.memory.Reserved = last + reservation
+	var err error
+	if t.memory, err = recall(t.file); err != nil {
+		t.log.Warn("virtual addresses", "err", err)
 	}
-	maps.Copy(t.memory.Heard, heard)
+	t.sequence = t.memory.start(time.Now())
+	t.unstored = true
+	t.mu.Unlock()
 	t.store()
 }
 
+// keep takes the numbers heard, and reserves more of our own when half of them, of which
+// last is the latest, are used; last is 0 where nothing is authenticated. It writes both,
+// unless a write is under way: then the next keep does.
+func (t *trust) keep(heard map[string]uint64, last uint64) {
+	t.learn(heard, last)
+	if t.disk.TryLock() {
+		defer t.disk.Unlock()
+		t.write()
+	}
+}
+
+// finish is keep at the end of a process, which waits for the disk.
+func (t *trust) finish(heard map[string]uint64, last uint64) {
+	t.learn(heard, last)
+	t.store()
+}
+
+func (t *trust) learn(heard map[string]uint64, last uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sequence == nil {
+		return
+	}
+	more := memory{Heard: heard}
+	if last+reservation/2 >= t.memory.Reserved {
+		more.Reserved = last + reservation
+	}
+	if t.memory.raise(more) {
+		t.unstored = true
+	}
+}
+
 func (t *trust) store() {
-	if err := t.memory.store(t.file); err != nil {
+	t.disk.Lock()
+	defer t.disk.Unlock()
+	t.write()
+}
+
+// write tries again at its next call what has failed.
+func (t *trust) write() {
+	t.mu.Lock()
+	needed := t.unstored
+	t.unstored = false
+	m := memory{Reserved: t.memory.Reserved, Heard: maps.Clone(t.memory.Heard)}
+	t.mu.Unlock()
+	if !needed {
+		return
+	}
+	if err := m.store(t.file); err != nil {
 		t.log.Warn("virtual addresses", "err", err)
+		t.mu.Lock()
+		t.unstored = true
+		t.mu.Unlock()
 	}
 }
