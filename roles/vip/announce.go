@@ -54,6 +54,9 @@ func openAnnouncer(device *net.Interface) (*announcer, error) {
 }
 
 func (a *announcer) close() {
+	if a == nil {
+		return
+	}
 	a.arp.Close()
 	a.ipv6.Close()
 }

@@ -16,10 +16,14 @@ import (
 var announceAfter = []time.Duration{0, 10 * time.Millisecond, time.Second, 3 * time.Second, 5 * time.Second}
 
 const (
-	checkEvery = time.Second           // looks at the interface, and tries again after a fault
+	checkEvery = time.Second           // looks at the interface
+	minBackoff = time.Second           // before a node that could not hold the addresses tries again
+	maxBackoff = time.Minute           // doubled until
 	healEvery  = 20 * time.Millisecond // bounds the announcements that adverts of others cause
 	logEvery   = 10 * time.Second      // bounds the lines about what goes on
-	maxStale   = 10_000                // packets: more than the buffer of a socket holds
+	// restoreAfter is when an address is renewed whose removal crossed a renewal.
+	restoreAfter = 20 * time.Millisecond
+	maxStale     = 10_000 // packets: more than the buffer of a socket holds
 )
 
 // group runs one virtual router: its sockets, its state machine and its addresses. It
@@ -29,8 +33,8 @@ type group struct {
 	engine    *engine // since join
 	machine   *Router
 	transport *transport
-	announcer *announcer
-	strangers *strangers // nil before join, and where the addresses are not ours to set
+	announcer *announcer // nil where the addresses are not ours to set
+	strangers *strangers // nil there too, and before join
 	addresses addresses
 	auth      *authenticator // nil: adverts are not authenticated
 	log       *slog.Logger
@@ -39,11 +43,16 @@ type group struct {
 	advert    Advert // scratch of what is sent
 	arrived   Advert // and of what is received
 
-	unfit    string    // what keeps the node from serving, from health
-	fault    string    // what keeps this group from serving, whatever health says
-	released time.Time // the end of a release by command; zero: none
-	startAt  time.Time // the end of start_delay; zero: none
-	moved    bool      // the state changed since it was shown
+	unfit       string    // what keeps the node from serving, from health
+	fault       string    // what is wrong with the interface
+	released    time.Time // the end of a release by command; zero: none
+	aloneAt     time.Time // when a release ends because nobody else holds the addresses
+	startAt     time.Time // the end of start_delay; zero: none
+	failure     string    // what went wrong when the addresses were held last
+	failureEnds time.Time // the end of the fault because of it; zero: none
+	failureAt   time.Time // when it began
+	backoff     time.Duration
+	moved       bool // the state changed since it was shown
 
 	holding    bool
 	tenure     atomic.Int64 // grows when holding changes; what the keeper does for an older one is stale
@@ -66,7 +75,6 @@ type group struct {
 func openGroup(p plan, auth *authenticator, log *slog.Logger, counts *counts) (*group, error) {
 	g := &group{plan: p, machine: newRouter(p.router), auth: auth, counts: counts, log: log.With("vip", p.name, "vrid", p.router.vrid),
 		unfit: "starting", warnedAt: map[string]time.Time{}}
-	g.counters = counts.of(p.name, g.family())
 	g.advert = Advert{Version: p.router.version, VRID: p.router.vrid, Interval: p.router.interval, Addresses: p.advertised}
 	return g, g.open()
 }
@@ -77,13 +85,14 @@ func (g *group) open() error {
 	if err != nil {
 		return err
 	}
-	a, err := openAnnouncer(g.device)
-	if err != nil {
-		t.close()
-		return err
+	g.transport, g.addresses = t, addresses{g.device, g.assigned()}
+	if g.unassigned {
+		return nil
 	}
-	g.transport, g.announcer, g.addresses = t, a, addresses{g.device, g.assigned()}
-	return nil
+	if g.announcer, err = openAnnouncer(g.device); err != nil {
+		t.close()
+	}
+	return err
 }
 
 // assigned are the addresses that this node sets on its interface: none where a cloud
@@ -99,6 +108,7 @@ func (g *group) assigned() []netip.Addr {
 func (g *group) join(now time.Time, e *engine) {
 	g.engine = e
 	g.log = e.log.With("vip", g.name, "vrid", g.router.vrid)
+	g.counters = g.counts.of(g.name, g.family()) // now that those of a group before it are forgotten
 	if at := e.started.Add(g.startDelay); at.After(now) {
 		g.startAt = at
 	}
@@ -163,6 +173,8 @@ func (g *group) judge(now time.Time) {
 	fault := g.fault
 	switch {
 	case fault != "":
+	case now.Before(g.failureEnds):
+		fault = g.failure
 	case now.Before(g.released):
 		fault = "released"
 	case now.Before(g.startAt):
@@ -177,10 +189,29 @@ func (g *group) judge(now time.Time) {
 	g.do(now, g.machine.Ready(now, true, "healthy"))
 }
 
-// fail gives the addresses away because of a fault that lasts until the next check.
+// fail gives the addresses away because of a fault that shows only in who holds them: to
+// try again is to take them from another balancer. So it waits longer each time.
 func (g *group) fail(now time.Time, fault string) {
-	g.fault, g.checkAt = fault, now.Add(checkEvery)
+	if now.Sub(g.failureAt) > 2*maxBackoff {
+		g.backoff = 0
+	}
+	g.backoff = min(max(2*g.backoff, minBackoff), maxBackoff)
+	g.failure, g.failureAt, g.failureEnds = fault, now, now.Add(g.backoff)
 	g.judge(now)
+}
+
+// standBack begins a release.
+func (g *group) standBack(now time.Time, until time.Duration) {
+	g.released = now.Add(until)
+	g.heard(now, g.router.interval)
+}
+
+// heard notes that another balancer serves. Its silence ends a release after three times
+// what a backup would wait for.
+func (g *group) heard(now time.Time, interval time.Duration) {
+	if at := now.Add(3 * 4 * interval); at.After(g.aloneAt) {
+		g.aloneAt = at
+	}
 }
 
 // check looks at the interface. One that was deleted and made again under its name is
@@ -289,6 +320,9 @@ func (g *group) hold(now time.Time, announce []netip.Addr) {
 	g.renewing = true
 	e, set, announcer, tenure := g.engine, g.addresses, g.announcer, g.tenure.Load()
 	e.keeper.do(func() {
+		if tenure != g.tenure.Load() {
+			return
+		}
 		present, err := set.hold()
 		if len(present) > 0 && tenure == g.tenure.Load() { // who has yielded since must not announce last
 			err = errors.Join(err, announcer.announce(announce))
@@ -380,8 +414,11 @@ func (g *group) announceDue(now time.Time) {
 	for len(g.announceAt) > 0 && !g.announceAt[0].After(now) {
 		g.announceAt = g.announceAt[1:]
 	}
-	e, announcer, list := g.engine, g.announcer, g.addresses.list
+	e, announcer, list, tenure := g.engine, g.announcer, g.addresses.list, g.tenure.Load()
 	e.keeper.do(func() {
+		if tenure != g.tenure.Load() {
+			return
+		}
 		if err := announcer.announce(list); err != nil {
 			e.post(func(now time.Time) { g.complain(now, err) })
 		}
@@ -393,12 +430,18 @@ func (g *group) wake(now time.Time) {
 	if !g.checkAt.After(now) {
 		g.check(now)
 	}
-	if g.over(now, &g.released) || g.over(now, &g.startAt) {
+	if !g.released.IsZero() && !g.aloneAt.After(now) {
+		g.released = now
+		g.log.Warn("the release ends: no other balancer holds the addresses", "addresses", g.virtual)
+	}
+	if g.over(now, &g.released) || g.over(now, &g.startAt) || g.over(now, &g.failureEnds) {
 		g.judge(now)
 	}
 	if at := g.machine.Deadline(); !at.IsZero() && !at.After(now) {
 		if g.holding {
 			g.counters.late.Observe(now.Sub(at).Seconds())
+		} else {
+			g.read(now) // the master's advert may wait since before we could look
 		}
 		g.do(now, g.machine.Expire(now))
 	}
@@ -432,8 +475,12 @@ func (g *group) next() time.Time {
 		}
 	}
 	sooner(g.checkAt)
-	sooner(g.released)
+	if !g.released.IsZero() {
+		sooner(g.released)
+		sooner(g.aloneAt)
+	}
 	sooner(g.startAt)
+	sooner(g.failureEnds)
 	if g.holding {
 		sooner(g.refreshAt)
 		sooner(g.probeAt)
@@ -452,7 +499,10 @@ func (g *group) changedOutside(now time.Time, c change) {
 		if c.device == g.device.Index || g.fault != "" {
 			g.check(now)
 		}
-	case g.holding && !g.renewing && c.device == g.device.Index && g.addresses.has(c.address):
+	case !g.holding || c.device != g.device.Index || !g.addresses.has(c.address):
+	case g.renewing: // it may be back already
+		g.refreshAt = now.Add(restoreAfter)
+	default:
 		g.counters.restored.Inc()
 		g.log.Warn("virtual address was removed by another program; it is put back", "address", c.address)
 		g.hold(now, []netip.Addr{c.address})
@@ -559,6 +609,9 @@ func (g *group) admit(now time.Time, p *arrival) bool {
 
 // receive hands an admitted advert to the state machine.
 func (g *group) receive(now time.Time, a *Advert, from netip.Addr) {
+	if a.Priority != 0 {
+		g.heard(now, a.Interval)
+	}
 	// Whom we have just relieved may say one thing more.
 	if g.machine.state == master && a.Priority != 0 && now.Sub(g.heldSince) > g.router.interval {
 		g.counters.masters.Inc()
@@ -585,6 +638,9 @@ func (g *group) leave(now time.Time, reason string) {
 	}
 	g.holding = false
 	g.tenure.Add(1)
+	// Nobody reads it any more, and what waits there would keep the thread of the adverts
+	// awake until the keeper, which is of lower priority, has had its turn.
+	g.engine.poller.remove(g.transport.fd)
 	e, set := g.engine, g.addresses
 	e.keeper.do(func() {
 		err := set.release()

@@ -65,10 +65,10 @@ func (e *engine) judge(now time.Time, g *group) {
 }
 
 // releaseGroup gives the addresses of a group away and does not take them again until
-// the time is over, or forceGroup.
+// the time is over, nobody else holds them, or forceGroup.
 func (e *engine) releaseGroup(name string, until time.Duration) error {
 	return e.command(name, func(now time.Time, g *group) error {
-		g.released = now.Add(until)
+		g.standBack(now, until)
 		g.judge(now)
 		return nil
 	})

@@ -109,6 +109,12 @@ func (r *Router) Expire(now time.Time) act {
 		return act{}
 	}
 	if r.state == backup {
+		// One that slept so long, or whose network did, has not heard what the master said
+		// meanwhile.
+		if now.Sub(r.deadline) > r.masterInterval {
+			r.listenOn(now)
+			return act{}
+		}
 		if r.left {
 			return r.become(now, "the master left")
 		}
@@ -135,10 +141,19 @@ func (r *Router) ownMasterDown() time.Duration {
 // Slept handles a suspend of the machine, during which the clock of the timers stood
 // still.
 func (r *Router) Slept(now time.Time, d time.Duration) act {
-	if r.state != master || d+r.id.interval <= r.ownMasterDown() {
-		return act{}
+	switch {
+	case r.state == backup && d > r.masterInterval:
+		r.listenOn(now)
+	case r.state == master && d+r.id.interval > r.ownMasterDown():
+		return r.listen(now)
 	}
-	return r.listen(now)
+	return act{}
+}
+
+// listenOn has a backup wait for a master as one that has just started.
+func (r *Router) listenOn(now time.Time) {
+	r.left = false
+	r.deadline = now.Add(r.masterDown())
 }
 
 func (r *Router) listen(now time.Time) act {

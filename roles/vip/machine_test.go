@@ -178,3 +178,40 @@ func TestYieldingMasterSpeaksOnce(t *testing.T) {
 		t.Fatalf("a backup does %+v", a)
 	}
 }
+
+// A backup that was frozen has the master's adverts before it, or will hear them soon: it
+// does not take the addresses, with and without preempt, and not because of an old
+// farewell.
+func TestThawedBackupListens(t *testing.T) {
+	for _, preempt := range []bool{true, false} {
+		for _, left := range []bool{true, false} {
+			r, c := newTestRouter(254, preempt)
+			r.Ready(c.now, true, "ready")
+			if left {
+				r.Receive(c.now, &Advert{Priority: 0, Interval: interval}, addr("10.0.0.12"))
+			}
+			if a := r.Expire(c.after(10 * time.Second)); a != (act{}) || r.state != backup {
+				t.Fatalf("thawed with %+v in %v", a, r.state)
+			}
+			if got := r.Deadline().Sub(c.now); got != r.masterDown() {
+				t.Errorf("preempt %v, left %v: it listens for %v", preempt, left, got)
+			}
+			if a := r.Expire(c.after(r.masterDown())); !a.changed || r.reason != "no advert from a master" {
+				t.Errorf("without a master it ends with %+v, %s", a, r.reason)
+			}
+		}
+	}
+}
+
+// The clock of the timers stands still while the machine is suspended.
+func TestSuspendedBackupListens(t *testing.T) {
+	r, c := newTestRouter(254, true)
+	r.Ready(c.now, true, "ready")
+	c.after(3 * interval)
+	if r.Slept(c.now, interval/2); r.Deadline().Sub(c.now) >= r.masterDown() {
+		t.Error("a moment counts as a sleep")
+	}
+	if a := r.Slept(c.now, time.Minute); a != (act{}) || r.Deadline().Sub(c.now) != r.masterDown() {
+		t.Errorf("%+v, it listens for %v", a, r.Deadline().Sub(c.now))
+	}
+}

@@ -23,6 +23,7 @@ type savedGroup struct {
 	Master   bool          `json:"master"`
 	Forced   bool          `json:"forced"`
 	Released time.Duration `json:"released"` // for how much longer
+	Delayed  time.Duration `json:"delayed"`  // what is left of the start delay
 }
 
 // state exports who is master and what was commanded. The successor starts with it, and
@@ -32,7 +33,8 @@ func (e *engine) state() ([]byte, error) {
 	e.call(func(now time.Time) {
 		saved.At = boottime()
 		for _, g := range e.groups {
-			saved.Groups = append(saved.Groups, savedGroup{g.name, g.router.vrid, g.machine.state == master, g.machine.forced, max(0, g.released.Sub(now))})
+			saved.Groups = append(saved.Groups, savedGroup{Name: g.name, VRID: g.router.vrid, Master: g.machine.state == master,
+				Forced: g.machine.forced, Released: max(0, g.released.Sub(now)), Delayed: max(0, g.startAt.Sub(now))})
 		}
 	})
 	return json.Marshal(saved)
@@ -57,7 +59,11 @@ func (e *engine) resumeGroup(now time.Time, g *group) bool {
 	s := e.resume.Groups[i]
 	age := boottime() - e.resume.At
 	if s.Released > age {
-		g.released = now.Add(s.Released - age)
+		g.standBack(now, s.Released-age)
+	}
+	g.startAt = time.Time{} // the delay is that of the first process
+	if s.Delayed > age {
+		g.startAt = now.Add(s.Delayed - age)
 	}
 	if !s.Master || age > 3*g.router.interval {
 		return false
