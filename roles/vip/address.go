@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -28,7 +29,12 @@ type addresses struct {
 // hold sets the addresses or renews their lifetime, and returns which are set.
 func (a *addresses) hold() (set []netip.Addr, err error) {
 	var failed []error
+	foreign := a.foreign()
 	for _, address := range a.list {
+		if slices.Contains(foreign, address) {
+			failed = append(failed, fmt.Errorf("set %s on %s: it is there as an address of a network, which would be lost with the virtual one: remove it there, or from vip", address, a.device.Name))
+			continue
+		}
 		entry := a.entry(address)
 		entry.ValidLft = int(lifetime / time.Second)
 		entry.PreferedLft = entry.ValidLft
@@ -41,8 +47,25 @@ func (a *addresses) hold() (set []netip.Addr, err error) {
 	return set, errors.Join(failed...)
 }
 
-// release removes the addresses; one that is not there, or
-// whose interface is gone, is no error.
+// foreign are those of the addresses that stand on the interface with the prefix of a
+// network. Of IPv6 the kernel knows an address once: setting ours would change that one.
+func (a *addresses) foreign() (list []netip.Addr) {
+	if !slices.ContainsFunc(a.list, netip.Addr.Is6) {
+		return nil
+	}
+	// An incomplete answer, or none, is as good as that nothing is in the way.
+	present, _ := netlink.AddrList(a.link(), netlink.FAMILY_V6)
+	for _, entry := range present {
+		address, _ := netip.AddrFromSlice(entry.IP)
+		if bits, _ := entry.Mask.Size(); bits < 128 && a.has(address) {
+			list = append(list, address)
+		}
+	}
+	return list
+}
+
+// release removes the addresses; one that is not there, or whose interface is gone, is no
+// error.
 func (a *addresses) release() error {
 	var failed []error
 	for _, address := range a.list {

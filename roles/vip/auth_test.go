@@ -175,7 +175,7 @@ func TestAdvertsDoNotAllocate(t *testing.T) {
 			a := &Advert{Version: 3, VRID: 51, Priority: 200, Interval: interval, Addresses: []netip.Addr{addr(c.vip)}}
 			now := time.Now()
 			once := func() {
-				if err := sender.send(a, auth); err != nil {
+				if _, err := sender.send(a, auth); err != nil {
 					t.Fatal(err)
 				}
 				g.read(now)

@@ -3,6 +3,7 @@ package vip
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -199,9 +200,16 @@ func (e *engine) suspended() time.Duration {
 	return difference
 }
 
-// still is for how long no turn has ended.
-func (e *engine) still() time.Duration {
-	return time.Since(e.started) - time.Duration(e.turned.Load())
+// alive returns an error if one of the two threads does not go on. The keeper has time: while
+// it waits for the kernel the groups are in fault, and a new process would have to wait too.
+func (e *engine) alive() error {
+	if late := time.Since(e.started) - time.Duration(e.turned.Load()); late > time.Second {
+		return fmt.Errorf("the VRRP timers stand still for %s", late.Round(time.Millisecond))
+	}
+	if late := e.keeper.behind(); late > 5*lifetime {
+		return fmt.Errorf("the kernel has not answered netlink for %s", late.Round(time.Millisecond))
+	}
+	return nil
 }
 
 func (e *engine) next(now time.Time) time.Time {

@@ -94,7 +94,7 @@ func (l *lab) speak(a Advert) {
 		l.t.Fatal(err)
 	}
 	defer other.close()
-	if err := other.send(&a, nil); err != nil {
+	if _, err := other.send(&a, nil); err != nil {
 		l.t.Fatal(err)
 	}
 }
@@ -217,4 +217,59 @@ func TestAdvertsOfOtherGroups(t *testing.T) {
 			t.Errorf("%v: admitted %v", c.addresses, got)
 		}
 	}
+}
+
+// A master that nobody can hear is none.
+func TestMuteMasterFails(t *testing.T) {
+	l := newLab(t, savedState{}, nil)
+	l.await("master", 2*time.Second)
+	l.do(func(now time.Time, g *group) {
+		fd := g.transport.fd
+		g.transport.fd = -1
+		defer func() { g.transport.fd = fd }()
+		g.send(now, 254)
+		if g.send(now.Add(3*labInterval), 254); g.machine.state != master {
+			t.Error("it fails before the others miss its adverts")
+		}
+		if g.send(now.Add(4*labInterval), 254); g.machine.reason != "adverts cannot be sent" {
+			t.Errorf("it is in state %v (%s)", g.machine.state, g.machine.reason)
+		}
+	})
+}
+
+func TestLostOwnAddressIsAFault(t *testing.T) {
+	l := newLab(t, savedState{}, nil)
+	l.await("master", 2*time.Second)
+	l.do(func(now time.Time, g *group) {
+		g.transport.own = addr("192.0.2.1") // an address of documentation: no machine has it
+		defer func() { g.transport.own = g.own }()
+		g.changedOutside(now, change{device: g.device.Index, address: g.own})
+		if g.machine.state != initialize {
+			t.Errorf("it is in state %v (%s)", g.machine.state, g.machine.reason)
+		}
+		g.transport.own = g.own
+		if g.check(now); g.machine.state != backup {
+			t.Errorf("afterwards it is in state %v (%s)", g.machine.state, g.machine.reason)
+		}
+	})
+}
+
+// While the kernel keeps the keeper waiting, nobody serves the addresses: they expire.
+func TestStuckKeeperIsAFault(t *testing.T) {
+	l := newLab(t, savedState{}, nil)
+	l.await("master", 2*time.Second)
+	resume := make(chan struct{})
+	l.keeper.do(func() { <-resume })
+	if why := l.await("fault", lifetime+time.Second); why != kernelSilent {
+		t.Error(why)
+	}
+	if err := l.alive(); err != nil {
+		t.Errorf("too early: %v", err)
+	}
+	l.keeper.oldest.Store(1 - int64(6*lifetime))
+	if l.alive() == nil {
+		t.Error("it is alive after a long time too")
+	}
+	close(resume)
+	l.await("master", 2*time.Second)
 }

@@ -44,7 +44,7 @@ type group struct {
 	arrived   Advert // and of what is received
 
 	unfit       string    // what keeps the node from serving, from health
-	fault       string    // what is wrong with the interface
+	fault       string    // what is wrong with the interface or the kernel
 	released    time.Time // the end of a release by command; zero: none
 	aloneAt     time.Time // when a release ends because nobody else holds the addresses
 	startAt     time.Time // the end of start_delay; zero: none
@@ -63,6 +63,7 @@ type group struct {
 	healedAt   time.Time
 	probeAt    time.Time // of the next question for strangers
 	heldSince  time.Time
+	muteSince  time.Time            // since when no advert has left this machine; zero: they do
 	strangerAt time.Time            // of the last line about one
 	stranger   string               // who holds an address too, for the status
 	twoAt      time.Time            // of the last line about two masters
@@ -168,75 +169,6 @@ func (g *group) probe(now time.Time) {
 	})
 }
 
-// judge tells the state machine whether the addresses can be served here.
-func (g *group) judge(now time.Time) {
-	fault := g.fault
-	switch {
-	case fault != "":
-	case now.Before(g.failureEnds):
-		fault = g.failure
-	case now.Before(g.released):
-		fault = "released"
-	case now.Before(g.startAt):
-		fault = "start delay"
-	default:
-		fault = g.unfit
-	}
-	if fault != "" {
-		g.do(now, g.machine.Ready(now, false, fault))
-		return
-	}
-	g.do(now, g.machine.Ready(now, true, "healthy"))
-}
-
-// fail gives the addresses away because of a fault that shows only in who holds them: to
-// try again is to take them from another balancer. So it waits longer each time.
-func (g *group) fail(now time.Time, fault string) {
-	if now.Sub(g.failureAt) > 2*maxBackoff {
-		g.backoff = 0
-	}
-	g.backoff = min(max(2*g.backoff, minBackoff), maxBackoff)
-	g.failure, g.failureAt, g.failureEnds = fault, now, now.Add(g.backoff)
-	g.judge(now)
-}
-
-// standBack begins a release.
-func (g *group) standBack(now time.Time, until time.Duration) {
-	g.released = now.Add(until)
-	g.heard(now, g.router.interval)
-}
-
-// heard notes that another balancer serves. Its silence ends a release after three times
-// what a backup would wait for.
-func (g *group) heard(now time.Time, interval time.Duration) {
-	if at := now.Add(3 * 4 * interval); at.After(g.aloneAt) {
-		g.aloneAt = at
-	}
-}
-
-// check looks at the interface. One that was deleted and made again under its name is
-// a new one: the sockets of the old hear nothing.
-func (g *group) check(now time.Time) {
-	g.checkAt = now.Add(checkEvery)
-	index, running, err := g.transport.look(g.device.Name)
-	fault := ""
-	switch {
-	case err != nil:
-		fault = "interface " + g.device.Name + " is gone"
-	case index != g.device.Index:
-		if err := g.reopen(now); err != nil {
-			g.complain(now, err)
-			fault = "interface " + g.device.Name + " cannot be used"
-		}
-	case !running:
-		fault = "interface " + g.device.Name + " has no link"
-	}
-	if fault != g.fault {
-		g.fault = fault
-		g.judge(now)
-	}
-}
-
 func (g *group) reopen(now time.Time) error {
 	device, err := interfaceNamed(g.name, g.device.Name)
 	if err != nil {
@@ -274,7 +206,7 @@ func (g *group) do(now time.Time, a act) {
 		g.holding, g.healedAt = true, time.Time{}
 		g.tenure.Add(1)
 		g.renewing = false
-		g.heldSince, g.probeAt, g.stranger = now, now.Add(strangerAfter), ""
+		g.heldSince, g.muteSince, g.probeAt, g.stranger = now, time.Time{}, now.Add(strangerAfter), ""
 		g.planAnnouncements(now)
 		g.announceAt = g.announceAt[1:] // the first comes with the addresses
 		g.hold(now, g.addresses.list)
@@ -303,12 +235,19 @@ func (g *group) tell(now time.Time) {
 // allocates (TestAdvertsDoNotAllocate).
 func (g *group) send(now time.Time, priority uint8) {
 	g.advert.Priority = priority
-	if err := g.transport.send(&g.advert, g.auth); err != nil {
-		g.complain(now, err)
-		return
+	left, err := g.transport.send(&g.advert, g.auth)
+	g.complain(now, err)
+	switch {
+	case left:
+		g.muteSince = time.Time{}
+		g.counters.sent.Inc()
+		g.counters.lastSent.Set(float64(now.UnixMilli()) / 1000)
+	case g.machine.state != master:
+	case g.muteSince.IsZero():
+		g.muteSince = now
+	case now.Sub(g.muteSince) >= g.machine.ownMasterDown(): // by now another one holds the addresses too
+		g.fail(now, "adverts cannot be sent")
 	}
-	g.counters.sent.Inc()
-	g.counters.lastSent.Set(float64(now.UnixMilli()) / 1000)
 }
 
 // hold sets or renews the addresses and announces those of the list.
@@ -427,7 +366,7 @@ func (g *group) announceDue(now time.Time) {
 
 // wake handles every deadline that has passed.
 func (g *group) wake(now time.Time) {
-	if !g.checkAt.After(now) {
+	if !g.checkAt.After(now) || g.engine.keeper.stuck() != (g.fault == kernelSilent) {
 		g.check(now)
 	}
 	if !g.released.IsZero() && !g.aloneAt.After(now) {
@@ -499,6 +438,8 @@ func (g *group) changedOutside(now time.Time, c change) {
 		if c.device == g.device.Index || g.fault != "" {
 			g.check(now)
 		}
+	case c.address == g.own:
+		g.check(now)
 	case !g.holding || c.device != g.device.Index || !g.addresses.has(c.address):
 	case g.renewing: // it may be back already
 		g.refreshAt = now.Add(restoreAfter)

@@ -3,6 +3,8 @@ package vip
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // keeper does what the thread of the adverts must not wait for: netlink, whose lock other
@@ -13,8 +15,16 @@ type keeper struct {
 	done chan struct{}
 
 	mu    sync.Mutex
-	queue []func()
+	queue []job
 	ended bool
+
+	started time.Time
+	oldest  atomic.Int64 // when the first job that is not done was asked for, nanoseconds after started; 0: none
+}
+
+type job struct {
+	do func()
+	at time.Duration // after the keeper started
 }
 
 func startKeeper(log *slog.Logger) (*keeper, error) {
@@ -22,7 +32,7 @@ func startKeeper(log *slog.Logger) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keeper{bell: b, done: make(chan struct{})}
+	k := &keeper{bell: b, done: make(chan struct{}), started: time.Now()}
 	go k.run(log)
 	return k, nil
 }
@@ -36,36 +46,53 @@ func (k *keeper) run(log *slog.Logger) {
 			log.Error("virtual addresses: wait for work", "err", err)
 		}
 		for {
-			job, ended := k.take()
-			if job == nil && ended {
+			do, ended := k.take()
+			if do == nil && ended {
 				return
 			}
-			if job == nil {
+			if do == nil {
 				break
 			}
-			job()
+			do()
 		}
 	}
 }
 
-func (k *keeper) take() (job func(), ended bool) {
+// take returns the next job, nil where there is none; the one before is done.
+func (k *keeper) take() (do func(), ended bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.queue) == 0 {
+		k.oldest.Store(0)
 		return nil, k.ended
 	}
-	job = k.queue[0]
+	first := k.queue[0]
 	k.queue = k.queue[1:]
-	return job, false
+	k.oldest.Store(int64(first.at))
+	return first.do, false
 }
 
 // do queues a job. A group has few at a time: it renews only after the renewal before.
-func (k *keeper) do(job func()) {
+func (k *keeper) do(what func()) {
 	k.mu.Lock()
-	k.queue = append(k.queue, job)
+	at := max(1, time.Since(k.started))
+	k.queue = append(k.queue, job{what, at})
+	k.oldest.CompareAndSwap(0, int64(at))
 	k.mu.Unlock()
 	k.bell.ring()
 }
+
+// behind is for how long the oldest job has not been done.
+func (k *keeper) behind() time.Duration {
+	at := k.oldest.Load()
+	if at == 0 {
+		return 0
+	}
+	return time.Since(k.started) - time.Duration(at)
+}
+
+// stuck tells whether renewals wait for so long that the addresses are about to expire.
+func (k *keeper) stuck() bool { return k.behind() > lifetime-refresh }
 
 // flush returns when every job so far is done.
 func (k *keeper) flush() {

@@ -277,10 +277,7 @@ func (r *Role) Alive() error {
 	case e == nil:
 		return errors.New("virtual addresses are not served")
 	}
-	if late := e.still(); late > time.Second {
-		return fmt.Errorf("the VRRP timers stand still for %s", late.Round(time.Millisecond))
-	}
-	return nil
+	return e.alive()
 }
 
 // Status implements supervise.Role.

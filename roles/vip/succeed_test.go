@@ -196,6 +196,30 @@ func TestClean(t *testing.T) {
 	})
 }
 
+// An IPv6 address of a network is not made a virtual one, which would be lost with it.
+func TestNetworkAddressIsKept(t *testing.T) {
+	inNamespace(t, func() {
+		ip := func(args string) { command(t, "ip", strings.Fields(args)...) }
+		ip("link add eth0 type veth peer name eth1")
+		ip("link set eth0 up")
+		ip("addr add fd09::10/64 dev eth0 nodad")
+		device, err := interfaceNamed("www", "eth0")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		a := addresses{device, []netip.Addr{addr("fd09::10"), addr("fd09::11")}}
+		set, err := a.hold()
+		if err == nil || len(set) != 1 || set[0] != addr("fd09::11") {
+			t.Errorf("set %v, %v", set, err)
+		}
+		out, err := exec.Command("ip", "-6", "-o", "addr", "show", "dev", "eth0", "permanent").Output()
+		if err != nil || !strings.Contains(string(out), "fd09::10/64") || !strings.Contains(string(out), "valid_lft forever") {
+			t.Errorf("left %s, %v", out, err)
+		}
+	})
+}
+
 func TestTrackLinks(t *testing.T) {
 	inNamespace(t, func() {
 		ip := func(args string) { command(t, "ip", strings.Fields(args)...) }

@@ -113,27 +113,46 @@ func (t *transport) look(name string) (index int, running bool, err error) {
 	return index, request.Uint16()&want == want, err
 }
 
+// ownLost tells whether the machine has lost the address that adverts come from: no
+// socket can be bound to it.
+func (t *transport) ownLost() bool {
+	family, own := unix.AF_INET, unix.Sockaddr(nil)
+	if t.own.Is4() {
+		own = &unix.SockaddrInet4{Addr: t.own.As4()}
+	} else {
+		family, own = unix.AF_INET6, &unix.SockaddrInet6{Addr: t.own.As16(), ZoneId: uint32(t.device.Index)}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return unix.Bind(fd, own) == unix.EADDRNOTAVAIL
+}
+
 // send sends a to every peer, or to the group. It returns the first error; the other
-// peers get theirs all the same.
-func (t *transport) send(a *Advert, auth *authenticator) error {
-	var failed error
+// peers get theirs all the same. left is false where this machine kept all of them: a
+// peer that is not there (EHOSTUNREACH) is no reason.
+func (t *transport) send(a *Advert, auth *authenticator) (left bool, failed error) {
 	if auth != nil {
 		auth.next()
 	}
 	for _, to := range t.to {
 		payload, err := a.encode(t.out[:0])
 		if err != nil {
-			return err
+			return false, err
 		}
 		if auth != nil {
 			payload = auth.seal(payload, t.own, to)
 		}
 		a.finish(payload, t.own, to)
-		if err := t.write(payload, to); err != nil && failed == nil {
+		err = t.write(payload, to)
+		left = left || err == nil || err == unix.EHOSTUNREACH
+		if err != nil && failed == nil {
 			failed = fmt.Errorf("send an advert to %s: %w", to, err)
 		}
 	}
-	return failed
+	return left, failed
 }
 
 func (t *transport) write(payload []byte, to netip.Addr) error {

@@ -1,0 +1,81 @@
+package vip
+
+import (
+	"time"
+)
+
+// judge tells the state machine whether the addresses can be served here.
+func (g *group) judge(now time.Time) {
+	fault := g.fault
+	switch {
+	case fault != "":
+	case now.Before(g.failureEnds):
+		fault = g.failure
+	case now.Before(g.released):
+		fault = "released"
+	case now.Before(g.startAt):
+		fault = "start delay"
+	default:
+		fault = g.unfit
+	}
+	if fault != "" {
+		g.do(now, g.machine.Ready(now, false, fault))
+		return
+	}
+	g.do(now, g.machine.Ready(now, true, "healthy"))
+}
+
+// fail gives the addresses away because of a fault that shows only in who holds them: to
+// try again is to take them from another balancer. So it waits longer each time.
+func (g *group) fail(now time.Time, fault string) {
+	if now.Sub(g.failureAt) > 2*maxBackoff {
+		g.backoff = 0
+	}
+	g.backoff = min(max(2*g.backoff, minBackoff), maxBackoff)
+	g.failure, g.failureAt, g.failureEnds = fault, now, now.Add(g.backoff)
+	g.judge(now)
+}
+
+// standBack begins a release.
+func (g *group) standBack(now time.Time, until time.Duration) {
+	g.released = now.Add(until)
+	g.heard(now, g.router.interval)
+}
+
+// heard notes that another balancer serves. Its silence ends a release after three times
+// what a backup would wait for.
+func (g *group) heard(now time.Time, interval time.Duration) {
+	if at := now.Add(3 * 4 * interval); at.After(g.aloneAt) {
+		g.aloneAt = at
+	}
+}
+
+// kernelSilent is the fault of all groups while no address can be set or renewed.
+const kernelSilent = "the kernel does not answer netlink"
+
+// check looks at the interface. One that was deleted and made again under its name is
+// a new one: the sockets of the old hear nothing.
+func (g *group) check(now time.Time) {
+	g.checkAt = now.Add(checkEvery)
+	index, running, err := g.transport.look(g.device.Name)
+	fault := ""
+	switch {
+	case g.engine.keeper.stuck():
+		fault = kernelSilent
+	case err != nil:
+		fault = "interface " + g.device.Name + " is gone"
+	case index != g.device.Index:
+		if err := g.reopen(now); err != nil {
+			g.complain(now, err)
+			fault = "interface " + g.device.Name + " cannot be used"
+		}
+	case !running:
+		fault = "interface " + g.device.Name + " has no link"
+	case g.transport.ownLost():
+		fault = "interface " + g.device.Name + " has lost the address " + g.own.String()
+	}
+	if fault != g.fault {
+		g.fault = fault
+		g.judge(now)
+	}
+}
