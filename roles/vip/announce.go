@@ -2,6 +2,7 @@ package vip
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -64,20 +65,28 @@ func (a *announcer) close() {
 // announce sends a gratuitous ARP request or an unsolicited neighbour advertisement
 // for each address.
 func (a *announcer) announce(addresses []netip.Addr) error {
+	var failed []error
 	for _, address := range addresses {
-		var err error
-		if address.Is4() {
-			_, err = a.arp.WriteTo(gratuitousARP(a.device.HardwareAddr, address), &packet.Addr{HardwareAddr: broadcast})
-		} else {
+		conn, frame, to := a.arp, gratuitousARP, broadcast
+		if address.Is6() {
 			// 33:33 and the last four bytes of the group: RFC 2464 section 7.
-			to := net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
-			_, err = a.ipv6.WriteTo(unsolicitedNA(a.device.HardwareAddr, address), &packet.Addr{HardwareAddr: to})
+			conn, frame, to = a.ipv6, unsolicitedNA, net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
 		}
-		if err != nil {
-			return fmt.Errorf("announce %s on %s: %w", address, a.device.Name, err)
+		if err := write(conn, frame(a.device.HardwareAddr, address), to); err != nil {
+			failed = append(failed, fmt.Errorf("announce %s on %s: %w", address, a.device.Name, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
+}
+
+// write sends a frame. The first attempt after the interface was down only tells that it
+// was, so there is a second.
+func write(conn *packet.Conn, frame []byte, to net.HardwareAddr) error {
+	_, err := conn.WriteTo(frame, &packet.Addr{HardwareAddr: to})
+	if err != nil {
+		_, err = conn.WriteTo(frame, &packet.Addr{HardwareAddr: to})
+	}
+	return err
 }
 
 // gratuitousARP is an ARP request (RFC 826) with sender = target = the address, the

@@ -48,8 +48,10 @@ const (
 	maxPacket = 1024
 	// aliveEvery bounds a turn, so that Alive can tell a stall.
 	aliveEvery = 250 * time.Millisecond
-	// maxPackets are taken from one socket in a turn: a flood must not hold up adverts.
+	// maxPackets are taken from one socket in a turn, and no more for restAfter where more
+	// wait: a flood must neither hold up adverts nor occupy a core.
 	maxPackets = 32
+	restAfter  = time.Millisecond
 )
 
 // startEngine begins with no group. saved is the state of a process that is replaced, or

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/net/bpf"
 )
 
 // lab is an engine with a group on the loopback interface. Its addresses are others' to
@@ -272,4 +273,112 @@ func TestStuckKeeperIsAFault(t *testing.T) {
 	}
 	close(resume)
 	l.await("master", 2*time.Second)
+}
+
+// A flood leaves the processor to others: the socket rests after a bounded number of
+// packets.
+func TestFloodRests(t *testing.T) {
+	l := newLab(t, savedState{}, nil)
+	l.await("master", 2*time.Second)
+	l.do(func(now time.Time, g *group) {
+		for range maxPackets + 1 {
+			l.speak(Advert{Version: 3, VRID: 51, Priority: 1, Interval: labInterval, Addresses: l.plan.virtual})
+		}
+		g.read(now)
+		if ready := l.poller.wait(5 * time.Millisecond); len(ready) > 0 || g.next().After(g.restEnds) {
+			t.Errorf("%d sockets are awake, the rest ends at %v", len(ready), g.restEnds)
+		}
+		g.wake(now.Add(restAfter))
+		if ready := l.poller.wait(time.Second); len(ready) != 1 {
+			t.Errorf("%d sockets are awake after the rest", len(ready))
+		}
+	})
+}
+
+// What is not for the group stays in the kernel; what an operator should know of is
+// looked at now and then.
+func TestFilter(t *testing.T) {
+	own, peer, stranger := addr("10.0.0.11"), addr("10.0.0.12"), addr("10.0.0.13")
+	for _, c := range []struct {
+		name         string
+		from         netip.Addr
+		hops, vrid   byte
+		options      int // words
+		peers        []netip.Addr
+		main, others bool
+	}{
+		{"a peer", peer, 255, 51, 0, []netip.Addr{addr("10.0.0.9"), peer}, true, false},
+		{"with IP options", peer, 255, 51, 2, []netip.Addr{peer}, true, false},
+		{"another VRID", peer, 255, 52, 0, []netip.Addr{peer}, false, false},
+		{"through a router", peer, 254, 51, 0, []netip.Addr{peer}, false, true},
+		{"a stranger", stranger, 255, 51, 0, []netip.Addr{peer}, false, true},
+		{"anybody by multicast", stranger, 255, 51, 0, nil, true, false},
+		{"ourselves", own, 255, 51, 0, nil, false, false},
+	} {
+		packet := make([]byte, 20+4*c.options)
+		packet[0], packet[8], packet[9] = byte(0x45+c.options), c.hops, protocol
+		copy(packet[12:], c.from.AsSlice())
+		packet = append(packet, 0x31, c.vrid, 100, 1, 0, 1, 0, 0, 10, 9, 0, 10)
+		for others, want := range map[bool]bool{false: c.main, true: c.others} {
+			vm, err := bpf.NewVM(filterOf(own, 51, c.peers, others))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, err := vm.Run(packet); err != nil || (n > 0) != want {
+				t.Errorf("%s, others %v: %d bytes pass, %v", c.name, others, n, err)
+			}
+		}
+	}
+}
+
+// The kernel reads the filters as we do, of both families.
+func TestFilterInTheKernel(t *testing.T) {
+	inNamespace(t, func() {
+		command(t, "ip", "link", "set", "lo", "up")
+		command(t, "ip", "-6", "addr", "add", "fd09::11/128", "dev", "lo")
+		command(t, "ip", "-6", "addr", "add", "fd09::12/128", "dev", "lo")
+		command(t, "ip", "-6", "addr", "add", "fd09::13/128", "dev", "lo")
+		device, err := interfaceNamed("www", "lo")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, a := range [][]netip.Addr{
+			{addr("127.0.0.11"), addr("127.0.0.12"), addr("127.0.0.13"), addr("10.9.0.10")},
+			{addr("fd09::11"), addr("fd09::12"), addr("fd09::13"), addr("fd09::10")},
+		} {
+			own, peer, stranger := a[0], a[1], a[2]
+			receiver, err := openTransport(device, own, []netip.Addr{peer})
+			if err == nil {
+				defer receiver.close()
+				err = receiver.limit(51, []netip.Addr{peer})
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, c := range []struct {
+				name string
+				from netip.Addr
+				vrid uint8
+				fd   int
+			}{{"the peer", peer, 51, receiver.fd}, {"a stranger", stranger, 51, receiver.others}, {"another VRID", peer, 52, -1}} {
+				sender, err := openTransport(device, c.from, []netip.Addr{own})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, err = sender.send(&Advert{Version: 3, VRID: c.vrid, Priority: 1, Interval: interval, Addresses: a[3:]}, nil)
+				sender.close()
+				if err != nil {
+					t.Errorf("%s: %v", c.name, err)
+				}
+				for _, fd := range []int{receiver.fd, receiver.others} {
+					if p, got := receiver.receive(fd); got != (fd == c.fd) || got && (p.from != c.from || p.hops != hopLimit) {
+						t.Errorf("%s to %s: arrives %v on socket %d of %d and %d: %+v", c.name, own, got, fd, receiver.fd, receiver.others, p)
+					}
+				}
+			}
+		}
+	})
 }

@@ -52,7 +52,8 @@ type group struct {
 	failureEnds time.Time // the end of the fault because of it; zero: none
 	failureAt   time.Time // when it began
 	backoff     time.Duration
-	moved       bool // the state changed since it was shown
+	restEnds    time.Time // when the socket is read again after a flood; zero: it is read
+	moved       bool      // the state changed since it was shown
 
 	holding    bool
 	tenure     atomic.Int64 // grows when holding changes; what the keeper does for an older one is stale
@@ -86,6 +87,10 @@ func (g *group) open() error {
 	if err != nil {
 		return err
 	}
+	if err := t.limit(g.router.vrid, g.peers); err != nil {
+		t.close()
+		return err
+	}
 	g.transport, g.addresses = t, addresses{g.device, g.assigned()}
 	if g.unassigned {
 		return nil
@@ -115,7 +120,7 @@ func (g *group) join(now time.Time, e *engine) {
 	}
 	g.showPresent(nil)
 	for range maxStale { // what came before is of no use any more
-		if _, more := g.transport.receive(); !more {
+		if _, more := g.transport.receive(g.transport.fd); !more {
 			break
 		}
 	}
@@ -376,6 +381,9 @@ func (g *group) wake(now time.Time) {
 	if g.over(now, &g.released) || g.over(now, &g.startAt) || g.over(now, &g.failureEnds) {
 		g.judge(now)
 	}
+	if g.over(now, &g.restEnds) {
+		g.complain(now, g.engine.poller.listen(g.transport.fd, true))
+	}
 	if at := g.machine.Deadline(); !at.IsZero() && !at.After(now) {
 		if g.holding {
 			g.counters.late.Observe(now.Sub(at).Seconds())
@@ -420,6 +428,7 @@ func (g *group) next() time.Time {
 	}
 	sooner(g.startAt)
 	sooner(g.failureEnds)
+	sooner(g.restEnds)
 	if g.holding {
 		sooner(g.refreshAt)
 		sooner(g.probeAt)
@@ -452,15 +461,24 @@ func (g *group) changedOutside(now time.Time, c change) {
 
 // read takes the packets that wait.
 func (g *group) read(now time.Time) {
+	if !g.readFrom(now, g.transport.fd) {
+		g.restEnds = now.Add(restAfter)
+		g.complain(now, g.engine.poller.listen(g.transport.fd, false))
+	}
+}
+
+// readFrom returns false if more packets may wait.
+func (g *group) readFrom(now time.Time, fd int) bool {
 	for range maxPackets {
-		p, more := g.transport.receive()
+		p, more := g.transport.receive(fd)
 		if !more {
-			return
+			return true
 		}
 		if g.admit(now, &p) {
 			g.receive(now, &g.arrived, p.from)
 		}
 	}
+	return false
 }
 
 // alarming are the causes that an operator has to know of: the addresses may be held

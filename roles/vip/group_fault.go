@@ -57,6 +57,7 @@ const kernelSilent = "the kernel does not answer netlink"
 // a new one: the sockets of the old hear nothing.
 func (g *group) check(now time.Time) {
 	g.checkAt = now.Add(checkEvery)
+	g.readFrom(now, g.transport.others)
 	index, running, err := g.transport.look(g.device.Name)
 	fault := ""
 	switch {

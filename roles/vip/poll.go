@@ -41,6 +41,15 @@ func (p *poller) add(fd int) error {
 	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
 
+// listen has wait return a descriptor or leave it out for a while.
+func (p *poller) listen(fd int, on bool) error {
+	event := &unix.EpollEvent{Fd: int32(fd)}
+	if on {
+		event.Events = unix.EPOLLIN
+	}
+	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, fd, event)
+}
+
 // remove forgets a descriptor before it is closed.
 func (p *poller) remove(fd int) { unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil) }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/mdlayher/packet"
@@ -26,8 +27,8 @@ type sighting struct {
 }
 
 // watchStrangers opens a socket for ARP and one for neighbour advertisements, and tells
-// of packets in which another machine claims one of the addresses, at most one a second. It is not on the
-// way of any advert. close of what it returns ends it.
+// of packets in which another machine claims one of the addresses, at most one a second.
+// It is not on the way of any advert. close of what it returns ends it.
 func watchStrangers(device *net.Interface, list []netip.Addr, tell func(sighting)) (*strangers, error) {
 	s := &strangers{device: device, list: list}
 	for _, family := range []struct {
@@ -63,16 +64,24 @@ type strangers struct {
 	device    *net.Interface
 	list      []netip.Addr
 	arp, ipv6 *packet.Conn
+	closed    atomic.Bool
 }
 
-// read ends when the socket is closed, or when its interface is gone.
+// readAgain is when a socket is read again whose interface was set down.
+const readAgain = 100 * time.Millisecond
+
+// read ends when the socket is closed.
 func (s *strangers) read(conn *packet.Conn, parse func([]byte) (netip.Addr, net.HardwareAddr), tell func(sighting)) {
 	buffer := make([]byte, 128)
 	var told time.Time
 	for {
 		n, _, err := conn.ReadFrom(buffer)
 		if err != nil {
-			return
+			if s.closed.Load() {
+				return
+			}
+			time.Sleep(readAgain)
+			continue
 		}
 		address, mac := parse(buffer[:n])
 		if mac != nil && slices.Contains(s.list, address) && !slices.Equal(mac, s.device.HardwareAddr) && time.Since(told) >= time.Second {
@@ -88,11 +97,11 @@ func (s *strangers) probe() error {
 	for _, address := range s.list {
 		var err error
 		if address.Is4() {
-			_, err = s.arp.WriteTo(probeARP(s.device.HardwareAddr, address), &packet.Addr{HardwareAddr: broadcast})
+			err = write(s.arp, probeARP(s.device.HardwareAddr, address), broadcast)
 		} else {
 			group := solicitedNode(address).As16()
 			to := net.HardwareAddr{0x33, 0x33, group[12], group[13], group[14], group[15]}
-			_, err = s.ipv6.WriteTo(probeNS(address), &packet.Addr{HardwareAddr: to})
+			err = write(s.ipv6, probeNS(address), to)
 		}
 		if err != nil {
 			return fmt.Errorf("ask %s who else has %s: %w", s.device.Name, address, err)
@@ -102,6 +111,7 @@ func (s *strangers) probe() error {
 }
 
 func (s *strangers) close() {
+	s.closed.Store(true)
 	for _, conn := range []*packet.Conn{s.arp, s.ipv6} {
 		if conn != nil {
 			conn.Close()

@@ -29,6 +29,7 @@ type transport struct {
 	own    netip.Addr
 	to     []netip.Addr // unicast peers, or the group
 	fd     int
+	others int // gets what is not for us but worth a line in the log; -1: none
 
 	out     []byte // scratch of an advert that is encoded
 	in      [maxPacket]byte
@@ -46,7 +47,7 @@ type ancillary struct {
 
 // openTransport needs NET_RAW. An empty list of peers means multicast.
 func openTransport(device *net.Interface, own netip.Addr, peers []netip.Addr) (*transport, error) {
-	t := &transport{device: device, own: own, to: peers, out: make([]byte, 0, maxPacket)}
+	t := &transport{device: device, own: own, to: peers, others: -1, out: make([]byte, 0, maxPacket)}
 	family := unix.AF_INET
 	if own.Is6() {
 		family = unix.AF_INET6
@@ -95,7 +96,12 @@ func (t *transport) prepare(multicast bool) error {
 	return errors.Join(append(errs, set(unix.SOL_SOCKET, unix.SO_PRIORITY, 7))...)
 }
 
-func (t *transport) close() error { return unix.Close(t.fd) }
+func (t *transport) close() error {
+	if t.others >= 0 {
+		unix.Close(t.others)
+	}
+	return unix.Close(t.fd)
+}
 
 // look asks the kernel for the index of an interface and whether it is up and has a
 // link, without the lock that netlink waits for.
@@ -193,11 +199,11 @@ func (t *transport) message(buffer []byte) {
 	t.header.SetControllen(len(t.control.bytes))
 }
 
-// receive returns false when no more packets wait. A packet whose header cannot be read
-// has hops 0.
-func (t *transport) receive() (p arrival, more bool) {
+// receive takes a packet from one of the sockets, and returns false when no more wait. A
+// packet whose header cannot be read has hops 0.
+func (t *transport) receive(fd int) (p arrival, more bool) {
 	t.message(t.in[:])
-	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(t.fd), uintptr(unsafe.Pointer(&t.header)), unix.MSG_DONTWAIT)
+	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&t.header)), unix.MSG_DONTWAIT)
 	switch {
 	case errno == unix.EINTR:
 		return p, true
