@@ -1,7 +1,6 @@
 package vip
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -79,9 +78,8 @@ func startEngine(log *slog.Logger, counts *counts, trust *trust, saved savedStat
 	return e, nil
 }
 
-// exchange makes groups those that run. One that ran before goes on as it is; list has
-// the interface of each as it is now.
-func (e *engine) exchange(list []plan, groups []*group) {
+// exchange makes groups those that run. One that ran before goes on as it is.
+func (e *engine) exchange(groups []*group) {
 	e.call(func(now time.Time) {
 		heard, _ := e.heard() // also since the new ones were made
 		e.remember()
@@ -93,11 +91,8 @@ func (e *engine) exchange(list []plan, groups []*group) {
 				e.counts.forget(g)
 			}
 		}
-		for i, g := range groups {
+		for _, g := range groups {
 			if slices.Contains(before, g) {
-				if !bytes.Equal(g.device.HardwareAddr, list[i].device.HardwareAddr) {
-					g.complain(now, g.reopen(now)) // or the announcements would name the old one
-				}
 				continue
 			}
 			if g.auth != nil {

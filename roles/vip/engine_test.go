@@ -64,7 +64,7 @@ func (l *lab) use(p plan) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.exchange([]plan{p}, []*group{g})
+	l.exchange([]*group{g})
 	l.group = g
 }
 

@@ -30,18 +30,15 @@ const (
 // belongs to the engine's thread; netlink and announcements are jobs of the keeper.
 type group struct {
 	plan
-	engine    *engine // since join
-	machine   *Router
-	transport *transport
-	announcer *announcer // nil where the addresses are not ours to set
-	strangers *strangers // nil there too, and before join
-	addresses addresses
-	auth      *authenticator // nil: adverts are not authenticated
-	log       *slog.Logger
-	counts    *counts
-	counters  *counters
-	advert    Advert // scratch of what is sent
-	arrived   Advert // and of what is received
+	engine  *engine // since join
+	machine *Router
+	endpoints
+	auth     *authenticator // nil: adverts are not authenticated
+	log      *slog.Logger
+	counts   *counts
+	counters *counters
+	advert   Advert // scratch of what is sent
+	arrived  Advert // and of what is received
 
 	unfit       string    // what keeps the node from serving, from health
 	fault       string    // what is wrong with the interface or the kernel
@@ -53,6 +50,7 @@ type group struct {
 	failureAt   time.Time // when it began
 	backoff     time.Duration
 	restEnds    time.Time // when the socket is read again after a flood; zero: it is read
+	reopening   bool      // the keeper opens other endpoints
 	moved       bool      // the state changed since it was shown
 
 	holding    bool
@@ -78,36 +76,9 @@ func openGroup(p plan, auth *authenticator, log *slog.Logger, counts *counts) (*
 	g := &group{plan: p, machine: newRouter(p.router), auth: auth, counts: counts, log: log.With("vip", p.name, "vrid", p.router.vrid),
 		unfit: "starting", warnedAt: map[string]time.Time{}}
 	g.advert = Advert{Version: p.router.version, VRID: p.router.vrid, Interval: p.router.interval, Addresses: p.advertised}
-	return g, g.open()
-}
-
-// open takes the sockets on the interface.
-func (g *group) open() error {
-	t, err := openTransport(g.device, g.own, g.peers)
-	if err != nil {
-		return err
-	}
-	if err := t.limit(g.router.vrid, g.peers); err != nil {
-		t.close()
-		return err
-	}
-	g.transport, g.addresses = t, addresses{g.device, g.assigned()}
-	if g.unassigned {
-		return nil
-	}
-	if g.announcer, err = openAnnouncer(g.device); err != nil {
-		t.close()
-	}
-	return err
-}
-
-// assigned are the addresses that this node sets on its interface: none where a cloud
-// moves them.
-func (g *group) assigned() []netip.Addr {
-	if g.unassigned {
-		return nil
-	}
-	return g.virtual
+	var err error
+	g.endpoints, err = openEndpoints(p)
+	return g, err
 }
 
 // join makes the group one of the engine's.
@@ -124,20 +95,16 @@ func (g *group) join(now time.Time, e *engine) {
 			break
 		}
 	}
-	g.complain(now, e.poller.add(g.transport.fd))
-	g.complain(now, g.watchStrangers())
+	g.listen(now)
 }
 
-// watchStrangers looks out for machines that hold the addresses without speaking VRRP.
-func (g *group) watchStrangers() (err error) {
-	if g.unassigned {
-		return nil
-	}
-	e, device := g.engine, g.device
-	g.strangers, err = watchStrangers(device, g.virtual, func(s sighting) {
+// listen begins to use the endpoints.
+func (g *group) listen(now time.Time) {
+	e := g.engine
+	g.complain(now, e.poller.add(g.transport.fd))
+	g.strangers.watch(func(s sighting) {
 		e.post(func(now time.Time) { g.sighted(now, s) })
 	})
-	return err
 }
 
 // sighted reports another machine that claims an address while we hold it. In the first
@@ -172,21 +139,6 @@ func (g *group) probe(now time.Time) {
 			e.post(func(now time.Time) { g.complain(now, err) })
 		}
 	})
-}
-
-func (g *group) reopen(now time.Time) error {
-	device, err := interfaceNamed(g.name, g.device.Name)
-	if err != nil {
-		return err
-	}
-	next := &group{plan: g.plan}
-	next.device = device
-	if err := next.open(); err != nil {
-		return err
-	}
-	g.complain(now, g.close())
-	g.device, g.transport, g.announcer, g.addresses = device, next.transport, next.announcer, next.addresses
-	return errors.Join(g.engine.poller.add(g.transport.fd), g.watchStrangers())
 }
 
 // complain counts a failure, and logs it unless it was logged a moment ago.
@@ -607,7 +559,7 @@ func (g *group) leave(now time.Time, reason string) {
 			if a.send {
 				g.send(now, 0)
 			}
-			err = errors.Join(err, g.close())
+			g.close()
 			g.complain(now, err)
 			if g.onLeft != nil {
 				g.onLeft(err)
@@ -616,18 +568,19 @@ func (g *group) leave(now time.Time, reason string) {
 	})
 }
 
-// close gives the sockets back; the addresses stay. The announcer may be in use by the
-// keeper.
-func (g *group) close() error {
+// close gives the sockets back; the addresses stay.
+func (g *group) close() {
 	if g.engine == nil {
-		g.announcer.close()
-		return g.transport.close()
+		g.endpoints.close()
+		return
 	}
-	if s := g.strangers; s != nil {
-		g.engine.keeper.do(s.close)
-		g.strangers = nil
-	}
-	g.engine.keeper.do(g.announcer.close)
-	g.engine.poller.remove(g.transport.fd)
-	return g.transport.close()
+	g.tenure.Add(1)
+	g.giveBack(g.endpoints)
+}
+
+// giveBack closes endpoints when the keeper, which may use them, has done what it was asked
+// for.
+func (g *group) giveBack(o endpoints) {
+	g.engine.poller.remove(o.transport.fd)
+	g.engine.keeper.do(func() { go o.close() })
 }

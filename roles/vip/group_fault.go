@@ -1,6 +1,9 @@
 package vip
 
 import (
+	"bytes"
+	"net"
+	"slices"
 	"time"
 )
 
@@ -58,25 +61,64 @@ const kernelSilent = "the kernel does not answer netlink"
 func (g *group) check(now time.Time) {
 	g.checkAt = now.Add(checkEvery)
 	g.readFrom(now, g.transport.others)
-	index, running, err := g.transport.look(g.device.Name)
+	link, err := g.transport.look(g.device.Name)
 	fault := ""
 	switch {
 	case g.engine.keeper.stuck():
 		fault = kernelSilent
 	case err != nil:
 		fault = "interface " + g.device.Name + " is gone"
-	case index != g.device.Index:
-		if err := g.reopen(now); err != nil {
-			g.complain(now, err)
-			fault = "interface " + g.device.Name + " cannot be used"
-		}
-	case !running:
+	case link.index != g.device.Index:
+		fault = "interface " + g.device.Name + " was made again"
+		g.reopen()
+	case !link.running:
 		fault = "interface " + g.device.Name + " has no link"
 	case g.transport.ownLost():
 		fault = "interface " + g.device.Name + " has lost the address " + g.own.String()
 	}
+	if err == nil && len(g.device.HardwareAddr) == len(link.mac) && !bytes.Equal(g.device.HardwareAddr, link.mac[:]) {
+		g.reopen() // or the announcements would name the old one
+	}
 	if fault != g.fault {
 		g.fault = fault
 		g.judge(now)
+	}
+}
+
+// reopen has the keeper open endpoints on the interface as it is now. Those that there are
+// serve until then.
+func (g *group) reopen() {
+	if g.reopening {
+		return
+	}
+	g.reopening = true
+	e, p := g.engine, g.plan
+	e.keeper.do(func() {
+		var next endpoints
+		device, err := interfaceNamed(p.name, p.device.Name)
+		if err == nil {
+			p.device = device
+			next, err = openEndpoints(p)
+		}
+		e.post(func(now time.Time) { g.reopened(now, device, next, err) })
+	})
+}
+
+func (g *group) reopened(now time.Time, device *net.Interface, next endpoints, err error) {
+	g.reopening = false
+	switch {
+	case err != nil: // the next check tries again
+		g.complain(now, err)
+		return
+	case !slices.Contains(g.engine.groups, g): // it has left meanwhile
+		go next.close()
+		return
+	}
+	g.giveBack(g.endpoints)
+	g.device, g.endpoints, g.restEnds = device, next, time.Time{}
+	g.listen(now)
+	g.check(now)
+	if g.holding {
+		g.planAnnouncements(now)
 	}
 }

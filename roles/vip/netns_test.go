@@ -475,3 +475,32 @@ func TestStranger(t *testing.T) {
 		t.Error("the holder has given up the address")
 	}
 }
+
+// An interface that gets another MAC address, or is made again, is used as it is now.
+func TestInterfaceChanges(t *testing.T) {
+	n := newNetwork(t)
+	const vip, mac = "10.9.0.10", "02:00:00:00:09:01"
+	n.stack("a", nil)
+	n.await(vip, "a", 5*time.Second)
+	t.Run("another MAC address is announced", func(t *testing.T) {
+		n.in("sw", "bash", "-c", "echo >/dev/udp/"+vip+"/9") // br0 learns the first one
+		n.in("a", "ip", "link", "set", "eth0", "address", mac)
+		for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			out, err := exec.Command("ip", "-n", n.ns("sw"), "neigh", "show", vip).Output()
+			if err == nil && bytes.Contains(out, []byte(mac)) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("the neighbour still has %s, %v", out, err)
+			}
+		}
+	})
+	t.Run("an interface that is made again", func(t *testing.T) {
+		n.in("a", "ip", "link", "del", "eth0")
+		n.in("sw", "ip", "link", "add", "port-a", "type", "veth", "peer", "name", "eth0", "netns", n.ns("a"))
+		n.in("sw", "ip", "link", "set", "port-a", "master", "br0", "up")
+		n.in("a", "ip", "link", "set", "eth0", "up")
+		n.in("a", "ip", "addr", "add", "10.9.0.11/24", "dev", "eth0")
+		t.Logf("there after %v", n.await(vip, "a", 5*time.Second))
+	})
+}

@@ -175,7 +175,7 @@ func (r *Role) warm() bool {
 func (r *Role) serve(list []plan, groups []*group, holding func(group string) bool) {
 	r.hooks.set(r.node.VIP)
 	r.tracker.set(r.node.VIP, holding)
-	r.running().exchange(list, groups)
+	r.running().exchange(groups)
 	r.plans, r.groups = list, groups
 }
 

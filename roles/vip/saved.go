@@ -2,7 +2,6 @@ package vip
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -75,16 +74,14 @@ func (e *engine) resumeGroup(now time.Time, g *group) bool {
 
 // abandon ends silently: the addresses stay and no advert says that the master leaves,
 // because a successor speaks already.
-func (e *engine) abandon() error {
-	var failed []error
+func (e *engine) abandon() {
 	e.call(func(time.Time) {
 		for _, g := range e.groups {
-			failed = append(failed, g.close())
+			g.close()
 		}
 		e.groups = nil
 	})
 	e.end()
-	return errors.Join(failed...)
 }
 
 // boottime is the time since the machine booted, suspended or not.

@@ -26,23 +26,20 @@ type sighting struct {
 	mac     net.HardwareAddr
 }
 
-// watchStrangers opens a socket for ARP and one for neighbour advertisements, and tells
-// of packets in which another machine claims one of the addresses, at most one a second.
-// It is not on the way of any advert. close of what it returns ends it.
-func watchStrangers(device *net.Interface, list []netip.Addr, tell func(sighting)) (*strangers, error) {
+// openStrangers opens a socket for ARP and one for neighbour advertisements.
+func openStrangers(device *net.Interface, list []netip.Addr) (*strangers, error) {
 	s := &strangers{device: device, list: list}
 	for _, family := range []struct {
 		protocol int
 		filter   []bpf.Instruction
-		parse    func([]byte) (netip.Addr, net.HardwareAddr)
 		wanted   func(netip.Addr) bool
 		conn     **packet.Conn
 	}{
-		{etherARP, []bpf.Instruction{bpf.RetConstant{Val: 28}}, claimARP, netip.Addr.Is4, &s.arp},
+		{etherARP, []bpf.Instruction{bpf.RetConstant{Val: 28}}, netip.Addr.Is4, &s.arp},
 		// Only ICMPv6 (next header at 6) of type 136 (at 40).
 		{etherIPv6, []bpf.Instruction{bpf.LoadAbsolute{Off: 6, Size: 1}, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: icmpv6, SkipTrue: 3},
 			bpf.LoadAbsolute{Off: 40, Size: 1}, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: neighborAdvertisement, SkipTrue: 1},
-			bpf.RetConstant{Val: 128}, bpf.RetConstant{Val: 0}}, claimNA, netip.Addr.Is6, &s.ipv6},
+			bpf.RetConstant{Val: 128}, bpf.RetConstant{Val: 0}}, netip.Addr.Is6, &s.ipv6},
 	} {
 		if !slices.ContainsFunc(list, family.wanted) {
 			continue
@@ -55,16 +52,31 @@ func watchStrangers(device *net.Interface, list []netip.Addr, tell func(sighting
 			s.close()
 			return nil, fmt.Errorf("watch %s for strangers: %w", device.Name, err)
 		}
-		go s.read(*family.conn, family.parse, tell)
 	}
 	return s, nil
 }
 
+// strangers looks out for machines that hold the addresses without speaking VRRP. It is not on the way of
+// any advert.
 type strangers struct {
 	device    *net.Interface
 	list      []netip.Addr
 	arp, ipv6 *packet.Conn
 	closed    atomic.Bool
+}
+
+// watch tells of packets in which another machine claims one of the addresses, at most one
+// a second of each family, until close.
+func (s *strangers) watch(tell func(sighting)) {
+	if s == nil {
+		return
+	}
+	if s.arp != nil {
+		go s.read(s.arp, claimARP, tell)
+	}
+	if s.ipv6 != nil {
+		go s.read(s.ipv6, claimNA, tell)
+	}
 }
 
 // readAgain is when a socket is read again whose interface was set down.
@@ -111,6 +123,9 @@ func (s *strangers) probe() error {
 }
 
 func (s *strangers) close() {
+	if s == nil {
+		return
+	}
 	s.closed.Store(true)
 	for _, conn := range []*packet.Conn{s.arp, s.ipv6} {
 		if conn != nil {

@@ -133,9 +133,7 @@ func (r *Role) leave(next *sockets.Passage) bool {
 		r.env.Log.Warn("the virtual addresses move: no hand-over to the next process", "err", err)
 		return false
 	}
-	if err := e.abandon(); err != nil {
-		r.env.Log.Warn("close the sockets of virtual addresses", "err", err)
-	}
+	e.abandon()
 	r.ended(heard, last)
 	r.hooks.set(nil) // the next process tells what they have not
 	return true

@@ -96,27 +96,48 @@ func (t *transport) prepare(multicast bool) error {
 	return errors.Join(append(errs, set(unix.SOL_SOCKET, unix.SO_PRIORITY, 7))...)
 }
 
-func (t *transport) close() error {
+func (t *transport) close() {
 	if t.others >= 0 {
 		unix.Close(t.others)
 	}
-	return unix.Close(t.fd)
+	unix.Close(t.fd)
 }
 
-// look asks the kernel for the index of an interface and whether it is up and has a
-// link, without the lock that netlink waits for.
-func (t *transport) look(name string) (index int, running bool, err error) {
+// link is an interface as it is now.
+type link struct {
+	index   int
+	running bool // up, and with a link
+	mac     [6]byte
+}
+
+// look asks the kernel for an interface without the lock that netlink waits for.
+func (t *transport) look(name string) (l link, err error) {
 	request, err := unix.NewIfreq(name)
 	if err != nil {
-		return 0, false, err
+		return l, err
 	}
 	if err := unix.IoctlIfreq(t.fd, unix.SIOCGIFINDEX, request); err != nil {
-		return 0, false, err
+		return l, err
 	}
-	index = int(request.Uint32())
-	err = unix.IoctlIfreq(t.fd, unix.SIOCGIFFLAGS, request)
+	l.index = int(request.Uint32())
+	if err := unix.IoctlIfreq(t.fd, unix.SIOCGIFFLAGS, request); err != nil {
+		return l, err
+	}
 	const want = unix.IFF_UP | unix.IFF_RUNNING
-	return index, request.Uint16()&want == want, err
+	l.running = request.Uint16()&want == want
+	// struct ifreq with a struct sockaddr: netdevice(7).
+	hardware := struct {
+		name   [unix.IFNAMSIZ]byte
+		family uint16
+		mac    [6]byte
+		_      [16]byte
+	}{}
+	copy(hardware.name[:], name)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(t.fd), unix.SIOCGIFHWADDR, uintptr(unsafe.Pointer(&hardware))); errno != 0 {
+		return l, errno
+	}
+	l.mac = hardware.mac
+	return l, nil
 }
 
 // ownLost tells whether the machine has lost the address that adverts come from: no

@@ -1,0 +1,36 @@
+package vip
+
+// endpoints are what a group has on its interface. Opening and closing them may wait for
+// the kernel (multicast groups need the lock of netlink, packet sockets a grace period of
+// RCU), so the thread of the adverts has it done by others.
+type endpoints struct {
+	transport *transport
+	announcer *announcer // nil where the addresses are not ours to set
+	strangers *strangers // nil there too
+	addresses addresses
+}
+
+func openEndpoints(p plan) (endpoints, error) {
+	t, err := openTransport(p.device, p.own, p.peers)
+	if err != nil {
+		return endpoints{}, err
+	}
+	o := endpoints{transport: t, addresses: addresses{device: p.device}}
+	if err = t.limit(p.router.vrid, p.peers); err == nil && !p.unassigned {
+		o.addresses.list = p.virtual
+		if o.announcer, err = openAnnouncer(p.device); err == nil {
+			o.strangers, err = openStrangers(p.device, p.virtual)
+		}
+	}
+	if err != nil {
+		o.close()
+		return endpoints{}, err
+	}
+	return o, nil
+}
+
+func (o endpoints) close() {
+	o.strangers.close()
+	o.announcer.close()
+	o.transport.close()
+}
