@@ -377,18 +377,18 @@ func TestKeepalived(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNetwork(t)
 			ours := n.stack("a", c.change) // priority 254
-			n.await(c.vip, "a", 5*time.Second)
+			n.await(c.vip, "a", 10*time.Second)
 			theirs := n.keepalived("b", "state BACKUP\n priority 100\n "+c.body)
 			waitOutput(t, theirs, "Entering BACKUP STATE")
 			ours.stop(syscall.SIGTERM)
 			t.Logf("keepalived took over in %v", n.await(c.vip, "b", 2*time.Second))
 			ours = n.stack("a", c.change)
-			t.Logf("stack preempted in %v", n.await(c.vip, "a", 5*time.Second))
+			t.Logf("stack preempted in %v", n.await(c.vip, "a", 10*time.Second))
 			theirs.stop(syscall.SIGTERM)
 
 			ours.stop(syscall.SIGTERM)
 			theirs = n.keepalived("b", "state BACKUP\n priority 255\n "+c.body)
-			n.await(c.vip, "b", 5*time.Second)
+			n.await(c.vip, "b", 10*time.Second)
 			ours = n.stack("a", c.change)
 			waitOutput(t, ours, "virtual address backup")
 			theirs.stop(syscall.SIGTERM)
