@@ -25,6 +25,11 @@ type savedGroup struct {
 	Delayed  time.Duration `json:"delayed"`  // what is left of the start delay
 }
 
+// handOverInterval is the interval that a master announces when it is about to be replaced, unless
+// its own is longer: backups wait for three of what they heard last (RFC 9568 section
+// 6.4.2), and the successor's first advert tells them its own again.
+const handOverInterval = 200 * time.Millisecond
+
 // state exports who is master and what was commanded. The successor starts with it, and
 // then abandon ends this engine.
 func (e *engine) state() ([]byte, error) {
@@ -34,6 +39,10 @@ func (e *engine) state() ([]byte, error) {
 		for _, g := range e.groups {
 			saved.Groups = append(saved.Groups, savedGroup{Name: g.name, VRID: g.router.vrid, Master: g.machine.state == master,
 				Forced: g.machine.forced, Released: max(0, g.released.Sub(now)), Delayed: max(0, g.startAt.Sub(now))})
+			if g.machine.state == master && g.handOverInterval() > g.router.interval {
+				g.advert.Interval = g.handOverInterval()
+				g.send(now, g.machine.priority)
+			}
 		}
 	})
 	return json.Marshal(saved)
@@ -64,12 +73,21 @@ func (e *engine) resumeGroup(now time.Time, g *group) bool {
 	if s.Delayed > age {
 		g.startAt = now.Add(s.Delayed - age)
 	}
-	if !s.Master || age > 3*g.router.interval {
+	if !s.Master || age > 3*g.handOverInterval() {
 		return false
 	}
 	g.do(now, g.machine.Resume(now, s.Forced))
 	e.judge(now, g) // something may have failed meanwhile
 	return true
+}
+
+// handOverInterval is the interval that holds during a hand-over. Version 2 has no other than the
+// configured one.
+func (g *group) handOverInterval() time.Duration {
+	if g.router.version == 2 {
+		return g.router.interval
+	}
+	return max(g.router.interval, handOverInterval)
 }
 
 // abandon ends silently: the addresses stay and no advert says that the master leaves,
