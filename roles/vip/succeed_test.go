@@ -61,17 +61,10 @@ func succeedInProcess(old supervise.Role, node *config.Node) (supervise.Role, er
 
 // An upgrade of the holder, and of the other, moves nothing and removes nothing.
 func TestUpgradeKeepsTheMastership(t *testing.T) {
-	for _, advert := range []time.Duration{interval, 10 * time.Millisecond} {
-		t.Run(advert.String(), func(t *testing.T) { testUpgradeKeepsTheMastership(t, advert) })
-	}
-}
-
-func testUpgradeKeepsTheMastership(t *testing.T, advert time.Duration) {
 	n := newNetwork(t)
 	const vip = "10.9.0.10"
 	told := filepath.Join(t.TempDir(), "told")
 	tell := func(v *config.VIP) {
-		v.Advert = advert
 		v.Notify = []config.VIPNotify{{Command: []string{script(t, "echo $VIP_NODE $VIP_STATE >>"+told)}, Timeout: 10 * time.Second}}
 	}
 	a := n.stackNode("a", tell, withKey(n, "a", "5a"))
