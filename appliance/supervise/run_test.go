@@ -203,7 +203,7 @@ func TestWatchdogRestartsAWedgedRole(t *testing.T) {
 	pid := s.pid("web")
 	s.ask("web", "wedge")
 	s.waitLog(`"msg":"role restarted"`)
-	if !s.logged("no progress for 1s: loop 0 does not turn") || !s.logged("goroutine 1 ") {
+	if !s.logged("no progress for 3s: loop 0 does not turn") || !s.logged("goroutine 1 ") {
 		t.Error("reason or goroutine dump not logged")
 	}
 	if s.pid("web") == pid {
@@ -213,7 +213,7 @@ func TestWatchdogRestartsAWedgedRole(t *testing.T) {
 	pid = s.pid("web")
 	syscall.Kill(pid, syscall.SIGSTOP)
 	s.waitLogs(`"msg":"role restarted"`, 2)
-	if !s.logged("no answer for 1s") || alive(pid) {
+	if !s.logged("no answer for 3s") || alive(pid) {
 		t.Error("the stopped process was not replaced")
 	}
 }

@@ -67,7 +67,7 @@ func testOptions(dir string) Options {
 		Args:    os.Args,
 		Environ: os.Environ(),
 		Admin:   testAdmin,
-		Timing:  Timing{Ping: 50 * time.Millisecond, Answer: 200 * time.Millisecond, Watchdog: time.Second, Scrape: 200 * time.Millisecond, Healthy: 3 * time.Second},
+		Timing:  Timing{Ping: 50 * time.Millisecond, Answer: 200 * time.Millisecond, Watchdog: 3 * time.Second, Scrape: 200 * time.Millisecond, Healthy: 3 * time.Second},
 	}
 }
 
