@@ -1,16 +1,20 @@
 package vip
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
 	"stack/e2e/lan"
+)
+
+var (
+	rounds = flag.Int("rounds", 0, "of random troubles; 0: 20 in the short run, 200 in the full one")
+	seed   = flag.Int64("seed", 0, "of random troubles; 0: another one each time")
 )
 
 // trouble is one thing that may happen to a balancer. After undo all is as it was before.
@@ -73,20 +77,19 @@ var troubles = []trouble{
 }
 
 // TestRandomTroubles does one thing after another to three balancers, and awaits after each
-// that exactly one holds the addresses. STACK_VIP_SEED repeats a run, STACK_VIP_ROUNDS
-// makes it longer.
+// that exactly one holds the addresses.
 func TestRandomTroubles(t *testing.T) {
-	rounds, seed := 20, time.Now().UnixNano()
-	if !testing.Short() {
+	rounds := *rounds
+	if rounds == 0 && testing.Short() {
+		rounds = 20
+	} else if rounds == 0 {
 		rounds = 200
 	}
-	if n, err := strconv.Atoi(os.Getenv("STACK_VIP_ROUNDS")); err == nil {
-		rounds = n
+	seed := *seed
+	if seed == 0 {
+		seed = time.Now().UnixNano()
 	}
-	if n, err := strconv.ParseInt(os.Getenv("STACK_VIP_SEED"), 10, 64); err == nil {
-		seed = n
-	}
-	t.Logf("%d rounds; STACK_VIP_SEED=%d repeats them", rounds, seed)
+	t.Logf("%d rounds; -seed %d -rounds %d repeats them", rounds, seed, rounds)
 	random := rand.New(rand.NewPCG(uint64(seed), 0))
 	for _, interval := range []time.Duration{slow, fast} {
 		t.Run(interval.String(), func(t *testing.T) {
@@ -94,7 +97,7 @@ func TestRandomTroubles(t *testing.T) {
 			for i := range rounds / 2 {
 				c.round(i, random)
 				if t.Failed() {
-					t.Fatalf("round %d of STACK_VIP_SEED=%d", i, seed)
+					t.Fatalf("round %d of -seed %d", i, seed)
 				}
 			}
 		})
