@@ -199,8 +199,10 @@ func (l *Loop) Again(t Token) {
 func (l *Loop) Later(f func()) { l.later = append(l.later, f) }
 
 func (l *Loop) run() {
-	runtime.LockOSThread() // for good: the thread, whose timer slack is its own, ends with the loop
-	setTimerSlack()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread() // a thread that ended would take along the processes it started (PR_SET_PDEATHSIG)
+	setTimerSlack(time.Microsecond)
+	defer setTimerSlack(0)
 	for !l.stopped {
 		l.turn()
 	}

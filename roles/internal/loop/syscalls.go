@@ -19,9 +19,11 @@ func epollCtl(ep, op, fd int, ev *unix.EpollEvent) syscall.Errno {
 	return e
 }
 
-// setTimerSlack lets short waits of this thread end in time: the kernel's default adds
-// up to 50 µs to each (prctl(2), PR_SET_TIMERSLACK).
-func setTimerSlack() { syscall.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 1000, 0) }
+// setTimerSlack lets short waits of this thread end in time: the kernel's default, which 0
+// restores, adds up to 50 µs to each (prctl(2), PR_SET_TIMERSLACK).
+func setTimerSlack(d time.Duration) {
+	syscall.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(d), 0)
+}
 
 // pause sleeps for d, which is short: a garbage collection that begins meanwhile waits.
 func pause(d time.Duration) {
