@@ -34,10 +34,16 @@ type Target struct {
 
 // TimeOut is what the server's request_head and body are to be: long enough for the
 // attackers to have all their connections at a time.
-const TimeOut = 6 * time.Second
+const TimeOut = 10 * time.Second
 
-// together is how many connections an attack must have at a time to be one.
-const together = Connections * 9 / 10
+// together is how many connections an attack must have at a time to be one: all but a few,
+// unless other tests take the processors from the attackers.
+func together() int {
+	if testing.Short() {
+		return Connections / 4
+	}
+	return Connections * 9 / 10
+}
 
 // Attack is one kind of slowness.
 type Attack struct {
@@ -104,7 +110,7 @@ func Run(tb testing.TB, t Target, a Attack) {
 	}
 	tb.Logf("%s: up to %d connections at a time; others: median %v, 99 %% %v; without the attack %v, %v",
 		a.Name, most, seen.at(50), seen.at(99), alone.at(50), alone.at(99))
-	if a.holds && most < together {
+	if a.holds && most < together() {
 		tb.Errorf("%s: the attack had only %d connections at a time\n%s", a.Name, most, tail(out.Bytes()))
 	}
 	if got, most := seen.at(50), 3*alone.at(50)+30*time.Millisecond; got > most {
