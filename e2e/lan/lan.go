@@ -166,6 +166,11 @@ func (l *LAN) Cut(from, to string) error {
 	return l.script(switchName, fmt.Sprintf("nft add rule bridge cuts forward iifname %s oifname %s drop", portOf(from), portOf(to)))
 }
 
+// Set writes a setting of a host's network, a path below /proc/sys.
+func (l *LAN) Set(name, path, value string) error {
+	return l.script(name, "echo "+value+" >/proc/sys/"+path)
+}
+
 // Heal ends all cuts.
 func (l *LAN) Heal() error { return l.script(switchName, "nft flush chain bridge cuts forward") }
 

@@ -92,3 +92,21 @@ func TestSleeperListens(t *testing.T) {
 		})
 	}
 }
+
+// TestLongPartition lasts until the hosts have given up each other's hardware addresses, as
+// any partition of a minute does: a host that has asks for one only once a second.
+func TestLongPartition(t *testing.T) {
+	c := newCluster(t, 2, fast, together(fast, ""))
+	c.becomes("lb1")
+	for _, name := range c.names { // so that seconds are enough
+		c.must(c.lan.Set(name, "net/ipv4/neigh/eth0/base_reachable_time_ms", "1000"))
+		c.must(c.lan.Set(name, "net/ipv4/neigh/eth0/delay_first_probe_time", "1"))
+	}
+	c.must(c.lan.Cut("lb1", "lb2"))
+	c.must(c.lan.Cut("lb2", "lb1"))
+	c.await("both are master", 5*time.Second, func() bool { return len(c.holders(vip)) == 2 })
+	time.Sleep(7 * time.Second) // reachable 1.5 s, delay 1 s, three probes of 1 s
+	healed := c.heal()
+	c.oneSpeaks(healed, 3*fast, "after a long partition")
+	c.becomes("lb1")
+}

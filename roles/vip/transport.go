@@ -203,7 +203,9 @@ func (t *transport) write(payload []byte, to netip.Addr) error {
 		*(*unix.Inet6Pktinfo)(data) = unix.Inet6Pktinfo{Addr: t.own.As16(), Ifindex: uint32(t.device.Index)}
 		t.header.SetControllen(unix.CmsgSpace(unix.SizeofInet6Pktinfo))
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(t.fd), uintptr(unsafe.Pointer(&t.header)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); errno != 0 {
+	// MSG_CONFIRM keeps the peer's hardware address: once the kernel had given it up in a
+	// partition it would ask for it only once a second after the heal, two masters all the while.
+	if _, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(t.fd), uintptr(unsafe.Pointer(&t.header)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL|unix.MSG_CONFIRM); errno != 0 {
 		return errno
 	}
 	return nil
