@@ -16,11 +16,12 @@ import (
 	"time"
 )
 
-// Connections is how many an attack opens, from attackers processes: the tool connects
-// slowly, and one alone would not have them all before the first are cut off.
+// Connections is how many an attack opens. Where they are held, holders processes open them:
+// the tool connects slowly, and one alone would not have them all before the first are cut
+// off.
 const (
 	Connections = 4000
-	attackers   = 8
+	holders     = 8
 )
 
 // Target is what is attacked.
@@ -79,6 +80,10 @@ func Run(tb testing.TB, t Target, a Attack) {
 	const part = time.Second
 	alone := measure(tb, t, part)
 	before := t.Accepted()
+	attackers := 1
+	if a.holds {
+		attackers = holders
+	}
 	each := strconv.Itoa(Connections / attackers)
 	args := append([]string{"-c", each, "-r", each, "-l", "120", "-p", "30", "-u", t.URL}, a.args...)
 	var out bytes.Buffer // of the first
