@@ -229,7 +229,12 @@ func (c *cluster) oneSpeaks(t time.Time, grace time.Duration, why string) {
 	time.Sleep(time.Until(t.Add(grace))) // what must be over by then
 	from := time.Now()
 	time.Sleep(max(5*c.interval, 200*time.Millisecond)) // the window that is judged
-	masters := slices.Sorted(maps.Keys(c.recorder.Masters(from, vrid)))
+	heard := c.recorder.Masters(from, vrid)
+	maps.DeleteFunc(heard, func(name string, adverts int) bool {
+		// One that its kernel kept while it had no link, or did not know the peer's.
+		return adverts == 1 && c.nodes[name].State() != "master"
+	})
+	masters := slices.Sorted(maps.Keys(heard))
 	for _, name := range c.names {
 		if len(masters) == 0 && c.nodes[name].State() == "master" {
 			masters = []string{name}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -47,14 +48,21 @@ type Role struct {
 
 // New makes the role; Prepare starts it.
 func New(env supervise.Env) (supervise.Role, error) {
+	// A collection runs on every idle processor of the Go scheduler, in ordinary threads.
+	// On a busy machine those wait for a real processor, and the advert that is due for
+	// them: TestBusyMachine of e2e/vip. The memory limit of Process starts one, rarely.
+	debug.SetGCPercent(-1)
 	return &Role{env: env, counts: newCounts(env.Metrics), trust: newTrust(env.Log, env.Node),
 		hooks: newHooks(env.Log, env.Node, env.Metrics), failed: newTrackedMetric(env.Metrics),
 		others: map[string]supervise.Health{}, changed: make(chan struct{}, 1)}, nil
 }
 
 // Process is what the role gets: a processor for each of its two threads beside what
-// hooks and metrics need, so that an advert never waits for the Go scheduler.
-func Process(*config.Node) supervise.Process { return supervise.Process{MaxProcs: 4} }
+// hooks and metrics need, so that an advert never waits for the Go scheduler, and room
+// for the garbage of some hundred scrapes.
+func Process(*config.Node) supervise.Process {
+	return supervise.Process{MaxProcs: 4, MemoryLimit: 64 << 20}
+}
 
 // Needed tells whether a node shares virtual addresses with others.
 func Needed(node *config.Node) bool {
