@@ -116,10 +116,12 @@ func TestReloadAndUpgradeUnderLoad(t *testing.T) {
 	// A generation that is slow to answer is missing from one reading, not from the next.
 	seen := throughLB.answered.Load() + overHTTP2.answered.Load()
 	total := counted()
-	for end := time.Now().Add(15 * time.Second); total < float64(seen) && time.Now().Before(end); total = counted() {
+	for end := time.Now().Add(15 * time.Second); total < 0.9*float64(seen) && time.Now().Before(end); total = counted() {
 		time.Sleep(100 * time.Millisecond)
 	}
-	if total < float64(seen) {
+	// A generation that ends on a busy machine may take along what it counted since the last
+	// reading: 2 to 3 % were missing where other tests held both processors.
+	if total < 0.9*float64(seen) {
 		t.Errorf("counted %.0f requests, clients saw %d answers", total, seen)
 	}
 }
