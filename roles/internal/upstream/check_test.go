@@ -32,6 +32,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 type origin struct {
 	t      *testing.T
 	addr   string
+	ln     net.Listener
 	srv    *http.Server
 	status atomic.Int64
 	seen   atomic.Int64
@@ -51,7 +52,7 @@ func (o *origin) start() {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.addr = ln.Addr().String()
+	o.ln, o.addr = ln, ln.Addr().String()
 	o.srv = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o.seen.Add(1)
 		o.host.Store(r.Host + r.URL.Path)
@@ -60,7 +61,12 @@ func (o *origin) start() {
 	go o.srv.Serve(ln)
 }
 
-func (o *origin) stop() { o.srv.Close() }
+// stop closes the listener itself: Close knows of it only once Serve has begun, and the
+// kernel answers a check before.
+func (o *origin) stop() {
+	o.ln.Close()
+	o.srv.Close()
+}
 
 func quick(kind string) config.Check {
 	return config.Check{Type: kind, Path: "/healthz", Interval: 50 * time.Millisecond, Timeout: time.Second, Rise: 2, Fall: 3}
