@@ -64,9 +64,16 @@ func recvRights(f *os.File, buf []byte, most int) (n int, fds []int, err error) 
 	oob := make([]byte, unix.CmsgSpace(4*most))
 	var oobn, flags int
 	var rerr error
+	reset := false
 	err = rc.Read(func(fd uintptr) bool {
 		for {
 			n, oobn, flags, _, rerr = unix.Recvmsg(int(fd), buf, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+			// A peer that closed before it had read everything is reported once, ahead of what it
+			// had sent: its last messages are still to be read.
+			if errors.Is(rerr, unix.ECONNRESET) && !reset {
+				reset = true
+				continue
+			}
 			if !errors.Is(rerr, unix.EINTR) {
 				break
 			}

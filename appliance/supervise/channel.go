@@ -71,6 +71,17 @@ func (c *channel) ended() <-chan struct{} {
 	return c.done
 }
 
+// over says that nothing more will be read. The caller holds keepDescriptors, so that no
+// pause is under way.
+func (c *channel) over() bool {
+	select {
+	case <-c.ended():
+		return true
+	default:
+		return false
+	}
+}
+
 func (c *channel) read(done chan<- struct{}) {
 	defer close(done)
 	buf := make([]byte, maxPacket)

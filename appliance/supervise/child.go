@@ -23,9 +23,9 @@ import (
 // closeGrace is how long a child may take from "close" to its end before it is killed.
 const closeGrace = 5 * time.Second
 
-// keepDescriptors is held while descriptors of children are collected for an exec: what
-// a child leaves behind when it ends meanwhile must stay open, or its numbers would name
-// nothing, or something else.
+// keepDescriptors is held from the pause of the channels to an exec: what a child leaves
+// behind when it ends meanwhile must stay open, or its numbers would name nothing, or
+// something else, and its last word would go unread.
 var keepDescriptors sync.RWMutex
 
 // child is a process that runs a role of a node, seen from the supervisor.
@@ -44,6 +44,7 @@ type child struct {
 	stderr *os.File
 	// The numbers of the two, since os.File.Fd would make them blocking.
 	lifeFD, stderrFD int
+	closed           bool // the descriptors; guarded by keepDescriptors
 	log              *logs.Log
 
 	held    map[netip.AddrPort]bool // sockets it was sent; guarded by its slot's lock
@@ -107,19 +108,25 @@ func (c *child) reap(pumped chan struct{}) {
 		c.exit = "exit status " + strconv.Itoa(state.ExitCode())
 	}
 	close(c.dead)
-	late := time.NewTimer(2 * time.Second)
-	defer late.Stop()
-	for _, end := range []<-chan struct{}{c.ch.ended(), pumped} {
-		select {
-		case <-end:
-		case <-late.C:
-			late.Reset(0)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	for {
+		for _, end := range []<-chan struct{}{c.ch.ended(), pumped} {
+			select {
+			case <-end:
+			case <-ctx.Done():
+			}
 		}
+		keepDescriptors.RLock()
+		if c.ch.over() || ctx.Err() != nil {
+			break
+		}
+		keepDescriptors.RUnlock() // it was paused for an exec, which has failed
 	}
-	keepDescriptors.RLock()
 	c.ch.close()
 	c.stderr.Close()
 	c.life.Close()
+	c.closed = true
 	keepDescriptors.RUnlock()
 	<-pumped
 	close(c.exited)

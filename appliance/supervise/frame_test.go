@@ -241,3 +241,31 @@ func TestStateOfAnotherVersion(t *testing.T) {
 		t.Error("a descriptor that is not there was taken")
 	}
 }
+
+// A child that ends without having read everything resets the socket: its last word comes
+// all the same. Counters were lost so on a busy machine.
+func TestLastWordAfterReset(t *testing.T) {
+	a, b := framePair(t)
+	fd, err := unix.Dup(int(fdOf(t, a)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	var last []byte
+	c := newChannel(fd, func(p []byte) { last = p })
+	c.pause() // as one that gets no processor
+	if err := writeFrame(b, header{Kind: kindClose, Reply: true}, []byte("the end"), nil, time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	c.closed = false
+	if err := c.tell(kindPing, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	c.resume()
+	<-c.ended()
+	if string(last) != "the end" {
+		t.Errorf("last word %q", last)
+	}
+	c.close()
+}

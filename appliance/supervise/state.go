@@ -65,7 +65,8 @@ type childState struct {
 	Metrics    []byte           `json:"metrics"`
 }
 
-// state collects what travels. The caller holds the turn of every slot.
+// state collects what travels. The caller holds the turn of every slot and
+// keepDescriptors.
 func (s *supervisor) state() *state {
 	st := &state{Version: stateVersion, PID: os.Getpid(), Sockets: s.reg.State()}
 	st.Since, st.Generation, _ = s.facts()
@@ -97,7 +98,7 @@ func (s *slot) state() slotState {
 	for _, c := range all {
 		cs := childState{PID: c.pid, Generation: c.gen, Started: c.started, Procs: c.procs, Limit: c.limit, Retired: c != s.current,
 			Retire: c.retire, Control: c.ch.fd, Life: c.lifeFD, Stderr: c.stderrFD, Metrics: encodeFamilies(c.reported())}
-		if c.gone() {
+		if c.closed {
 			cs.Control, cs.Life, cs.Stderr = -1, -1, -1
 		}
 		for a := range c.held {

@@ -169,28 +169,34 @@ func (s *supervisor) replaceSelf() error {
 	for _, sl := range s.slots() {
 		sl.scrape(s.ctx)
 	}
-	var paused []*child
-	for _, sl := range s.slots() {
-		for _, c := range sl.living() {
-			c.ch.pause()
-			paused = append(paused, c)
-		}
-	}
-	err = s.execInPlace()
-	for _, c := range paused {
-		if !c.gone() {
-			c.ch.resume()
-		}
-	}
+	err = s.pauseAndExec()
 	for _, n := range s.nodeList() {
 		err = errors.Join(err, s.serveAdmin(n))
 	}
 	return err
 }
 
-func (s *supervisor) execInPlace() error {
+// pauseAndExec leaves what children say from now on to the next image.
+func (s *supervisor) pauseAndExec() error {
 	keepDescriptors.Lock()
 	defer keepDescriptors.Unlock()
+	var paused []*child
+	for _, sl := range s.slots() {
+		for _, c := range sl.living() {
+			if !c.closed {
+				c.ch.pause()
+				paused = append(paused, c)
+			}
+		}
+	}
+	err := s.execInPlace()
+	for _, c := range paused {
+		c.ch.resume()
+	}
+	return err
+}
+
+func (s *supervisor) execInPlace() error {
 	mark, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return fmt.Errorf("mark of a stop: %w", err)
