@@ -111,15 +111,16 @@ func (c checkSpec) probe(ctx context.Context, t Target, secret *tls.Config) (ok 
 		return c.probeHTTP2(ctx, t, secret)
 	}
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, t.Network(), t.Address())
+	plain, err := d.DialContext(ctx, t.Network(), t.Address())
 	if err != nil {
 		return false, plainError(err, c.timeout)
 	}
-	defer conn.Close()
+	defer plain.Close()
 	deadline, _ := ctx.Deadline()
-	conn.SetDeadline(deadline)
+	plain.SetDeadline(deadline)
 	// A check must not outlive its context: at a stop nobody waits for the timeout.
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, func() { plain.SetDeadline(time.Unix(1, 0)) })()
+	conn := plain
 	if c.preface != "" {
 		if _, err := io.WriteString(conn, c.preface); err != nil {
 			return false, plainError(err, c.timeout)
