@@ -135,3 +135,25 @@ func (c *cluster) talk(to netip.AddrPort) func() (int, error) {
 		return r.answered, r.err
 	}
 }
+
+// TestPreemptDelay has the preferred balancer return: it leaves the addresses to the other
+// one for the delay, and then takes them back.
+func TestPreemptDelay(t *testing.T) {
+	const delay = 3 * time.Second
+	c := newCluster(t, 2, slow, together(slow, fmt.Sprintf(", preempt_delay: %v", delay)))
+	c.becomes("lb1")
+	c.nodes["lb1"].Kill()
+	c.await("lb2 takes over", 5*time.Second, func() bool { return c.lan.Holds("lb2", vip) })
+	returns := time.Now()
+	c.must(c.nodes["lb1"].Start())
+	c.await("lb1 stands ready", 20*time.Second, func() bool { return c.nodes["lb1"].State() == "backup" })
+	ready := time.Now()
+	c.await("lb1 takes the addresses back", 20*time.Second, func() bool { return c.one(vip) == "lb1" && c.one(vip6) == "lb1" })
+	if waited := time.Since(returns); waited < delay {
+		t.Errorf("lb1 took the addresses back %v after it was started, want %v at least", waited, delay)
+	}
+	if waited := time.Since(ready); waited > delay+time.Second {
+		c.slow("lb1 took the addresses back %v after it stood ready, want %v", waited, delay)
+	}
+	c.settled()
+}

@@ -335,9 +335,9 @@ func TestFilter(t *testing.T) {
 func TestFilterInTheKernel(t *testing.T) {
 	inNamespace(t, func() {
 		command(t, "ip", "link", "set", "lo", "up")
-		command(t, "ip", "-6", "addr", "add", "fd09::11/128", "dev", "lo")
-		command(t, "ip", "-6", "addr", "add", "fd09::12/128", "dev", "lo")
-		command(t, "ip", "-6", "addr", "add", "fd09::13/128", "dev", "lo")
+		command(t, "ip", "-6", "addr", "add", "fd09::11/128", "dev", "lo", "nodad")
+		command(t, "ip", "-6", "addr", "add", "fd09::12/128", "dev", "lo", "nodad")
+		command(t, "ip", "-6", "addr", "add", "fd09::13/128", "dev", "lo", "nodad")
 		device, err := interfaceNamed("www", "lo")
 		if err != nil {
 			t.Error(err)

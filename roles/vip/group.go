@@ -42,6 +42,7 @@ type group struct {
 
 	unfit       string    // what keeps the node from serving, from health
 	fault       string    // what is wrong with the interface or the kernel
+	dark        bool      // the interface has no link
 	released    time.Time // the end of a release by command; zero: none
 	aloneAt     time.Time // when a release ends because nobody else holds the addresses
 	startAt     time.Time // the end of start_delay; zero: none
@@ -202,7 +203,7 @@ func (g *group) send(now time.Time, priority uint8) {
 	case g.machine.state != master:
 	case g.muteSince.IsZero():
 		g.muteSince = now
-	case now.Sub(g.muteSince) >= g.machine.ownMasterDown(): // by now another one holds the addresses too
+	case now.Sub(g.muteSince) >= g.machine.masterDown(): // by now another one holds the addresses too
 		g.fail(now, "adverts cannot be sent")
 	}
 }
@@ -256,7 +257,8 @@ func (g *group) drop(a act) {
 				return
 			}
 			g.showPresent(nil)
-			if a.send {
+			// Without a link the kernel would keep it, and send it to whoever is master later.
+			if a.send && !g.dark {
 				g.send(now, a.with)
 			}
 		})

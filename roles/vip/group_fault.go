@@ -62,6 +62,7 @@ func (g *group) check(now time.Time) {
 	g.checkAt = now.Add(checkEvery)
 	g.readFrom(now, g.transport.others)
 	link, err := g.transport.look(g.device.Name)
+	g.dark = err == nil && !link.running
 	fault := ""
 	switch {
 	case g.engine.keeper.stuck():
@@ -71,7 +72,7 @@ func (g *group) check(now time.Time) {
 	case link.index != g.device.Index:
 		fault = "interface " + g.device.Name + " was made again"
 		g.reopen()
-	case !link.running:
+	case g.dark:
 		fault = "interface " + g.device.Name + " has no link"
 	case g.transport.ownLost():
 		fault = "interface " + g.device.Name + " has lost the address " + g.own.String()

@@ -1,7 +1,6 @@
 package vip
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"encoding/pem"
@@ -25,28 +24,10 @@ import (
 	"stack/appliance/config"
 )
 
-// lines collects a log.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // testHooks serves one group, www, with the given hooks.
-func testHooks(t *testing.T, list ...config.VIPNotify) (*hooks, *lines) {
+func testHooks(t *testing.T, list ...config.VIPNotify) (*hooks, *output) {
 	t.Helper()
-	log := &lines{}
+	log := &output{}
 	h := newHooks(slog.New(slog.NewTextHandler(log, nil)), "lb1", prometheus.NewRegistry())
 	h.set([]config.VIP{{Name: "www", Notify: list}})
 	return h, log

@@ -18,6 +18,7 @@ type Router struct {
 	forcedAt time.Time
 
 	left           bool          // the master has said that it leaves
+	heeded         netip.Addr    // the master, heard in this time as backup; not valid: none
 	lowerSince     time.Time     // first advert of a master of lower priority, in this time as backup
 	masterInterval time.Duration // the interval of the master, learned from its adverts
 	deadline       time.Time     // of the advert timer (master) or the master-down timer (backup)
@@ -122,7 +123,7 @@ func (r *Router) Expire(now time.Time) act {
 	}
 	// A holder that slept through a whole master-down interval may have been replaced:
 	// it listens before it speaks.
-	if now.Sub(r.deadline)+r.id.interval > r.ownMasterDown() {
+	if now.Sub(r.deadline)+r.id.interval > r.masterDown() {
 		return r.listen(now)
 	}
 	// Late deadlines are skipped, not replayed.
@@ -132,19 +133,13 @@ func (r *Router) Expire(now time.Time) act {
 	return act{send: true, with: r.priority}
 }
 
-// ownMasterDown is the master-down interval by which the others judge this master.
-func (r *Router) ownMasterDown() time.Duration {
-	r.masterInterval = r.id.interval
-	return r.masterDown()
-}
-
 // Slept handles a suspend of the machine, during which the clock of the timers stood
 // still.
 func (r *Router) Slept(now time.Time, d time.Duration) act {
 	switch {
 	case r.state == backup && d > r.masterInterval:
 		r.listenOn(now)
-	case r.state == master && d+r.id.interval > r.ownMasterDown():
+	case r.state == master && d+r.id.interval > r.masterDown():
 		return r.listen(now)
 	}
 	return act{}
@@ -152,7 +147,7 @@ func (r *Router) Slept(now time.Time, d time.Duration) act {
 
 // listenOn has a backup wait for a master as one that has just started.
 func (r *Router) listenOn(now time.Time) {
-	r.left = false
+	r.left, r.heeded = false, netip.Addr{}
 	r.deadline = now.Add(r.masterDown())
 }
 
@@ -164,12 +159,13 @@ func (r *Router) listen(now time.Time) act {
 
 func (r *Router) become(now time.Time, reason string) act {
 	r.move(master, reason)
+	r.masterInterval = r.id.interval // by which the others judge it
 	r.deadline = now.Add(r.id.interval)
 	return act{send: true, with: r.priority, changed: true}
 }
 
 func (r *Router) move(to state, reason string) {
-	r.state, r.reason, r.left, r.lowerSince = to, reason, false, time.Time{}
+	r.state, r.reason, r.left, r.heeded, r.lowerSince = to, reason, false, netip.Addr{}, time.Time{}
 	if to != master && r.forced {
 		r.forced = false
 		r.weigh()
@@ -225,31 +221,35 @@ func (r *Router) Resume(now time.Time, forced bool) act {
 func (r *Router) Receive(now time.Time, a *Advert, from netip.Addr) act {
 	switch r.state {
 	case backup:
-		return r.receiveBackup(now, a)
+		return r.receiveBackup(now, a, from)
 	case master:
 		return r.receiveMaster(now, a, from)
 	}
 	return act{}
 }
 
-func (r *Router) receiveBackup(now time.Time, a *Advert) act {
+func (r *Router) receiveBackup(now time.Time, a *Advert, from netip.Addr) act {
 	switch {
 	case a.Priority == 0:
-		r.left = true
-		r.deadline = now.Add(r.skew())
+		// Only the master can leave. A packet that was held up on its way may come from one
+		// that has not been master for long.
+		if !r.heeded.IsValid() || r.heeded == from {
+			r.left = true
+			r.deadline = now.Add(r.skew())
+		}
 	case a.Priority >= r.priority:
 		r.lowerSince = time.Time{}
-		r.heed(now, a)
+		r.heed(now, a, from)
 	case !r.id.preempt || r.delayed(now):
-		r.heed(now, a)
+		r.heed(now, a, from)
 	}
 	// Else a master of lower priority: its adverts are not heeded, and the master-down
 	// timer ends its time.
 	return act{}
 }
 
-func (r *Router) heed(now time.Time, a *Advert) {
-	r.left = false
+func (r *Router) heed(now time.Time, a *Advert, from netip.Addr) {
+	r.left, r.heeded = false, from
 	r.masterInterval = a.Interval
 	r.deadline = now.Add(r.masterDown())
 }
@@ -276,9 +276,8 @@ func (r *Router) receiveMaster(now time.Time, a *Advert, from netip.Addr) act {
 		r.deadline = now.Add(r.id.interval)
 		return act{send: true, with: r.priority}
 	case a.Priority > r.priority, a.Priority == r.priority && from.Compare(r.id.address) > 0:
-		r.masterInterval = a.Interval
 		r.move(backup, "a master of higher priority")
-		r.deadline = now.Add(r.masterDown())
+		r.heed(now, a, from)
 		// One last advert: the other may never have heard us, and then does not know that
 		// the neighbours have learned our address. Hearing us it announces its own.
 		return act{changed: true, send: true, with: r.priority}

@@ -57,6 +57,25 @@ func TestPriorityZeroShortensTheWaitToTheSkew(t *testing.T) {
 	}
 }
 
+// A packet that was held up on its way, of one that is not the master, ends nobody's time.
+func TestPriorityZeroOfAnotherIsIgnored(t *testing.T) {
+	r, c := newTestRouter(253, true)
+	r.Ready(c.now, true, "ready")
+	r.Receive(c.now, &Advert{Priority: 254, Interval: interval}, addr("10.0.0.12"))
+	before := r.Deadline()
+	r.Receive(c.after(interval/2), &Advert{Priority: 0, Interval: interval}, addr("10.0.0.13"))
+	if r.Deadline() != before || r.left {
+		t.Fatalf("another one's leaving moved the deadline by %v", r.Deadline().Sub(before))
+	}
+	// Without a master anybody's word counts: it was one.
+	r, c = newTestRouter(253, true)
+	r.Ready(c.now, true, "ready")
+	r.Receive(c.now, &Advert{Priority: 0, Interval: interval}, addr("10.0.0.13"))
+	if got, want := r.Deadline().Sub(c.now), 3*interval/256; got != want {
+		t.Fatalf("waits %v, want the skew %v", got, want)
+	}
+}
+
 func TestPreemption(t *testing.T) {
 	for _, c := range []struct {
 		preempt bool

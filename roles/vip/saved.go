@@ -1,8 +1,6 @@
 package vip
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -32,8 +30,7 @@ const handOverInterval = 200 * time.Millisecond
 
 // state exports who is master and what was commanded. The successor starts with it, and
 // then abandon ends this engine.
-func (e *engine) state() ([]byte, error) {
-	var saved savedState
+func (e *engine) state() (saved savedState) {
 	e.call(func(now time.Time) {
 		saved.At = boottime()
 		for _, g := range e.groups {
@@ -45,16 +42,7 @@ func (e *engine) state() ([]byte, error) {
 			}
 		}
 	})
-	return json.Marshal(saved)
-}
-
-// parseState reads what state wrote.
-func parseState(text []byte) (savedState, error) {
-	var saved savedState
-	if err := json.Unmarshal(text, &saved); err != nil {
-		return saved, fmt.Errorf("read the state of the process that is replaced: %w", err)
-	}
-	return saved, nil
+	return saved
 }
 
 // resumeGroup puts a group where the process before had it. A mastership older than

@@ -140,19 +140,12 @@ func (r *Role) leave(next *sockets.Passage) bool {
 }
 
 func (r *Role) send(e *engine, heard map[string]uint64, next *sockets.Passage) error {
-	text, err := e.state()
-	if err != nil {
-		return err
-	}
-	from := handOver{Others: map[string]supervise.Health{}, Tracked: r.tracker.verdicts(), States: map[string]string{}, Untold: r.hooks.untold(), Heard: heard}
+	from := handOver{Engine: e.state(), Others: map[string]supervise.Health{}, Tracked: r.tracker.verdicts(), States: map[string]string{}, Untold: r.hooks.untold(), Heard: heard}
 	r.health.Lock()
 	maps.Copy(from.Others, r.others)
 	r.health.Unlock()
 	for _, v := range *e.view.Load() {
 		from.States[v.Name] = v.State
-	}
-	if from.Engine, err = parseState(text); err != nil {
-		return err
 	}
 	meta, err := json.Marshal(from)
 	if err != nil {
