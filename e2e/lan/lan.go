@@ -190,6 +190,9 @@ func (l *LAN) Remove(name string, address netip.Addr) error {
 	return l.script(name, fmt.Sprintf("ip addr del %s/%d dev eth0", address, address.BitLen()))
 }
 
+// Forget has a host's kernel forget the hardware addresses of all others.
+func (l *LAN) Forget(name string) error { return l.script(name, "ip neigh flush dev eth0") }
+
 // Neighbour is the host whose hardware address the host of has for address: "" if it has
 // none or that of nobody here.
 func (l *LAN) Neighbour(of string, address netip.Addr) string {

@@ -110,3 +110,24 @@ func TestLongPartition(t *testing.T) {
 	c.oneSpeaks(healed, 3*fast, "after a long partition")
 	c.becomes("lb1")
 }
+
+// TestDeafMaster has a balancer that hears nothing, and whose kernel has just forgotten its
+// neighbours, become master: nobody is reached by it either. When it hears again, the master
+// knows of it at once and tells the neighbours, which have learned its address.
+func TestDeafMaster(t *testing.T) {
+	for _, interval := range []time.Duration{slow, fast} {
+		t.Run(interval.String(), func(t *testing.T) {
+			c := newCluster(t, 2, interval, together(interval, ""))
+			c.becomes("lb1")
+			c.probe(vip)
+			for _, deaf := range []string{"lb2", "lb1"} {
+				c.must(c.lan.Cut(c.other(deaf), deaf))
+				c.must(c.lan.Forget(deaf))
+				c.await("both are master", 5*time.Second, func() bool { return len(c.holders(vip)) == 2 })
+				healed := c.heal()
+				c.oneSpeaks(healed, 3*interval, deaf+" hears again")
+				c.becomes("lb1")
+			}
+		})
+	}
+}

@@ -61,6 +61,7 @@ type group struct {
 	refreshAt  time.Time
 	announceAt []time.Time
 	healedAt   time.Time
+	reachedAt  time.Time // of the last look at whether a peer can hear us
 	probeAt    time.Time // of the next question for strangers
 	heldSince  time.Time
 	muteSince  time.Time            // since when no advert has left this machine; zero: they do
@@ -533,7 +534,11 @@ func (g *group) receive(now time.Time, a *Advert, from netip.Addr) {
 			g.log.Warn("two masters", "own", g.own, "other", from, "own_priority", g.machine.priority, "other_priority", a.Priority)
 		}
 	}
+	held := g.holding
 	g.do(now, g.machine.Receive(now, a, from))
+	if held {
+		g.reach(now, from) // it may have become master because it did not
+	}
 }
 
 func (g *group) family() string {
