@@ -137,6 +137,9 @@ func (c *conn) runQuery(query string, multi bool) error {
 			rest, err = c.session.Query(ctx, query, multi, r)
 			return err
 		})
+		if e := r.closeLocal(); e != nil {
+			return e
+		}
 		if err != nil {
 			return c.answer(cause, err)
 		}

@@ -42,8 +42,10 @@ type conn struct {
 	longBytes   int    // sent as long data and not executed yet
 	scramble    []byte // that the client last answered
 
-	ready   atomic.Bool // the handshake is over
-	lingers bool        // the last packet has to arrive before the socket is closed
+	ready atomic.Bool // the handshake is over
+	// receiving: the running statement reads a file from the client, and waits for the network.
+	receiving atomic.Bool
+	lingers   bool // the last packet has to arrive before the socket is closed
 
 	// since is when the running statement began (Unix nanoseconds), 0 between them.
 	since atomic.Int64
@@ -185,7 +187,11 @@ func (c *conn) close() {
 		}
 	}()
 	if c.lingers {
-		if t, ok := c.nc.(*tls.Conn); ok {
+		nc := c.nc
+		if c.zip != nil {
+			nc = c.zip.Conn
+		}
+		if t, ok := nc.(*tls.Conn); ok {
 			t.CloseWrite()
 		}
 		linger(c.raw)
@@ -203,7 +209,7 @@ func (c *conn) clientText() string {
 // commands answers commands until the client leaves or the connection has to end.
 func (c *conn) commands() error {
 	for {
-		c.seq = 0
+		c.startCommand()
 		if err := c.mustEnd(); err != nil {
 			return err
 		}
@@ -273,6 +279,9 @@ func (c *conn) killQuery() {
 	c.mu.Lock()
 	if c.query != nil {
 		c.query(ErrQueryKilled)
+		if c.receiving.Load() {
+			c.wake()
+		}
 	}
 	c.mu.Unlock()
 	c.srv.stats.killedQueries.Add(1)

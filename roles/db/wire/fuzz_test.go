@@ -116,6 +116,7 @@ func FuzzCommands(f *testing.F) {
 	} {
 		f.Add(append(packet(0, append([]byte{comStmtPrepare}, "rows 3 ?"...)), packet(0, p)...))
 	}
+	f.Add(bytes.Join([][]byte{packet(0, append([]byte{comQuery}, "infile-fail a"...)), packet(2, []byte("xy")), packet(3, nil), packet(0, []byte{comPing})}, nil))
 	s, err := New(Config{Version: "8", MaxAllowedPacket: 1 << 20}, newStub())
 	if err != nil {
 		f.Fatal(err)
@@ -123,13 +124,14 @@ func FuzzCommands(f *testing.F) {
 	f.Cleanup(func() { s.Close() })
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if bytes.Contains(in, []byte("wait")) || bytes.Contains(in, []byte("flood")) || bytes.Contains(in, []byte("wide")) ||
+			bytes.Contains(in, []byte("infile ")) ||
 			bytes.Contains(in, []byte("rows ")) && len(in) > 60 || bytes.Contains(in, []byte("panic")) {
 			return // statements of the stub that do not end soon
 		}
 		nc := &memoryConn{in: bytes.NewReader(in)}
 		c := newConn(s, s.cfg.Load(), &withAddr{memoryConn: nc}, 1)
 		c.readTimeout, c.writeTimeout = time.Second, time.Second
-		c.client.User, c.caps = "root", basicCaps
+		c.client.User, c.caps = "root", basicCaps|capLocalFiles
 		c.scramble = s.auth.scramble()
 		if err := c.newSession(t.Context(), ""); err != nil {
 			t.Fatal(err)

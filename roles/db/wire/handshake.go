@@ -15,6 +15,8 @@ const (
 	capFoundRows        = 1 << 1
 	capLongFlag         = 1 << 2
 	capConnectWithDB    = 1 << 3
+	capCompress         = 1 << 5
+	capLocalFiles       = 1 << 7
 	capIgnoreSpace      = 1 << 8
 	capProtocol41       = 1 << 9
 	capInteractive      = 1 << 10
@@ -29,13 +31,15 @@ const (
 	capAuthLenenc       = 1 << 21
 	capSessionTrack     = 1 << 23
 	capDeprecateEOF     = 1 << 24
+	capZstd             = 1 << 26
 
-	// offered leaves out what is not built: compression, LOCAL INFILE, query
-	// attributes, optional metadata, expired passwords.
-	offered = capLongPassword | capFoundRows | capLongFlag | capConnectWithDB | capIgnoreSpace |
+	// offered leaves out what is not built: query attributes, optional metadata, expired
+	// passwords.
+	offered = capLongPassword | capFoundRows | capLongFlag | capConnectWithDB | capIgnoreSpace | capLocalFiles |
 		capProtocol41 | capInteractive | capTransactions | capSecureConnection |
 		capMultiStatements | capMultiResults | capPSMultiResults | capPluginAuth |
-		capConnectAttrs | capAuthLenenc | capSessionTrack | capDeprecateEOF
+		capConnectAttrs | capAuthLenenc | capSessionTrack | capDeprecateEOF |
+		capCompress | capZstd
 )
 
 // handshakePacket bounds a packet before the client is known.
@@ -96,7 +100,10 @@ func (c *conn) handshake() error {
 		c.srv.stats.refused(erTooManyConnections)
 		return Errorf(erTooManyConnections, "Too many connections")
 	}
-	return c.open(ctx)
+	if err := c.open(ctx); err != nil {
+		return err
+	}
+	return c.startCompression(int(hello.zstdLevel))
 }
 
 // open begins the engine's session and answers the login with OK.
@@ -176,6 +183,7 @@ type hello struct {
 	database  string
 	plugin    string
 	attrs     []Attr
+	zstdLevel uint8
 }
 
 // parseHello reads "Protocol::HandshakeResponse41", or the SSLRequest that is its
@@ -191,6 +199,7 @@ type hello struct {
 //	string    database, NUL (capConnectWithDB)
 //	string    plugin name, NUL (capPluginAuth)
 //	lenenc    length of the attributes, each two length-encoded strings (capConnectAttrs)
+//	1 byte    level of compression (capZstd)
 func parseHello(p []byte) (h hello, tls bool, err error) {
 	r := reader{p: p}
 	h.caps = r.u32()
@@ -227,6 +236,9 @@ func parseHello(p []byte) (h hello, tls bool, err error) {
 	}
 	if h.caps&capConnectAttrs != 0 && !r.bad && len(r.p) > 0 {
 		h.attrs = parseAttrs(&r)
+	}
+	if h.caps&capZstd != 0 && !r.bad && len(r.p) > 0 {
+		h.zstdLevel = r.u8()
 	}
 	if r.bad {
 		return h, false, errMalformed

@@ -54,7 +54,8 @@ type stream struct {
 	wstart int  // where in wbuf the header of the packet under construction is
 	wopen  bool // there is one
 
-	seq uint8 // of the next packet, either way
+	seq uint8     // of the next packet, either way
+	zip *squeezed // the compression that nc is, nil without
 
 	// fixed, if not zero, is the end of every read and write: the handshake's deadline.
 	fixed        time.Time
@@ -118,7 +119,9 @@ func (s *stream) more(n int, idle time.Duration) error {
 		}
 		m, err := s.nc.Read(s.rbuf[s.rend:])
 		s.rend += m
-		s.bytesIn.Add(uint64(m))
+		if s.zip == nil {
+			s.bytesIn.Add(uint64(m))
+		}
 		if m > 0 || err == nil {
 			continue
 		}
@@ -154,11 +157,10 @@ func (s *stream) readPacket(limit int, idle time.Duration) ([]byte, error) {
 		idle = 0
 		h := s.rbuf[s.rpos:]
 		n := int(h[0]) | int(h[1])<<8 | int(h[2])<<16
-		if h[3] != s.seq {
-			return nil, errSequence
+		if err := s.sequence(h[3]); err != nil {
+			return nil, err
 		}
 		s.rpos += headerSize
-		s.seq++
 		if len(s.big)+n > limit {
 			s.skip(n)
 			return nil, errTooLarge
@@ -169,6 +171,9 @@ func (s *stream) readPacket(limit int, idle time.Duration) ([]byte, error) {
 			}
 			return nil, err
 		}
+		if s.zip != nil {
+			s.seq = s.zip.seq // the payload may have come in further compressed packets
+		}
 		p := s.rbuf[s.rpos : s.rpos+n : s.rpos+n]
 		s.rpos += n
 		if n < maxChunk && s.big == nil {
@@ -178,6 +183,28 @@ func (s *stream) readPacket(limit int, idle time.Duration) ([]byte, error) {
 		if n < maxChunk {
 			return s.big, nil
 		}
+	}
+}
+
+// sequence checks the number of a packet that is being read and counts on. Inside
+// compression the outer numbers count alone, and the answer goes on from them.
+func (s *stream) sequence(n uint8) error {
+	if s.zip != nil {
+		s.seq = s.zip.seq
+		return nil
+	}
+	if n != s.seq {
+		return errSequence
+	}
+	s.seq++
+	return nil
+}
+
+// startCommand begins to count packets anew.
+func (s *stream) startCommand() {
+	s.seq = 0
+	if s.zip != nil {
+		s.zip.seq = 0
 	}
 }
 
@@ -204,7 +231,9 @@ func (s *stream) skip(n int) {
 		h := s.rbuf[s.rpos:]
 		n = int(h[0]) | int(h[1])<<8 | int(h[2])<<16
 		s.rpos += headerSize
-		s.seq = h[3] + 1
+		if s.seq = h[3] + 1; s.zip != nil {
+			s.seq = s.zip.seq
+		}
 	}
 }
 
@@ -289,7 +318,9 @@ func (s *stream) write(p []byte) error {
 			s.raw.SetWriteDeadline(time.Now().Add(hurryTime))
 		}
 		n, err := s.nc.Write(p[:min(len(p), piece)])
-		s.bytesOut.Add(uint64(n))
+		if s.zip == nil {
+			s.bytesOut.Add(uint64(n))
+		}
 		if err != nil {
 			s.broken = err
 			return err
@@ -302,6 +333,9 @@ func (s *stream) write(p []byte) error {
 // rest gives back memory that one large packet took.
 func (s *stream) rest() {
 	s.big = nil
+	if s.zip != nil {
+		s.zip.rest()
+	}
 	if cap(s.wbuf) > keepBuffer {
 		s.wbuf = nil
 	}

@@ -16,7 +16,7 @@ func TestGreeting(t *testing.T) {
 		flag uint32
 		on   bool
 	}{
-		"compression": {1 << 5, false}, "LOCAL INFILE": {1 << 7, false}, "zstd": {1 << 26, false},
+		"compression": {capCompress, true}, "LOCAL INFILE": {capLocalFiles, true}, "zstd": {capZstd, true},
 		"TLS without a certificate": {capSSL, false}, "query attributes": {1 << 27, false},
 		"multi statements": {capMultiStatements, true}, "deprecate EOF": {capDeprecateEOF, true},
 		"session track": {capSessionTrack, true}, "attributes": {capConnectAttrs, true},

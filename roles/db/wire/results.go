@@ -31,6 +31,7 @@ type Results struct {
 	wantCursor bool
 	spool      *spool
 
+	local   *LocalFile // asked for and not read to its end yet
 	scratch []byte
 }
 
@@ -121,4 +122,13 @@ func (r *Results) finish(more bool) error {
 		return r.c.writeEnd(more)
 	}
 	return r.c.writeOK(r.affected, r.insertID, r.info, more)
+}
+
+// closeLocal ends the exchange that LocalFile began. An error ends the connection.
+func (r *Results) closeLocal() error {
+	f := r.local
+	if r.local = nil; f == nil {
+		return nil
+	}
+	return f.close()
 }

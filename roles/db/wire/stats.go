@@ -23,6 +23,7 @@ type Stats struct {
 	AuthFailures  uint64 // 1045
 	FastAuth      uint64 // caching_sha2_password answered from the cache
 	FullAuth      uint64 // … that took the password itself
+	Compressed    uint64 // connections that compress
 	TLSHandshakes uint64
 	TLSErrors     uint64
 	ProxyRefused  uint64 // PROXY headers, untrusted or malformed
@@ -39,6 +40,7 @@ type Stats struct {
 	Statements        int64  // gauge: prepared statements
 	Cursors           int64  // gauge: open cursors
 	CursorFiles       uint64 // cursors that went to a file
+	LocalFiles        uint64 // asked of clients by LOAD DATA LOCAL
 }
 
 // commandNames are the commands that are answered.
@@ -58,13 +60,14 @@ type counters struct {
 	idleClosed, clientsGone          atomic.Uint64
 	authFailures, fastAuth, fullAuth atomic.Uint64
 	tlsHandshakes, tlsErrors         atomic.Uint64
+	compressed                       atomic.Uint64
 	proxyRefused, acceptErrors       atomic.Uint64
 	killedQueries, killedConnections atomic.Uint64
 	panics                           atomic.Uint64
 	commands                         [32]atomic.Uint64 // 0 counts those that do not exist
 	bytesIn, bytesOut                atomic.Uint64
 	statements, cursors              atomic.Int64
-	cursorFiles                      atomic.Uint64
+	cursorFiles, localFiles          atomic.Uint64
 
 	mu             sync.Mutex
 	errors, denied map[uint16]uint64
@@ -121,12 +124,14 @@ func (s *Server) Stats() Stats {
 		AbortedConnects: c.abortedConnects.Load(), AbortedClients: c.abortedClients.Load(),
 		IdleClosed: c.idleClosed.Load(), ClientsGone: c.clientsGone.Load(),
 		AuthFailures: c.authFailures.Load(), FastAuth: c.fastAuth.Load(), FullAuth: c.fullAuth.Load(),
+		Compressed:    c.compressed.Load(),
 		TLSHandshakes: c.tlsHandshakes.Load(), TLSErrors: c.tlsErrors.Load(),
 		ProxyRefused: c.proxyRefused.Load(), AcceptErrors: c.acceptErrors.Load(),
 		KilledQueries: c.killedQueries.Load(), KilledConnections: c.killedConnections.Load(),
 		Panics: c.panics.Load(), Commands: map[string]uint64{"unknown": c.commands[0].Load()},
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Statements: c.statements.Load(), Cursors: c.cursors.Load(), CursorFiles: c.cursorFiles.Load(),
+		LocalFiles: c.localFiles.Load(),
 	}
 	for code, name := range commandNames {
 		out.Commands[name] = c.commands[code].Load()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"strings"
@@ -209,6 +210,28 @@ func (s *stubSession) do(ctx context.Context, q string, out *Results) error {
 		}
 	case "fail":
 		return &Error{Code: uint16(n), Message: "as asked"}
+	case "infile": // reads the client's file; its length is the number of affected rows
+		f, err := out.LocalFile(ctx, arg)
+		if err != nil {
+			return err
+		}
+		s.engine.running <- q
+		n, err := io.Copy(io.Discard, f)
+		if err != nil {
+			s.engine.causes <- err
+			return err
+		}
+		out.OK(uint64(n), 0, "")
+		return nil
+	case "infile-fail": // gives up after the first byte
+		f, err := out.LocalFile(ctx, arg)
+		if err != nil {
+			return err
+		}
+		if _, err := f.Read(make([]byte, 1)); err != nil {
+			return err
+		}
+		return Errorf(1261, "Row 1 doesn't contain data for all columns")
 	case "drop":
 		return fmt.Errorf("commit: %w", ErrDrop)
 	case "panic":
