@@ -29,6 +29,7 @@ func newRootCommand() *cobra.Command {
 		newStatusCommand(),
 		newLBCommand(),
 		newVIPCommand(),
+		newDBCommand(),
 		newFirewallCommand(),
 		newSecretsCommand(),
 		newConfigCommand(),

@@ -321,6 +321,8 @@ func (r *Role) closeData() {
 func (r *Role) Control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/db/status", r.showStatus)
+	mux.HandleFunc("POST /v1/db/backup", r.backUp)
+	mux.HandleFunc("POST /v1/db/check", r.check)
 	return mux
 }
 

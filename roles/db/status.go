@@ -72,7 +72,7 @@ func (r *Role) detail() Detail {
 		Version:        sql.Version,
 		Server:         r.data.store.Server,
 		Role:           "primary",
-		Executed:       r.data.db.Executed().String(),
+		Executed:       r.data.store.ExecutedWith(r.data.db.Executed().String()),
 		DataDir:        r.data.store.Dir(),
 		DataBytes:      r.data.store.DB.Metrics().DiskSpaceUsage(),
 		FreeBytes:      free,

@@ -41,6 +41,9 @@ func Probe(dir string) error {
 	if err := checkOwner(dir); err != nil {
 		return err
 	}
+	if err := refuseUnfinished(vfs.Default, dir); err != nil {
+		return err
+	}
 	f, err := readFormat(vfs.Default, dir)
 	if err != nil || f == nil {
 		return err

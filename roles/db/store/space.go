@@ -21,6 +21,7 @@ const (
 	metaFormat      = 'f' // format version, u32
 	metaServer      = 'u' // server UUID, text
 	metaExecuted    = 'x' // executed GTID set, text
+	metaHistory     = 'h' // GTID set executed before this server began, text
 	metaNextID      = 'i' // next table or index id, u32
 	metaCatalog     = 'c' // catalog version, u64
 	metaAutoInc     = 'a' // + primary index id: next AUTO_INCREMENT value, u64
@@ -31,6 +32,9 @@ const (
 
 // MetaExecutedKey holds the executed GTID set as text.
 func MetaExecutedKey() []byte { return []byte{byte(SpaceMeta), metaExecuted} }
+
+// metaHistoryKey holds Store.History.
+func metaHistoryKey() []byte { return []byte{byte(SpaceMeta), metaHistory} }
 
 // MetaNextIDKey holds the next unused table or index id, u32 big endian.
 func MetaNextIDKey() []byte { return []byte{byte(SpaceMeta), metaNextID} }

@@ -33,6 +33,9 @@ type Options struct {
 type Store struct {
 	DB     *pebble.DB
 	Server string // server UUID, made with the data directory
+	// History is the GTID set that was executed before this server began: that of the
+	// backup which the data directory was restored from. Empty without one.
+	History string
 
 	dir   string
 	fs    vfs.FS
@@ -56,21 +59,7 @@ const (
 // sentence with the cure: in use by another process, owned by another user, written
 // by a newer version.
 func Open(opts Options) (*Store, error) {
-	if opts.FS == nil {
-		opts.FS = vfs.Default
-	}
-	if opts.CacheBytes == 0 {
-		opts.CacheBytes = defaultCache
-	}
-	if opts.MemtableSize == 0 {
-		opts.MemtableSize = defaultMemtable
-	}
-	if opts.Log == nil {
-		opts.Log = slog.New(slog.DiscardHandler)
-	}
-	if opts.Fatal == nil {
-		opts.Fatal = func(string) { os.Exit(1) }
-	}
+	opts.setDefaults()
 	own, err := takeOwnership(opts.FS, opts.Dir)
 	if err != nil {
 		return nil, err
@@ -83,7 +72,28 @@ func Open(opts Options) (*Store, error) {
 	return s, nil
 }
 
+func (o *Options) setDefaults() {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCache
+	}
+	if o.MemtableSize == 0 {
+		o.MemtableSize = defaultMemtable
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Fatal == nil {
+		o.Fatal = func(string) { os.Exit(1) }
+	}
+}
+
 func (s *Store) open() error {
+	if err := refuseUnfinished(s.fs, s.dir); err != nil {
+		return err
+	}
 	format, err := readFormat(s.fs, s.dir)
 	if err != nil {
 		return err
@@ -93,11 +103,8 @@ func (s *Store) open() error {
 	if err := makeDir(s.fs, filepath.Join(s.dir, pebbleDir)); err != nil {
 		return err
 	}
-	s.cache = pebble.NewCache(s.opts.CacheBytes)
-	s.DB, err = pebble.Open(filepath.Join(s.dir, pebbleDir), s.pebbleOptions())
-	if err != nil {
-		s.cache.Unref()
-		return fmt.Errorf("cannot open the store in %s: %w; if the disk is sound, restore the directory from a backup", s.dir, err)
+	if err := s.openPebble(false); err != nil {
+		return err
 	}
 	if format == nil {
 		// Pebble syncs its own directory, not the name of it in ours.
@@ -108,12 +115,26 @@ func (s *Store) open() error {
 		err = s.verify(format)
 	}
 	if err == nil {
+		err = s.readHistory()
+	}
+	if err == nil {
 		err = s.measureSpace()
 	}
 	if err != nil {
 		return errors.Join(err, s.closeDB())
 	}
 	s.watchSpace()
+	return nil
+}
+
+func (s *Store) openPebble(readOnly bool) (err error) {
+	s.cache = pebble.NewCache(s.opts.CacheBytes)
+	o := s.pebbleOptions()
+	o.ReadOnly = readOnly
+	if s.DB, err = pebble.Open(filepath.Join(s.dir, pebbleDir), o); err != nil {
+		s.cache.Unref()
+		return fmt.Errorf("cannot open the store in %s: %w; if the disk is sound, restore the directory from a backup", s.dir, err)
+	}
 	return nil
 }
 
@@ -126,6 +147,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		MaxOpenFiles:                maxOpenFiles,
 		FormatMajorVersion:          pebbleFormat,
 		Logger:                      logger{s.log, s.opts.Fatal},
+		EventListener:               s.events(),
 		L0CompactionThreshold:       2,
 		FlushDelayDeleteRange:       time.Second, // a dropped table gives its space back soon
 	}
@@ -135,12 +157,26 @@ func (s *Store) pebbleOptions() *pebble.Options {
 	return o
 }
 
+// events keeps a damaged block from ending the process, which is Pebble's default: the
+// statement that reads it fails, the rest goes on, and the log names the file.
+func (s *Store) events() *pebble.EventListener {
+	return &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) {
+		s.log.Error("a file of the store is damaged: look at the disk, run stack db check, and restore a backup",
+			"file", info.Path, "error", info.Details)
+	}}
+}
+
 // Close closes the store and gives the data directory free. Views and iterators
 // must be closed before. Further calls return the first one's result.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		s.space.stop()
-		s.closed = errors.Join(s.closeDB(), s.owner.release())
+		if s.space.done != nil { // nobody watches one that is read-only
+			s.space.stop()
+		}
+		s.closed = s.closeDB()
+		if s.owner != nil {
+			s.closed = errors.Join(s.closed, s.owner.release())
+		}
 	})
 	return s.closed
 }

@@ -42,11 +42,16 @@ func (r *CheckReport) OK() bool { return len(r.Problems) == 0 }
 // indexes over virtual columns are checked from the entry to the row only. An error
 // means that the check could not go on.
 func (e *Engine) Check(ctx context.Context, virtual func(*store.Table, sql.Row) (sql.Row, error)) (*CheckReport, error) {
-	c := &checker{e: e, ctx: ctx, view: e.currentView(), virtual: virtual, owners: map[uint32]bool{}}
+	c := &checker{ctx: ctx, view: e.currentView(), virtual: virtual, owners: map[uint32]bool{}}
 	if c.view == nil {
 		return nil, ErrClosed
 	}
 	defer e.releaseView(c.view)
+	return c.all()
+}
+
+// all checks everything that the view holds.
+func (c *checker) all() (*CheckReport, error) {
 	for _, db := range c.view.catalog.Databases() {
 		for _, table := range c.view.catalog.Tables(db.Name) {
 			c.Tables++
@@ -72,7 +77,6 @@ func (e *Engine) Check(ctx context.Context, virtual func(*store.Table, sql.Row) 
 
 type checker struct {
 	CheckReport
-	e       *Engine
 	ctx     context.Context
 	view    *view
 	virtual func(*store.Table, sql.Row) (sql.Row, error)

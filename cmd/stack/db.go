@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"stack/appliance/admin"
+	"stack/appliance/config"
+	"stack/roles/db"
+	"stack/roles/db/backup"
+	"stack/roles/db/sql"
+	"stack/roles/db/store"
+)
+
+func newDBCommand() *cobra.Command {
+	c := &cobra.Command{Use: "db", Short: "Back up, restore and check the database"}
+	c.AddCommand(newDBBackupCommand(), newDBRestoreCommand(), newDBCheckCommand())
+	return c
+}
+
+func newDBBackupCommand() *cobra.Command {
+	var t target
+	c := &cobra.Command{
+		Use:   "backup DIR",
+		Short: "Copy the database to a directory while it runs",
+		Long: "The server makes DIR, which must not exist or be empty, and fills it with a copy of the database as it is at\n" +
+			"one moment, and with BACKUP.json, which names every file with its SHA-256. On the file system of the data\n" +
+			"directory the copy consists of hard links and takes no space at first: copy it to another machine.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			dir, err := filepath.Abs(args[0])
+			if err != nil {
+				return err
+			}
+			clients, err := t.having(c.Context(), "db")
+			if err != nil {
+				return err
+			}
+			if len(clients) > 1 {
+				return errors.New("several nodes here have a database: choose one by --node")
+			}
+			var done db.BackupDone
+			if err := clients[0].Post(c.Context(), "/v1/db/backup", db.BackupRequest{Dir: dir}, &done); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "Backed up to %s: %d files, %.1f MB, in %.1f s, at %s.\n",
+				done.Dir, done.Files, float64(done.Bytes)/1e6, done.Seconds, position(done.Executed))
+			return nil
+		},
+	}
+	t.flags(c)
+	return c
+}
+
+func newDBRestoreCommand() *cobra.Command {
+	s := source{}
+	c := &cobra.Command{
+		Use:   "restore DIR",
+		Short: "Fill an empty data directory from a backup, while the database is stopped",
+		Long: "DIR is a directory that `stack db backup` has made. Every file is compared with its SHA-256. The data directory\n" +
+			"of the config must be empty or not there; nothing is overwritten. The restored database is a server of its own,\n" +
+			"with a new UUID. Run it as the user that the service runs as.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			node, err := s.database(c)
+			if err != nil {
+				return err
+			}
+			server, m, err := backup.Restore(c.Context(), nil, filepath.Clean(args[0]), node.DB.DataDir, sql.Version)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "Restored into %s: %d files, %.1f MB, as it was on %s, at %s. It is server %s now; start stack.\n",
+				node.DB.DataDir, len(m.Files), float64(m.Bytes)/1e6, m.Made.Local().Format("2006-01-02 15:04:05 -0700"), position(m.Executed), server)
+			return nil
+		},
+	}
+	s.flags(c)
+	return c
+}
+
+func newDBCheckCommand() *cobra.Command {
+	s := source{}
+	c := &cobra.Command{
+		Use:   "check [DIR]",
+		Short: "Read all stored data and compare it with its checksums and indexes",
+		Long: "Without DIR it is the database of this node, whether it runs or not; with DIR a backup. Checked are the checksums\n" +
+			"of all blocks on the disk, every row and its index entries in both directions, large values, and that all that is\n" +
+			"stored belongs to somebody. Nothing is changed. It ends with status 1 where something is wrong.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			report, err := s.checkDatabase(c, args)
+			if err != nil {
+				return err
+			}
+			return writeReport(c.OutOrStdout(), report)
+		},
+	}
+	s.flags(c)
+	return c
+}
+
+// checkDatabase checks a backup, the running database or the data directory.
+func (s *source) checkDatabase(c *cobra.Command, args []string) (*backup.Report, error) {
+	ctx := c.Context()
+	if len(args) == 1 {
+		return backup.Backup(ctx, store.Options{Dir: filepath.Clean(args[0])})
+	}
+	node, err := s.database(c)
+	if err != nil {
+		return nil, err
+	}
+	if admin.Answers(node.Admin.Socket) {
+		report := new(backup.Report)
+		return report, admin.NewClient(node.Admin.Socket).Post(ctx, "/v1/db/check", nil, report)
+	}
+	return backup.Directory(ctx, store.Options{Dir: node.DB.DataDir, CacheBytes: node.DB.Memory / 2})
+}
+
+func writeReport(w io.Writer, r *backup.Report) error {
+	for _, p := range r.Problems {
+		fmt.Fprintln(w, p)
+	}
+	if !r.OK() {
+		return fmt.Errorf("%d problems in %s", len(r.Problems)+r.More, r)
+	}
+	fmt.Fprintf(w, "Nothing is wrong: %s.\n", r)
+	return nil
+}
+
+// database resolves the node of the config that this command is about.
+func (s *source) database(c *cobra.Command) (*config.Node, error) {
+	cfg, err := s.load(c)
+	if err != nil {
+		return nil, err
+	}
+	node, err := cfg.Resolve(s.node)
+	if err != nil {
+		return nil, err
+	}
+	if node.DB == nil {
+		return nil, fmt.Errorf("node %s has no role db", node.Name)
+	}
+	return node, nil
+}
+
+func position(executed string) string {
+	if executed == "" {
+		return "the beginning"
+	}
+	return executed
+}
+
+// having returns a client for each node here that has role.
+func (t *target) having(ctx context.Context, role string) (clients []*admin.Client, err error) {
+	err = t.eachWith(ctx, role, func(client *admin.Client) error {
+		clients = append(clients, client)
+		return nil
+	})
+	return clients, err
+}

@@ -1,0 +1,87 @@
+package backup
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"stack/roles/db/store"
+)
+
+// A flipped bit on the disk is found and its file named, in a stopped database, one that
+// runs, and a backup.
+func TestCheckFindsDamagedBlocks(t *testing.T) {
+	fs := vfs.NewMem()
+	s := start(t, fs, "db")
+	s.fill(t, 200)
+	must(t, s.st.DB.Flush())
+	s.stop(t)
+	if r, err := Directory(ctx, store.Options{Dir: "db", FS: fs}); err != nil || !r.OK() || r.Rows != 200 || r.Entries != 400 || r.Files == 0 {
+		t.Fatalf("a sound database: %+v, %v", r, err)
+	}
+	names, err := fs.List("db/store")
+	must(t, err)
+	table, size := "", 0
+	for _, name := range names {
+		if strings.HasSuffix(name, ".sst") {
+			if n := len(content(t, fs, "db/store/"+name)); n > size {
+				table, size = name, n
+			}
+		}
+	}
+	was := content(t, fs, "db/store/"+table)
+	put(t, fs, "db/store/"+table, flip(was, size/3))
+	r, err := Directory(ctx, store.Options{Dir: "db", FS: fs})
+	must(t, err)
+	if r.OK() || !strings.Contains(r.Problems[0], table) {
+		t.Errorf("a damaged block of %s: %q", table, r.Problems)
+	}
+	running := start(t, fs, "db")
+	r, err = Running(ctx, running.st, running.db)
+	must(t, err)
+	if r.OK() || !strings.Contains(r.Problems[0], table) {
+		t.Errorf("a damaged block of %s of a running database: %q", table, r.Problems)
+	}
+	running.stop(t)
+}
+
+// What a check of a stopped database must not do is change it.
+func TestCheckChangesNothing(t *testing.T) {
+	fs := vfs.NewMem()
+	s := start(t, fs, "db")
+	s.fill(t, 20)
+	s.stop(t)
+	before := everything(t, fs, "db")
+	if r, err := Directory(ctx, store.Options{Dir: "db", FS: fs}); err != nil || !r.OK() || r.Rows != 20 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if after := everything(t, fs, "db"); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	if _, err := Directory(ctx, store.Options{Dir: "nothing", FS: fs}); err == nil {
+		t.Error("a directory that does not exist is checked")
+	}
+	if _, err := fs.Stat("nothing"); err == nil {
+		t.Error("the check has made a directory")
+	}
+}
+
+func everything(t testing.TB, fs vfs.FS, dir string) string {
+	t.Helper()
+	var out strings.Builder
+	for _, d := range []string{dir, dir + "/store"} {
+		names, err := fs.List(d)
+		must(t, err)
+		slices.Sort(names)
+		for _, name := range names {
+			if name != "store" && name != "LOCK" {
+				fmt.Fprintf(&out, "%s/%s %x\n", d, name, sha256.Sum256([]byte(content(t, fs, d+"/"+name))))
+			}
+		}
+	}
+	return out.String()
+}

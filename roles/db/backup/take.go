@@ -1,0 +1,164 @@
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"stack/roles/db/store"
+)
+
+// Take backs st up into dir while it runs, and returns when the backup is durable. dir is
+// made; where it is there it must be empty. It holds everything that was committed before
+// the call. On an error, ctx's among them, what was written is removed.
+func Take(ctx context.Context, st *store.Store, fs vfs.FS, dir, version string) (_ *Manifest, err error) {
+	if fs == nil {
+		fs = vfs.Default
+	}
+	if inside(st.Dir(), dir) {
+		return nil, fmt.Errorf("the backup cannot be in the data directory %s: name another directory", st.Dir())
+	}
+	made, err := makeEmpty(fs, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, clear(fs, dir, made))
+		}
+	}()
+	m := &Manifest{Format: manifestFormat, Made: time.Now().UTC(), Version: version, Server: st.Server}
+	if err := st.Checkpoint(dir); err != nil {
+		return nil, writeHint(err)
+	}
+	if m.Executed, err = executed(fs, dir); err != nil {
+		return nil, fmt.Errorf("the copy in %s does not open: %w", dir, err)
+	}
+	names, err := fs.List(filepath.Join(dir, "store"))
+	if err != nil {
+		return nil, fmt.Errorf("back up to %s: %w", dir, err)
+	}
+	files := []string{formatName}
+	for _, name := range names {
+		if name != lockName {
+			files = append(files, storePrefix+name)
+		}
+	}
+	slices.Sort(files)
+	for _, name := range files {
+		f := File{Name: name}
+		sum := sha256.New()
+		if f.Bytes, err = copyTo(ctx, fs, filepath.Join(dir, filepath.FromSlash(name)), sum); err != nil {
+			return nil, fmt.Errorf("back up to %s: %w", dir, err)
+		}
+		f.Sum = hexSum(sum)
+		m.Bytes += f.Bytes
+		m.Files = append(m.Files, f)
+	}
+	if err := writeManifest(fs, dir, m); err != nil {
+		return nil, writeHint(fmt.Errorf("back up to %s: %w", dir, err))
+	}
+	return m, nil
+}
+
+// inside reports whether dir is root or below it.
+func inside(root, dir string) bool {
+	rel, err := filepath.Rel(root, dir)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// makeEmpty makes dir durably; one that is there must be empty.
+func makeEmpty(fs vfs.FS, dir string) (made bool, err error) {
+	names, err := fs.List(dir)
+	switch {
+	case err == nil && len(names) == 0:
+		return false, nil
+	case err == nil:
+		return false, fmt.Errorf("the directory %s is not empty: a backup overwrites nothing; name a new directory", dir)
+	case !errors.Is(err, os.ErrNotExist):
+		return false, writeHint(fmt.Errorf("back up to %s: %w", dir, err))
+	}
+	parent := filepath.Dir(dir)
+	if _, err := fs.Stat(parent); err != nil && parent != "." {
+		return false, fmt.Errorf("back up to %s: the directory above it: %w", dir, err)
+	}
+	if err = fs.MkdirAll(dir, 0o700); err == nil {
+		if parent == "." && vfs.Root(fs) != vfs.Default {
+			parent = "" // the root of a file system in memory
+		}
+		err = syncDir(fs, parent)
+	}
+	if err != nil {
+		return false, writeHint(fmt.Errorf("back up to %s: %w", dir, err))
+	}
+	return true, nil
+}
+
+// writeHint adds what helps where the service may not write.
+func writeHint(err error) error {
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w; the server writes the backup itself, as its own user: name a directory that it may write to, such as one below /var/lib/stack, or give the unit ReadWritePaths", err)
+	}
+	return err
+}
+
+// clear removes an unfinished backup.
+func clear(fs vfs.FS, dir string, whole bool) error {
+	if whole {
+		return fs.RemoveAll(dir)
+	}
+	var errs []error
+	for _, name := range []string{"store", formatName, manifestFile, manifestFile + ".new"} {
+		if err := fs.RemoveAll(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// executed opens the copy, which proves that it opens, and reads the GTID set that it holds.
+func executed(fs vfs.FS, dir string) (string, error) {
+	st, err := store.OpenBackup(store.Options{Dir: dir, FS: fs, CacheBytes: 1 << 20})
+	if err != nil {
+		return "", err
+	}
+	own, err := store.Get(st.DB, store.MetaExecutedKey())
+	return st.ExecutedWith(string(own)), errors.Join(err, st.Close())
+}
+
+// copyTo sends the content of a file to w.
+func copyTo(ctx context.Context, fs vfs.FS, path string, w io.Writer) (int64, error) {
+	in, err := fs.Open(path, vfs.SequentialReadsOption)
+	if err != nil {
+		return 0, err
+	}
+	defer in.Close()
+	return io.CopyBuffer(w, &stoppable{ctx, in}, make([]byte, 256<<10))
+}
+
+// stoppable reads until its context ends.
+type stoppable struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (s *stoppable) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
+}
+
+func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }

@@ -1,0 +1,139 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// OpenReadOnly opens a data directory that no process uses, to look at it. Its content is
+// not changed. The store accepts no writes.
+func OpenReadOnly(opts Options) (*Store, error) {
+	opts.setDefaults()
+	if _, err := opts.FS.Stat(opts.Dir); err != nil {
+		return nil, fmt.Errorf("cannot read data directory %s: %w", opts.Dir, err)
+	}
+	own, err := takeOwnership(opts.FS, opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openReadOnly(opts)
+	if err != nil {
+		return nil, errors.Join(err, own.release())
+	}
+	s.owner = own
+	return s, nil
+}
+
+// OpenBackup opens the copy that Checkpoint has made in a directory, to look at it. It
+// leaves no file behind and may be called for the same directory more than once.
+func OpenBackup(opts Options) (*Store, error) {
+	opts.setDefaults()
+	opts.FS = unlocked{opts.FS}
+	return openReadOnly(opts)
+}
+
+func openReadOnly(opts Options) (*Store, error) {
+	s := &Store{dir: opts.Dir, fs: opts.FS, log: opts.Log, opts: opts}
+	if err := refuseUnfinished(s.fs, s.dir); err != nil {
+		return nil, err
+	}
+	format, err := readFormat(s.fs, s.dir)
+	if err == nil && format == nil {
+		err = fmt.Errorf("%s holds no store", s.dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openPebble(true); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(s.verify(format), s.readHistory()); err != nil {
+		return nil, errors.Join(err, s.closeDB())
+	}
+	return s, nil
+}
+
+// unlocked is a file system in which locking does nothing: for directories that are only
+// read, perhaps on a disk that cannot be written.
+type unlocked struct{ vfs.FS }
+
+func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+
+// Unwrap gives what it stands for.
+func (u unlocked) Unwrap() vfs.FS { return u.FS }
+
+// Checkpoint makes a copy of the store, as it is at one moment, with everything that was
+// committed before the call: in dir, which must be there and empty. Files that do not change
+// any more are hard links where the file system allows. On return the copy is durable.
+func (s *Store) Checkpoint(dir string) error {
+	if err := s.DB.Checkpoint(filepath.Join(dir, pebbleDir), pebble.WithFlushedWAL()); err != nil {
+		return fmt.Errorf("copy the store to %s: %w", dir, err)
+	}
+	// A copy, no link: nothing else names the file's content.
+	err := vfs.Copy(s.fs, filepath.Join(s.dir, formatFile), filepath.Join(dir, formatFile))
+	if err == nil {
+		err = errors.Join(syncDir(s.fs, filepath.Join(dir, pebbleDir)), syncDir(s.fs, dir))
+	}
+	if err != nil {
+		return fmt.Errorf("copy the store to %s: %w", dir, err)
+	}
+	return nil
+}
+
+// CheckFiles reads every table file of the store from the disk, past all caches, and calls
+// damaged for each of which a block does not have its checksum. Files that are removed
+// meanwhile are left out. It answers how many were read; an error, which may be ctx's, means
+// that it could not go on.
+func (s *Store) CheckFiles(ctx context.Context, damaged func(file string, err error)) (files int, err error) {
+	dir := filepath.Join(s.dir, pebbleDir)
+	names, err := s.fs.List(dir)
+	if err != nil {
+		return 0, fmt.Errorf("list %s: %w", dir, err)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if filepath.Ext(name) != ".sst" {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return files, err
+		}
+		path := filepath.Join(dir, name)
+		switch err := s.checkFile(ctx, path); {
+		case errors.Is(err, os.ErrNotExist):
+			continue
+		case err != nil:
+			damaged(path, err)
+		}
+		files++
+	}
+	return files, nil
+}
+
+func (s *Store) checkFile(ctx context.Context, path string) (err error) {
+	file, err := s.fs.Open(path)
+	if err != nil {
+		return err
+	}
+	in, err := sstable.NewSimpleReadable(file)
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	o := s.pebbleOptions()
+	o.EnsureDefaults()
+	o.Cache = nil
+	r, err := sstable.NewReader(ctx, in, o.MakeReaderOptions())
+	if err != nil {
+		return errors.Join(err, in.Close())
+	}
+	return errors.Join(r.ValidateBlockChecksums(), r.Close())
+}
