@@ -1,7 +1,8 @@
 // Command bench measures stack beside haproxy and nginx on the same work in one
 // interleaved run, and prints the tables of docs/performance.md. The proxy or server
 // under test is pinned to one core, the load generator and the origin to the other.
-// Virtual addresses are measured beside keepalived in network namespaces.
+// Virtual addresses are measured beside keepalived in network namespaces, the database
+// beside MariaDB by sysbench.
 //
 // It is a measurement, never a test: it fails only if something could not be run.
 package main
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -29,6 +31,9 @@ type settings struct {
 	only     string
 	who      string
 	binary   string
+	threads  []int  // of sysbench
+	rows     int    // of its table
+	dataDir  string // under which the databases keep their data
 }
 
 // runs says whether a contender takes part: its program was asked for, or all were.
@@ -63,21 +68,41 @@ func run(arguments []string) error {
 	flags.IntVar(&s.rounds, "rounds", 5, "interleaved rounds; medians are printed")
 	flags.DurationVar(&s.duration, "duration", 4*time.Second, "of one measurement")
 	flags.DurationVar(&s.warm, "warm", time.Second, "load before each measurement that does not count")
-	flags.StringVar(&s.only, "only", "", "only the cases whose name contains this; also \"memory\", \"spare\", \"failover\" and \"adverts\"")
-	flags.StringVar(&s.who, "who", "", "only these programs, by comma: stack, haproxy, nginx, net/http, keepalived")
+	flags.StringVar(&s.only, "only", "", "only the cases whose name contains this; also \"memory\", \"spare\", \"db\", \"failover\" and \"adverts\"")
+	flags.StringVar(&s.who, "who", "", "only these programs, by comma: stack, haproxy, nginx, net/http, mariadb, keepalived")
 	flags.IntVar(&s.strikes, "strikes", 20, "times that each fault strikes the holder of a virtual address")
 	flags.DurationVar(&s.saturate, "saturate", time.Minute, "how long adverts are watched while all processors are busy")
 	flags.StringVar(&s.binary, "binary", "dist/stack", "the stack binary")
+	flags.Func("threads", "only these numbers of sysbench's threads, by comma (default 1,8,64)", func(text string) error {
+		s.threads = nil
+		for part := range strings.SplitSeq(text, ",") {
+			n, err := strconv.Atoi(part)
+			if err != nil {
+				return err
+			}
+			s.threads = append(s.threads, n)
+		}
+		return nil
+	})
+	flags.IntVar(&s.rows, "rows", 100_000, "rows of sysbench's table")
+	flags.StringVar(&s.dataDir, "data", "", "where the databases keep their data (default: the folder for temporary files)")
+	s.threads = []int{1, 8, 64}
 	flags.Parse(arguments)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if !s.onlyVIP() {
+	if !s.onlyVIP() && !s.onlyDatabase() {
 		if err := measureAll(ctx, s); err != nil {
 			return err
 		}
 	}
+	if err := measureDatabase(ctx, os.Stdout, s); err != nil {
+		return err
+	}
 	return measureVIP(ctx, os.Stdout, s)
 }
+
+// onlyDatabase says that nothing else than the database was asked for.
+func (s settings) onlyDatabase() bool { return strings.HasPrefix(s.only, "db") }
 
 // measureAll runs the cases in one interleaved run, then the figures taken once, and
 // prints the tables.

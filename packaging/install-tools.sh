@@ -14,7 +14,7 @@ packages='
 gcc libc6-dev
 curl openssl ca-certificates iproute2 procps util-linux
 haproxy nginx-light keepalived nftables
-mariadb-server mariadb-client
+mariadb-server mariadb-client sysbench
 php-fpm php-cli php-mysql
 nghttp2-client wrk slowhttptest
 debootstrap systemd-container lintian
