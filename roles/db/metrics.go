@@ -24,6 +24,8 @@ var (
 	descAuthFailures = desc("authentication_failures_total", "Logins refused for a wrong name or password.")
 	descCommands     = desc("commands_total", "Protocol commands, by name.", "command")
 	descStatements   = desc("statements_total", "SQL statements, by kind.", "kind")
+	descDirect       = desc("direct_statements_total", "Statements answered without the planner.")
+	descLeft         = desc("direct_refused_total", "Statements left to the planner, by why.", "reason")
 	descErrors       = desc("errors_total", "Errors sent to clients, by MySQL error number.", "code")
 	descTransactions = desc("transactions", "Transactions that are open.")
 	descCommits      = desc("commits_total", "Transactions that wrote and were committed.")
@@ -76,6 +78,10 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	c := r.data.engine.Counters()
 	for kind, n := range c.Statements {
 		counter(descStatements, n, kind)
+	}
+	counter(descDirect, c.Direct)
+	for reason, n := range c.Left {
+		counter(descLeft, n, reason)
 	}
 	ch <- prometheus.MustNewConstHistogram(descCommitTime, c.Commits, c.CommitSeconds, c.CommitBuckets)
 	gauge(descTransactions, float64(r.data.engine.Transactions()))

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/mysql_db"
@@ -22,8 +23,9 @@ const defaultPlugin = "caching_sha2_password"
 // accounts are users, roles and grants. The planner keeps them in memory and enforces
 // them; here they are made durable with each change and read back at start.
 type accounts struct {
-	engine *Engine
-	db     *mysql_db.MySQLDb
+	engine  *Engine
+	db      *mysql_db.MySQLDb
+	version atomic.Uint64 // grows with every change, so that plans are authorised anew
 }
 
 // grantsObject names the one object of the catalog that holds them all.
@@ -40,6 +42,7 @@ func newAccounts(e *Engine) *accounts {
 
 // Persist stages all accounts in the running statement's transaction.
 func (a *accounts) Persist(ctx *gms.Context, data []byte) error {
+	a.version.Add(1)
 	s, err := sessionOf(ctx)
 	if err != nil {
 		return err
@@ -58,6 +61,7 @@ func (a *accounts) load(cat *store.Catalog) error {
 	}
 	ed := a.db.Editor()
 	defer ed.Close()
+	defer a.version.Add(1)
 	if err := a.db.OverwriteUsersAndGrantData(gms.NewEmptyContext(), ed, o.Data); err != nil {
 		return fmt.Errorf("the accounts in the catalog are damaged: %w", err)
 	}

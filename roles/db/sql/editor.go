@@ -125,13 +125,19 @@ func (e *editor) check(ctx *gms.Context, row gms.Row) error {
 	return nil
 }
 
-// duplicate turns the store's error into the planner's, which REPLACE and ON
-// DUPLICATE KEY UPDATE look for; its text is MySQL's. row is what was to be written.
+// duplicate turns the store's error into the planner's. row is what was to be written.
 func (e *editor) duplicate(err error, row gms.Row) error {
 	var dup *txn.DuplicateKeyError
 	if !errors.As(err, &dup) {
 		return err
 	}
+	return duplicateKey(dup, e.name, row)
+}
+
+// duplicateKey is the planner's error, which REPLACE and ON DUPLICATE KEY UPDATE look
+// for, for a row that a unique index refuses; its text is MySQL's. row is what was to be
+// written, nil if it is not known.
+func duplicateKey(dup *txn.DuplicateKeyError, table string, row gms.Row) error {
 	name := dup.Index.Desc.Name
 	if dup.Index.IsPrimary() {
 		name = "PRIMARY"
@@ -145,7 +151,7 @@ func (e *editor) duplicate(err error, row gms.Row) error {
 			values = append(values, valueText(dup.Table.Types[at], row[at]))
 		}
 	}
-	text := fmt.Sprintf("Duplicate entry '%s' for key '%s.%s'", strings.Join(values, "-"), e.name, name)
+	text := fmt.Sprintf("Duplicate entry '%s' for key '%s.%s'", strings.Join(values, "-"), table, name)
 	return gms.NewUniqueKeyErr(text, dup.Index.IsPrimary(), dup.Existing)
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
 	"github.com/sirupsen/logrus"
 
+	"stack/roles/db/direct"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
 	"stack/roles/db/wire"
@@ -52,6 +53,7 @@ type Engine struct {
 	locks      tableLocks
 	sizes      sizes
 	stats      stats
+	plans      direct.Cache
 	pid        atomic.Uint64
 	open       atomic.Int64 // transactions of sessions
 

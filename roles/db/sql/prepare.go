@@ -3,7 +3,9 @@ package sql
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
+	"unicode/utf8"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/plan"
@@ -11,6 +13,7 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 
+	"stack/roles/db/direct"
 	"stack/roles/db/wire"
 )
 
@@ -23,6 +26,10 @@ type statement struct {
 	names   []string // of the placeholders, in order
 	columns gms.Schema
 	context *gms.Context // that columns were found with
+
+	direct   direct.Text // the statement taken apart, if it could be
+	isDirect bool
+	values   []direct.Value // of an execution
 }
 
 var _ wire.Statement = (*statement)(nil)
@@ -49,6 +56,7 @@ func (s *Session) prepare(ctx context.Context, query string) (*statement, error)
 	if err := st.placeholders(); err != nil {
 		return nil, err
 	}
+	st.isDirect = st.direct.Scan(query) && st.direct.Params() == len(st.names)
 	gctx, err = gctx.ProcessList.BeginOperation(gctx)
 	if err != nil {
 		return nil, err
@@ -141,13 +149,73 @@ func (p *statement) execute(ctx context.Context, params []wire.Param, out sink) 
 	if len(params) != len(p.names) {
 		return s.count(mysqlError(1210, "Incorrect arguments to EXECUTE: %d values for %d placeholders", len(params), len(p.names)))
 	}
+	if done, err := p.executeDirect(ctx, params, out); done {
+		return s.count(err)
+	}
+	bindings, err := p.bindings(params)
+	if err != nil {
+		return s.count(err)
+	}
+	return s.count(s.execute(ctx, p.text, p.parsed, bindings, out))
+}
+
+// bindings are the values of the placeholders as the planner takes them.
+func (p *statement) bindings(params []wire.Param) (map[string]sqlparser.Expr, error) {
 	bindings := make(map[string]sqlparser.Expr, len(params))
 	for i, v := range params {
 		expr, err := sqlparser.ExprFromValue(v.SQL())
 		if err != nil {
-			return s.count(mysqlError(1210, "Incorrect arguments to EXECUTE: parameter %d: %s", i+1, fmt.Sprint(err)))
+			return nil, mysqlError(1210, "Incorrect arguments to EXECUTE: parameter %d: %s", i+1, fmt.Sprint(err))
 		}
 		bindings[p.names[i]] = expr
 	}
-	return s.count(s.execute(ctx, p.text, p.parsed, bindings, out))
+	return bindings, nil
+}
+
+// executeDirect runs the statement without the planner if it is one of those that can be;
+// false: nothing has happened.
+func (p *statement) executeDirect(ctx context.Context, params []wire.Param, out sink) (bool, error) {
+	s := p.session
+	if reason := s.directAllowed(); reason != direct.None {
+		return s.left(reason)
+	}
+	if len(params) == 0 {
+		if done, err := s.directControl(p.text, out); done {
+			return true, err
+		}
+	}
+	if !p.isDirect || p.parsed == nil {
+		return s.left(direct.Words)
+	}
+	p.values = append(p.values[:0], p.direct.Values...)
+	for i := range p.values {
+		if v := &p.values[i]; v.Kind == direct.Param {
+			*v = directValue(params[v.Int])
+		}
+	}
+	t := p.direct
+	t.Values = p.values
+	done, err := s.directRun(ctx, &t, source{query: p.text, parsed: p.parsed, params: p, values: params}, out)
+	clear(p.values)
+	return done, err
+}
+
+// directValue is a parameter as a literal of its type would be.
+func directValue(v wire.Param) direct.Value {
+	switch v.Kind {
+	case wire.ParamNull:
+		return direct.Value{Kind: direct.Null}
+	case wire.ParamInt:
+		return direct.Value{Kind: direct.Int, Int: int64(v.Num)}
+	case wire.ParamUint:
+		if v.Num > math.MaxInt64 {
+			return direct.Value{Kind: direct.Uint, Int: int64(v.Num)}
+		}
+		return direct.Value{Kind: direct.Int, Int: int64(v.Num)}
+	case wire.ParamString:
+		if utf8.Valid(v.Bytes) {
+			return direct.Value{Kind: direct.String, Text: string(v.Bytes)}
+		}
+	}
+	return direct.Value{Kind: direct.Other}
 }

@@ -33,6 +33,9 @@ func (s *Session) Query(ctx context.Context, query string, multi bool, out *wire
 }
 
 func (s *Session) query(ctx context.Context, query string, multi bool, out sink) (string, error) {
+	if done, err := s.directQuery(ctx, query, out); done {
+		return "", s.count(err)
+	}
 	gctx := s.context(ctx, query)
 	st, text, rest, err := s.parse(gctx, query, multi)
 	if err != nil {
@@ -331,6 +334,10 @@ func pump(ctx *gms.Context, schema gms.Schema, rows gms.RowIter, out sink) (*typ
 func (s *Session) finish(ctx *gms.Context, k kind, mark txn.Mark, wasAutocommit bool) error {
 	s.stopRewriter()
 	s.hold = false
+	if k == kindAccount {
+		// What was authorised while the statement ran was so by the old grants.
+		defer s.engine.accounts.version.Add(1)
+	}
 	if s.tx == nil {
 		return nil
 	}

@@ -31,6 +31,8 @@ type Session struct {
 	start     txn.Mark // of the running statement, if its reads see none of its own writes
 	hold      bool     // the running statement must not end the transaction
 	rewriter  *rewriter
+	settings  settings
+	direct    directStatement
 	temporary map[string]*temporaryTable
 	next      nextTransaction
 	level     string        // isolation level of the open transaction, empty: the session's
@@ -237,13 +239,7 @@ func (s *Session) Warn(w *gms.Warning) {
 }
 
 // autocommit says whether each statement is a transaction of its own.
-func (s *Session) autocommit() bool {
-	v, err := s.GetSessionVariable(nil, "autocommit")
-	if err != nil {
-		return true
-	}
-	return isOn(v)
-}
+func (s *Session) autocommit() bool { return s.settingsNow().autocommit }
 
 func isOn(v any) bool {
 	switch v := v.(type) {
@@ -264,33 +260,19 @@ func (s *Session) explicit() bool {
 
 // State is what the front wants to know after each command.
 func (s *Session) State() wire.State {
-	st := wire.State{
-		InTransaction: s.explicit(),
-		Autocommit:    s.autocommit(),
-		Database:      s.GetCurrentDatabase(),
-		Warnings:      s.WarningCount(),
-		ClientCharset: gms.CharacterSet_Unspecified,
+	n := s.settingsNow()
+	return wire.State{
+		InTransaction:    s.explicit(),
+		Autocommit:       n.autocommit,
+		NoBackslash:      n.noBackslash,
+		Database:         s.GetCurrentDatabase(),
+		Warnings:         s.WarningCount(),
+		WaitTimeout:      n.waitTimeout,
+		NetReadTimeout:   n.netReadTimeout,
+		NetWriteTimeout:  n.netWriteTimeout,
+		MaxAllowedPacket: s.packet,
+		ClientCharset:    n.clientCharset,
 	}
-	if v, err := s.GetSessionVariable(nil, "sql_mode"); err == nil {
-		text, _ := v.(string)
-		st.NoBackslash = strings.Contains(text, gms.NoBackslashEscapes)
-	}
-	timeout := "wait_timeout"
-	if s.client.Capabilities&clientInteractive != 0 {
-		timeout = "interactive_timeout"
-	}
-	st.WaitTimeout = s.seconds(timeout)
-	st.NetWriteTimeout = s.seconds("net_write_timeout")
-	st.NetReadTimeout = s.seconds("net_read_timeout")
-	st.MaxAllowedPacket = s.packet
-	if v, err := s.GetSessionVariable(nil, "character_set_client"); err == nil {
-		if name, ok := v.(string); ok {
-			if cs, err := gms.ParseCharacterSet(name); err == nil {
-				st.ClientCharset = cs
-			}
-		}
-	}
-	return st
 }
 
 // clientInteractive is CLIENT_INTERACTIVE of the protocol.

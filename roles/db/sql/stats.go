@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"stack/roles/db/direct"
 )
 
 // commitBounds are the upper bounds of the commit latency histogram's buckets, in
@@ -13,7 +15,8 @@ var commitBounds = [...]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .0
 // stats count what the engine does.
 type stats struct {
 	statements [kinds_]atomic.Uint64
-	commitSum  atomic.Int64 // nanoseconds
+	direct     [direct.Reasons]atomic.Uint64 // those answered without the planner, and the others by why not
+	commitSum  atomic.Int64                  // nanoseconds
 	commits    [len(commitBounds) + 1]atomic.Uint64
 
 	mu     sync.Mutex
@@ -42,6 +45,8 @@ func (s *stats) failed(code uint16) {
 type Counters struct {
 	Statements map[string]uint64 // by kind
 	Errors     map[uint16]uint64 // by MySQL error number
+	Direct     uint64            // statements answered without the planner
+	Left       map[string]uint64 // statements left to it, by reason
 	// Commits are the transactions that wrote and were committed; their time in
 	// the commit queue up to the answer, in seconds, by upper bound (cumulative).
 	Commits       uint64
@@ -51,7 +56,14 @@ type Counters struct {
 
 // Counters reads the counters.
 func (e *Engine) Counters() Counters {
-	c := Counters{Statements: map[string]uint64{}, Errors: map[uint16]uint64{}, CommitBuckets: map[float64]uint64{}}
+	c := Counters{Statements: map[string]uint64{}, Errors: map[uint16]uint64{}, Left: map[string]uint64{}, CommitBuckets: map[float64]uint64{}}
+	for r := range e.stats.direct {
+		if n := e.stats.direct[r].Load(); r == int(direct.None) {
+			c.Direct = n
+		} else {
+			c.Left[direct.Reason(r).String()] = n
+		}
+	}
 	for k := range e.stats.statements {
 		c.Statements[kindNames[k]] = e.stats.statements[k].Load()
 	}

@@ -110,6 +110,9 @@ func (c *codec) fit(v any) (fitted any, cut int) {
 	default:
 		return v, 0
 	}
+	if i, ok := v.(int64); ok && c.holds(i) {
+		return v, 0
+	}
 	d, ok := asDecimal(v)
 	if !ok {
 		return v, 0
@@ -132,6 +135,12 @@ func (c *codec) fit(v any) (fitted any, cut int) {
 		return c.extreme(false), 1
 	}
 	return c.fromDecimal(floor), d.Cmp(floor)
+}
+
+// holds says whether i is a value of a signed integer type, which appendFixed takes as
+// it is.
+func (c *codec) holds(i int64) bool {
+	return c.kind == kindInt && (c.width == 8 || i < 1<<(8*c.width-1) && i >= -1<<(8*c.width-1))
 }
 
 func extremeCut(negative bool) int {

@@ -87,6 +87,9 @@ func (t *Txn) Scan(ctx context.Context, table *store.Table, s Scan) (*Rows, erro
 		return nil, err
 	}
 	r.track = !table.HasPrimaryKey() && (s.Mode == LockExclusive || s.Mode == LockShared)
+	if t.rows == nil {
+		t.rows = map[*Rows]struct{}{}
+	}
 	t.rows[r] = struct{}{}
 	return r, nil
 }

@@ -45,7 +45,7 @@ func (e *Engine) Begin(isolation Isolation) *Txn {
 	e.active.Add(1)
 	return &Txn{
 		e: e, isolation: isolation, lockWait: time.Duration(e.lockWait.Load()),
-		set: newWriteSet(e.opts.WriteSetLimit), rows: map[*Rows]struct{}{},
+		set: newWriteSet(e.opts.WriteSetLimit),
 	}
 }
 

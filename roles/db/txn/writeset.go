@@ -49,11 +49,9 @@ const (
 	logBytes     = 16
 )
 
-func newWriteSet(limit int64) *writeSet {
-	w := &writeSet{limit: limit, level: 1, iters: map[*setIter]struct{}{}}
-	w.head.next = make([]*node, maxLevel)
-	return w
-}
+// newWriteSet makes an empty set. A transaction that only reads costs no more than this:
+// the rest is made by the first write.
+func newWriteSet(limit int64) *writeSet { return &writeSet{limit: limit, level: 1} }
 
 // empty reports whether nothing would be written at commit.
 func (w *writeSet) empty() bool { return w.live == 0 }
@@ -193,6 +191,9 @@ func (n *node) at(seq uint64) *version {
 // seekGE returns the first node with a key ≥ key.
 func (w *writeSet) seekGE(key []byte) *node {
 	x := &w.head
+	if x.next == nil {
+		return nil
+	}
 	for i := w.level - 1; i >= 0; i-- {
 		for x.next[i] != nil && bytes.Compare(x.next[i].key, key) < 0 {
 			x = x.next[i]
@@ -213,6 +214,9 @@ func (w *writeSet) seekLT(key []byte) *node {
 func (w *writeSet) findOrInsert(key []byte) *node {
 	var before [maxLevel]*node
 	x := &w.head
+	if x.next == nil {
+		x.next = make([]*node, maxLevel)
+	}
 	for i := w.level - 1; i >= 0; i-- {
 		for x.next[i] != nil && bytes.Compare(x.next[i].key, key) < 0 {
 			x = x.next[i]
@@ -246,9 +250,16 @@ func (w *writeSet) findOrInsert(key []byte) *node {
 	return n
 }
 
+func (w *writeSet) first() *node {
+	if w.head.next == nil {
+		return nil
+	}
+	return w.head.next[0]
+}
+
 // each calls f for the newest version of every key, in key order.
 func (w *writeSet) each(f func(key []byte, v *version) error) error {
-	for n := w.head.next[0]; n != nil; n = n.next[0] {
+	for n := w.first(); n != nil; n = n.next[0] {
 		if last := len(n.versions) - 1; last >= 0 {
 			if err := f(n.key, &n.versions[last]); err != nil {
 				return err
@@ -272,6 +283,9 @@ type setIter struct {
 // means unbounded. close must be called.
 func (w *writeSet) iter(start, end []byte, reverse bool, seq uint64) *setIter {
 	it := &setIter{set: w, seq: seq, reverse: reverse}
+	if w.iters == nil {
+		w.iters = map[*setIter]struct{}{}
+	}
 	w.iters[it] = struct{}{}
 	switch {
 	case !reverse:

@@ -1,0 +1,185 @@
+package direct
+
+import (
+	"strconv"
+	"strings"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+
+	"stack/roles/db/store"
+)
+
+// Plan is a statement of the list made ready to run with any values. It is immutable
+// and safe for concurrent use.
+type Plan struct {
+	// Statement is the parsed template.
+	Statement sqlparser.Statement
+	// Table is what the statement reads or writes.
+	Table *store.Table
+	// Schema is what the planner returns; nil for statements without a result set.
+	Schema gms.Schema
+
+	read  *read  // SELECT
+	where *where // and the rows of UPDATE and DELETE
+	write *write // INSERT, UPDATE, DELETE
+	same  [][2]int
+}
+
+// Planned is how the planner runs a statement: what its order of rows depends on.
+type Planned struct {
+	Schema gms.Schema
+	Index  *store.Index // that it reads; nil: the whole table
+	Sorts  bool         // it sorts rows
+	// Defaults are the values of columns that an INSERT leaves out, by position, where
+	// they are literals.
+	Defaults map[int]any
+}
+
+// Lookup finds a table by the name in a statement, database "" for the current one. It
+// says why there is none: Table, or Guarded for one whose writes have consequences.
+type Lookup func(database, name string, writes bool) (*store.Table, Reason)
+
+// Compile recognises a statement by its template. The plan is not complete before
+// Finish.
+func Compile(st sqlparser.Statement, lookup Lookup) (*Plan, Reason) {
+	p := &Plan{Statement: st}
+	switch st := st.(type) {
+	case *sqlparser.Select:
+		return p, p.compileSelect(st, lookup)
+	case *sqlparser.Insert:
+		return p, p.compileInsert(st, lookup)
+	case *sqlparser.Update:
+		return p, p.compileUpdate(st, lookup)
+	case *sqlparser.Delete:
+		return p, p.compileDelete(st, lookup)
+	}
+	return p, Shape
+}
+
+// Writes says whether the plan changes rows.
+func (p *Plan) Writes() bool { return p.write != nil }
+
+// Point says whether the plan looks at one row at most, or adds rows: it ends at once.
+func (p *Plan) Point() bool { return p.where == nil || p.where.point }
+
+// Finish takes over what the planner has made of the statement.
+func (p *Plan) Finish(planned Planned) Reason {
+	p.Schema = planned.Schema
+	if p.where != nil {
+		if reason := p.where.finish(p.Table, planned.Index); reason != None {
+			return reason
+		}
+	}
+	if p.read != nil {
+		return p.read.finish(p.Table, p.where, planned)
+	}
+	if p.write != nil {
+		return p.write.finish(p.Table, planned)
+	}
+	return None
+}
+
+// scope resolves the names of a statement over one table.
+type scope struct {
+	table           *store.Table
+	database, alias string
+}
+
+// from reads the one table of a FROM clause.
+func (p *Plan) from(tables sqlparser.TableExprs, lookup Lookup, writes bool) (scope, Reason) {
+	if len(tables) != 1 {
+		return scope{}, Shape
+	}
+	t, ok := tables[0].(*sqlparser.AliasedTableExpr)
+	if !ok || t.Hints != nil || t.AsOf != nil || len(t.Partitions) > 0 || t.Lateral {
+		return scope{}, Shape
+	}
+	name, ok := t.Expr.(sqlparser.TableName)
+	if !ok {
+		return scope{}, Shape
+	}
+	return p.resolve(name, t.As.String(), lookup, writes)
+}
+
+func (p *Plan) resolve(name sqlparser.TableName, alias string, lookup Lookup, writes bool) (scope, Reason) {
+	if !name.SchemaQualifier.IsEmpty() || name.Name.IsEmpty() {
+		return scope{}, Shape
+	}
+	table, reason := lookup(name.DbQualifier.String(), name.Name.String(), writes)
+	if reason != None {
+		return scope{}, reason
+	}
+	for i := range table.Desc.Columns {
+		c := &table.Desc.Columns[i]
+		if c.Hidden || c.Virtual || len(c.Extra) > 0 {
+			return scope{}, Column
+		}
+	}
+	p.Table = table
+	if alias == "" {
+		alias = name.Name.String()
+	}
+	return scope{table: table, database: name.DbQualifier.String(), alias: alias}, None
+}
+
+// column is the position of a column that an expression names.
+func (s scope) column(e sqlparser.Expr) (int, bool) {
+	c, ok := e.(*sqlparser.ColName)
+	if !ok || c.StoredProcVal != nil || !s.qualifies(c.Qualifier) {
+		return 0, false
+	}
+	return s.named(c.Name)
+}
+
+func (s scope) named(name sqlparser.ColIdent) (int, bool) {
+	for i := range s.table.Desc.Columns {
+		if strings.EqualFold(s.table.Desc.Columns[i].Name, name.String()) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+func (s scope) qualifies(q sqlparser.TableName) bool {
+	switch {
+	case q.IsEmpty():
+		return true
+	case !q.SchemaQualifier.IsEmpty():
+		return false
+	case !q.DbQualifier.IsEmpty() && q.DbQualifier.String() != s.database:
+		return false
+	}
+	return q.Name.String() == s.alias
+}
+
+// placeholder is the number of the ? that an expression is, counted from 0.
+func placeholder(e sqlparser.Expr) (int, bool) {
+	v, ok := e.(*sqlparser.SQLVal)
+	if !ok || v.Type != sqlparser.ValArg {
+		return 0, false
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(string(v.Val), ":v"))
+	return n - 1, err == nil && n > 0
+}
+
+// one is the value of a ? that stands for one.
+func (t *Text) one(placeholder int) (Value, bool) {
+	if placeholder >= len(t.Spans) || t.Spans[placeholder].Len != 1 {
+		return Value{}, false
+	}
+	return t.Values[t.Spans[placeholder].From], true
+}
+
+// checkSame says whether the literals that a condition such as 1 = 1 compares are equal
+// integers.
+func (p *Plan) checkSame(t *Text) bool {
+	for _, pair := range p.same {
+		a, okA := t.one(pair[0])
+		b, okB := t.one(pair[1])
+		if !okA || !okB || a.Kind != Int || b.Kind != Int || a.Int != b.Int {
+			return false
+		}
+	}
+	return true
+}

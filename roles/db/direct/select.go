@@ -1,0 +1,518 @@
+package direct
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+
+	"stack/roles/db/store"
+	"stack/roles/db/txn"
+)
+
+// sortLimit is how many rows a statement sorts here; more are left to the planner.
+const sortLimit = 10_000
+
+// aggregate is a function over all rows.
+type aggregate uint8
+
+const (
+	countRows   aggregate = iota // COUNT(*)
+	countValues                  // COUNT(column)
+	sumInts                      // SUM(column) of integers
+)
+
+// read is what a SELECT returns of the rows found.
+type read struct {
+	columns    []int // of the result, by position in the table; of aggregates the argument
+	aggregates []aggregate
+	distinct   bool
+	order      []sortColumn
+	limit      int // placeholders, -1 if there is none
+	offset     int
+
+	needed   []int // columns to decode
+	identity bool  // the result's columns are all of the table's, in order
+	reverse  bool  // the index is read backwards
+	inMemory bool  // rows are sorted
+}
+
+type sortColumn struct {
+	column int
+	desc   bool
+}
+
+func (p *Plan) compileSelect(st *sqlparser.Select, lookup Lookup) Reason {
+	q := st.QueryOpts
+	if st.Into != nil || st.With != nil || st.Having != nil || st.Lock != nil && st.Lock.Type != "" || len(st.GroupBy) > 0 || len(st.Window) > 0 ||
+		len(st.Comments) > 0 || len(q.DistinctOn) > 0 || q.StraightJoinHint || q.SQLCalcFoundRows || q.SQLCache || q.SQLNoCache || q.All {
+		return Shape
+	}
+	s, reason := p.from(st.From, lookup, false)
+	if reason != None {
+		return reason
+	}
+	r := &read{limit: -1, offset: -1, distinct: q.Distinct}
+	p.read = r
+	if reason := r.compileColumns(s, st.SelectExprs); reason != None {
+		return reason
+	}
+	if reason := p.compileWhere(s, st.Where); reason != None {
+		return reason
+	}
+	if len(r.aggregates) > 0 && (r.distinct || len(st.OrderBy) > 0 || st.Limit != nil) {
+		return Shape
+	}
+	for _, o := range st.OrderBy {
+		if reason := r.compileOrder(s, st.SelectExprs, o); reason != None {
+			return reason
+		}
+	}
+	if st.Limit == nil {
+		return None
+	}
+	var ok bool
+	if r.limit, ok = placeholder(st.Limit.Rowcount); !ok {
+		return Shape
+	}
+	if st.Limit.Offset != nil {
+		if r.offset, ok = placeholder(st.Limit.Offset); !ok {
+			return Shape
+		}
+	}
+	return None
+}
+
+func (r *read) compileColumns(s scope, exprs sqlparser.SelectExprs) Reason {
+	for _, e := range exprs {
+		switch e := e.(type) {
+		case *sqlparser.StarExpr:
+			if !s.qualifies(e.TableName) {
+				return Shape
+			}
+			for i := range s.table.Desc.Columns {
+				r.columns = append(r.columns, i)
+			}
+		case *sqlparser.AliasedExpr:
+			if f, ok := e.Expr.(*sqlparser.FuncExpr); ok {
+				if reason := r.compileAggregate(s, f); reason != None {
+					return reason
+				}
+				continue
+			}
+			column, ok := s.column(e.Expr)
+			if !ok {
+				return Shape
+			}
+			r.columns = append(r.columns, column)
+		default:
+			return Shape
+		}
+	}
+	if len(r.aggregates) > 0 && len(r.aggregates) != len(r.columns) {
+		return Shape
+	}
+	return None
+}
+
+func (r *read) compileAggregate(s scope, f *sqlparser.FuncExpr) Reason {
+	if f.Over != nil || !f.Qualifier.IsEmpty() || f.Distinct || len(f.Exprs) != 1 || len(r.aggregates) != len(r.columns) {
+		return Shape
+	}
+	name := strings.ToLower(f.Name.String())
+	if _, star := f.Exprs[0].(*sqlparser.StarExpr); star && name == "count" {
+		r.aggregates, r.columns = append(r.aggregates, countRows), append(r.columns, -1)
+		return None
+	}
+	arg, ok := f.Exprs[0].(*sqlparser.AliasedExpr)
+	if !ok {
+		return Shape
+	}
+	column, ok := s.column(arg.Expr)
+	if !ok {
+		return Shape
+	}
+	switch {
+	case name == "count":
+		r.aggregates = append(r.aggregates, countValues)
+	case name == "sum" && classOf(s.table.Types[column]) == classInt:
+		r.aggregates = append(r.aggregates, sumInts)
+	default:
+		return Shape
+	}
+	r.columns = append(r.columns, column)
+	return None
+}
+
+func (r *read) compileOrder(s scope, exprs sqlparser.SelectExprs, o *sqlparser.Order) Reason {
+	column, ok := s.column(o.Expr)
+	if !ok {
+		return Shape
+	}
+	// An alias goes before a column of its name.
+	name := s.table.Desc.Columns[column].Name
+	for _, e := range exprs {
+		a, ok := e.(*sqlparser.AliasedExpr)
+		if !ok || a.As.IsEmpty() || !strings.EqualFold(a.As.String(), name) {
+			continue
+		}
+		if at, ok := s.column(a.Expr); !ok || at != column {
+			return Shape
+		}
+	}
+	if r.distinct && !slices.Contains(r.columns, column) {
+		return Shape
+	}
+	if !s.table.Sortable(column) {
+		return Column
+	}
+	r.order = append(r.order, sortColumn{column, o.Direction == sqlparser.DescScr})
+	return None
+}
+
+func (r *read) finish(t *store.Table, w *where, planned Planned) Reason {
+	if len(planned.Schema) != len(r.columns) {
+		return Index
+	}
+	if r.distinct {
+		for _, column := range r.columns {
+			if !t.Sortable(column) {
+				return Column
+			}
+		}
+	}
+	r.identity = len(r.aggregates) == 0 && len(r.columns) == len(t.Desc.Columns)
+	for i, column := range r.columns {
+		r.identity = r.identity && column == i
+		if column >= 0 {
+			r.needed = append(r.needed, column)
+		}
+	}
+	r.needed = append(append([]int{}, r.needed...), w.columns...)
+	for _, o := range r.order {
+		r.needed = append(r.needed, o.column)
+	}
+	slices.Sort(r.needed)
+	r.needed = slices.Compact(r.needed)
+	if w.point || len(r.order) == 0 {
+		return None
+	}
+	matches, desc, total := r.matchesIndex(t, w)
+	switch {
+	case matches && (!desc || total || !planned.Sorts):
+		r.reverse = desc
+	default:
+		r.inMemory = true
+	}
+	return None
+}
+
+// matchesIndex says whether the index gives the rows in the order asked for, or its
+// reverse, and whether no two rows are equal in that order.
+func (r *read) matchesIndex(t *store.Table, w *where) (matches, desc, total bool) {
+	if w.prefixed {
+		return false, false, false
+	}
+	var order []sortColumn
+	for _, o := range r.order {
+		if !slices.Contains(w.constant, o.column) {
+			order = append(order, o)
+		}
+	}
+	if len(order) == 0 {
+		return true, false, false
+	}
+	columns := slices.DeleteFunc(slices.Clone(w.positions), func(c int) bool { return slices.Contains(w.constant, c) })
+	if !w.index.IsPrimary() && t.HasPrimaryKey() && !w.index.Desc.Unique {
+		for _, c := range t.Primary.ColumnPositions() {
+			if !slices.Contains(w.constant, c) && !slices.Contains(columns, c) {
+				columns = append(columns, c)
+			}
+		}
+	}
+	if len(order) > len(columns) {
+		return false, false, false
+	}
+	for i, o := range order {
+		if o.column != columns[i] || o.desc != order[0].desc {
+			return false, false, false
+		}
+	}
+	total = len(order) == len(columns) && t.HasPrimaryKey() && (w.index.IsPrimary() || !w.index.Desc.Unique)
+	return true, order[0].desc, total
+}
+
+// Out takes a statement's answer, as the planner gives it.
+type Out interface {
+	Columns(ctx *gms.Context, schema gms.Schema) error
+	Row(row gms.Row) error
+}
+
+// Select runs a SELECT of the values in text as tx sees it. Nothing was answered where
+// a reason is returned. meta is for describing columns only; ctx bounds the work.
+//
+// Hot path: BenchmarkDirectPoint, BenchmarkDirectRange of package sql.
+func (p *Plan) Select(ctx context.Context, meta *gms.Context, tx *txn.Txn, text *Text, out Out) (rows int64, reason Reason, err error) {
+	r := p.read
+	if !p.checkSame(text) {
+		return 0, Coerced, nil
+	}
+	b, ok := p.where.bind(text)
+	if !ok {
+		return 0, Coerced, nil
+	}
+	run := selection{plan: p, ctx: ctx, meta: meta, tx: tx, out: out, bindings: b, left: -1}
+	if r.limit >= 0 && !run.limits(text) {
+		return 0, Coerced, nil
+	}
+	if len(r.aggregates) > 0 {
+		run.counts, run.sums = make([]int64, len(r.columns)), make([]float64, len(r.columns))
+	}
+	if !r.inMemory {
+		if err := out.Columns(meta, p.Schema); err != nil {
+			return 0, None, err
+		}
+	}
+	if err := run.scan(); err != nil {
+		return 0, None, err
+	}
+	if run.tooMany {
+		return 0, Index, nil
+	}
+	err = run.end()
+	return run.sent, None, err
+}
+
+// selection is one run of a SELECT.
+type selection struct {
+	plan     *Plan
+	ctx      context.Context
+	meta     *gms.Context
+	tx       *txn.Txn
+	out      Out
+	bindings bindings
+
+	skip, left int64 // of OFFSET and LIMIT; -1: no limit
+	sent       int64
+	result     gms.Row
+	counts     []int64
+	sums       []float64
+	seen       map[string]struct{}
+	sorted     []sortedRow
+	key        []byte
+	tooMany    bool
+}
+
+type sortedRow struct {
+	key []byte
+	row gms.Row
+}
+
+func (s *selection) limits(t *Text) bool {
+	for i, at := range []int{s.plan.read.limit, s.plan.read.offset} {
+		if at < 0 {
+			continue
+		}
+		v, ok := t.one(at)
+		if !ok || v.Kind != Int || v.Int < 0 {
+			return false
+		}
+		if i == 0 {
+			s.left = v.Int
+		} else {
+			s.skip = v.Int
+		}
+	}
+	return true
+}
+
+func (s *selection) scan() error {
+	r, w, table := s.plan.read, s.plan.where, s.plan.Table
+	if s.left == 0 {
+		return nil
+	}
+	if w.point && w.index.IsPrimary() {
+		values := make([]any, len(w.equal))
+		for i, c := range w.equal {
+			values[i] = s.bindings.values[c]
+		}
+		row, err := s.tx.Get(s.ctx, table, values, r.needed, txn.Consistent)
+		if err != nil || row == nil {
+			return err
+		}
+		_, err = s.take(row)
+		return err
+	}
+	spans, err := w.spans(s.bindings)
+	if err != nil {
+		return err
+	}
+	if r.reverse {
+		slices.Reverse(spans)
+	}
+	for _, span := range spans {
+		rows, err := s.tx.Scan(s.ctx, table, txn.Scan{Index: w.index, Range: span, Reverse: r.reverse, Mode: txn.Consistent, Columns: r.needed})
+		if err != nil {
+			return err
+		}
+		more := true
+		for more && rows.Next() {
+			if more, err = s.take(rows.Row()); err != nil {
+				rows.Close()
+				return err
+			}
+			more = more && !w.point
+		}
+		if err := rows.Close(); err != nil {
+			return err
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		if !more {
+			return nil
+		}
+	}
+	return nil
+}
+
+// take takes a row of the table; false: no more are wanted.
+func (s *selection) take(row gms.Row) (bool, error) {
+	r, w := s.plan.read, s.plan.where
+	if len(w.rest) > 0 {
+		if ok, err := w.holds(s.ctx, s.bindings, row); err != nil || !ok {
+			return true, err
+		}
+	}
+	if len(r.aggregates) > 0 {
+		s.aggregate(row)
+		return true, nil
+	}
+	if r.distinct {
+		if fresh, err := s.first(row); err != nil || !fresh {
+			return true, err
+		}
+	}
+	if r.inMemory {
+		return s.keep(row)
+	}
+	return s.send(row)
+}
+
+func (s *selection) aggregate(row gms.Row) {
+	for i, a := range s.plan.read.aggregates {
+		switch a {
+		case countRows:
+			s.counts[i]++
+		case countValues:
+			if row[s.plan.read.columns[i]] != nil {
+				s.counts[i]++
+			}
+		case sumInts:
+			v := row[s.plan.read.columns[i]]
+			if v == nil {
+				continue
+			}
+			s.counts[i]++
+			if n, u, big := split(v); big {
+				s.sums[i] += float64(u)
+			} else {
+				s.sums[i] += float64(n)
+			}
+		}
+	}
+}
+
+// first says whether no row before had the same values.
+func (s *selection) first(row gms.Row) (bool, error) {
+	key := s.key[:0]
+	var err error
+	for _, column := range s.plan.read.columns {
+		if key, err = s.plan.Table.AppendSortKey(key, column, row[column], false); err != nil {
+			return false, err
+		}
+	}
+	s.key = key
+	if s.seen == nil {
+		s.seen = map[string]struct{}{}
+	}
+	if _, seen := s.seen[string(key)]; seen {
+		return false, nil
+	}
+	s.seen[string(key)] = struct{}{}
+	return true, nil
+}
+
+// keep puts a row aside to be sorted; false: there are too many.
+func (s *selection) keep(row gms.Row) (bool, error) {
+	if len(s.sorted) == sortLimit {
+		s.tooMany = true
+		return false, nil
+	}
+	var key []byte
+	var err error
+	for _, o := range s.plan.read.order {
+		if key, err = s.plan.Table.AppendSortKey(key, o.column, row[o.column], o.desc); err != nil {
+			return false, err
+		}
+	}
+	s.sorted = append(s.sorted, sortedRow{key, row})
+	return true, nil
+}
+
+// send answers with a row; false: the limit is reached.
+func (s *selection) send(row gms.Row) (bool, error) {
+	if s.skip > 0 {
+		s.skip--
+		return true, nil
+	}
+	r := s.plan.read
+	if !r.identity {
+		if s.result == nil {
+			s.result = make(gms.Row, len(r.columns))
+		}
+		for i, column := range r.columns {
+			s.result[i] = row[column]
+		}
+		row = s.result
+	}
+	s.sent++
+	if s.left > 0 {
+		s.left--
+	}
+	return s.left != 0, s.out.Row(row)
+}
+
+// end answers with what had to wait for the last row.
+func (s *selection) end() error {
+	r := s.plan.read
+	if len(r.aggregates) > 0 {
+		result := make(gms.Row, len(r.columns))
+		for i, a := range r.aggregates {
+			switch {
+			case a != sumInts:
+				result[i] = s.counts[i]
+			case s.counts[i] > 0:
+				result[i] = s.sums[i]
+			}
+		}
+		s.sent = 1
+		return s.out.Row(result)
+	}
+	if !r.inMemory {
+		return nil
+	}
+	if err := s.out.Columns(s.meta, s.plan.Schema); err != nil {
+		return err
+	}
+	slices.SortStableFunc(s.sorted, func(a, b sortedRow) int { return bytes.Compare(a.key, b.key) })
+	for _, x := range s.sorted {
+		if more, err := s.send(x.row); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,436 @@
+package sql
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/plan"
+	"github.com/dolthub/go-mysql-server/sql/planbuilder"
+	"github.com/dolthub/go-mysql-server/sql/transform"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+
+	"stack/roles/db/direct"
+	"stack/roles/db/store"
+	"stack/roles/db/txn"
+	"stack/roles/db/wire"
+)
+
+// clientFoundRows is CLIENT_FOUND_ROWS of the protocol.
+const clientFoundRows = 2
+
+// keptValues is how many values the memory for a statement's literals holds between
+// statements.
+const keptValues = 1024
+
+// directStatement is what the session keeps for statements without the planner.
+type directStatement struct {
+	text direct.Text
+	meta *gms.Context // describes columns and converts values
+}
+
+// source is a statement as the planner would get it, should it come to that.
+type source struct {
+	query  string
+	parsed sqlparser.Statement // nil: to be parsed
+	// Of a prepared statement.
+	params *statement
+	values []wire.Param
+}
+
+func (d *directStatement) context(s *Session) *gms.Context {
+	if d.meta == nil {
+		d.meta = s.context(context.Background(), "")
+	}
+	return d.meta
+}
+
+// directQuery answers a query without the planner if it is one of those that can be;
+// false: nothing has happened.
+func (s *Session) directQuery(ctx context.Context, query string, out sink) (done bool, err error) {
+	if reason := s.directAllowed(); reason != direct.None {
+		return s.left(reason)
+	}
+	if done, err := s.directControl(query, out); done {
+		return true, err
+	}
+	t := &s.direct.text
+	if !t.Scan(query) || t.Params() > 0 {
+		return s.left(direct.Words)
+	}
+	done, err = s.directRun(ctx, t, source{query: query}, out)
+	if cap(t.Values) > keptValues {
+		*t = direct.Text{}
+	}
+	return done, err
+}
+
+// directAllowed says why the session's statements all go to the planner.
+func (s *Session) directAllowed() direct.Reason {
+	switch n := s.settingsNow(); {
+	case !n.direct:
+		return direct.Off
+	case n.unusual, len(s.tables) > 0, len(s.temporary) > 0, s.engine.locks.held.Load() > 0,
+		s.tx == nil && !n.autocommit, s.kind == kindTemporary:
+		return direct.Session
+	}
+	return direct.None
+}
+
+// left counts a statement that is left to the planner.
+func (s *Session) left(reason direct.Reason) (bool, error) {
+	s.engine.stats.direct[reason].Add(1)
+	return false, nil
+}
+
+// directRun runs a statement that has been taken apart.
+func (s *Session) directRun(ctx context.Context, t *direct.Text, from source, out sink) (done bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			done, err = true, s.tell(&panicError{p, debug.Stack()})
+		}
+	}()
+	entry := s.engine.plans.Get(t.Template, s.planKey())
+	catalog, accounts := s.directCatalog(), s.engine.accounts.version.Load()
+	if entry == nil || entry.Catalog != catalog.Version || entry.Accounts != accounts {
+		entry = s.directEntry(ctx, t, from, catalog, accounts)
+		s.engine.plans.Put(t.Template, s.planKey(), entry)
+	}
+	if entry.Reason != direct.None {
+		return s.left(entry.Reason)
+	}
+	if entry.Plan.Writes() {
+		return s.directWrite(ctx, entry, t, from.query, out)
+	}
+	return s.directRead(ctx, entry, t, from.query, out)
+}
+
+// directCatalog is what the statement is planned with.
+func (s *Session) directCatalog() *store.Catalog {
+	if s.tx != nil {
+		s.tx.NewStatement()
+	}
+	return s.catalog()
+}
+
+// directEntry finds out whether a statement can do without the planner.
+func (s *Session) directEntry(ctx context.Context, t *direct.Text, from source, catalog *store.Catalog, accounts uint64) *direct.Entry {
+	entry := &direct.Entry{Catalog: catalog.Version, Accounts: accounts}
+	gctx := s.context(ctx, from.query)
+	st, _, _, err := s.engine.gms.Parser.Parse(gctx, string(t.Template), false)
+	if err != nil {
+		entry.Reason = direct.Rejected
+		return entry
+	}
+	entry.Plan, entry.Reason = direct.Compile(st, func(database, name string, writes bool) (*store.Table, direct.Reason) {
+		return s.directTable(catalog, database, name, writes)
+	})
+	if entry.Reason == direct.None {
+		entry.Reason = s.directPlan(gctx, entry, from)
+	}
+	if entry.Reason != direct.None {
+		entry.Plan = nil
+	}
+	return entry
+}
+
+// directTable finds a stored table; for writes only one whose rows concern nobody else.
+func (s *Session) directTable(catalog *store.Catalog, database, name string, writes bool) (*store.Table, direct.Reason) {
+	if database == "" {
+		database = s.GetCurrentDatabase()
+	}
+	t := catalog.Table(database, name)
+	if t == nil || database == temporaryDatabase {
+		return nil, direct.Table
+	}
+	if !writes {
+		return t, direct.None
+	}
+	if len(catalog.Objects(objectTrigger, database)) > 0 || len(t.Desc.ForeignKeys) > 0 || len(t.Desc.Checks) > 0 ||
+		len(s.engine.references.of(catalog, database, name)) > 0 {
+		return nil, direct.Guarded
+	}
+	for i := range t.Desc.Columns {
+		if t.Desc.Columns[i].Generated != nil {
+			return nil, direct.Guarded
+		}
+	}
+	return t, direct.None
+}
+
+// directPlan asks the planner what it makes of the statement: whether the account may,
+// how the result looks, and through which index the rows come.
+func (s *Session) directPlan(gctx *gms.Context, entry *direct.Entry, from source) direct.Reason {
+	node, err := s.planOnly(gctx, from)
+	if err != nil {
+		return direct.Rejected
+	}
+	planned := direct.Planned{Schema: node.Schema(gctx)}
+	accesses := 0
+	reason := direct.None
+	var look func(n gms.Node)
+	look = func(n gms.Node) {
+		transform.InspectWithOpaque(gctx, n, func(ctx *gms.Context, n gms.Node) bool {
+			switch n := n.(type) {
+			case *plan.IndexedTableAccess:
+				accesses++
+				x, ok := n.Index().(*Index)
+				if !ok || x.table.stored != entry.Plan.Table {
+					reason = direct.Changed
+					return false
+				}
+				planned.Index = x.index
+			case *plan.Sort, *plan.TopN:
+				planned.Sorts = true
+			case *plan.InsertInto:
+				planned.Defaults = literalDefaults(ctx, n)
+			}
+			return true
+		})
+	}
+	look(node)
+	if accesses > 1 {
+		return direct.Index
+	}
+	if s.catalog().Version != entry.Catalog {
+		return direct.Changed
+	}
+	if reason != direct.None {
+		return reason
+	}
+	if entry.Plan.Writes() {
+		planned.Schema = nil
+	}
+	return entry.Plan.Finish(planned)
+}
+
+// planOnly binds and analyses a statement in a transaction of its own where the session
+// has none, and runs nothing.
+func (s *Session) planOnly(ctx *gms.Context, from source) (node gms.Node, err error) {
+	if s.tx == nil {
+		s.kind = kindOther
+		tx, err := s.StartTransaction(ctx, gms.ReadWrite)
+		if err != nil {
+			return nil, err
+		}
+		s.BaseSession.SetTransaction(tx)
+		defer func() {
+			s.rollback()
+			s.BaseSession.SetTransaction(nil)
+		}()
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{value: p}
+		}
+	}()
+	st, text := from.parsed, from.query
+	if st == nil {
+		if st, text, _, err = s.parse(ctx, from.query, false); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := s.classify(st); err != nil {
+		return nil, err
+	}
+	if err := s.authorize(ctx, st); err != nil {
+		return nil, err
+	}
+	binder := planbuilder.New(ctx, s.engine.gms.Analyzer.Catalog, nil)
+	if from.params != nil {
+		bindings, err := from.params.bindings(from.values)
+		if err != nil {
+			return nil, err
+		}
+		binder.SetBindings(bindings)
+	}
+	warnings := s.WarningCount()
+	bound, flags, err := binder.BindOnly(st, text, &gms.QueryFlags{})
+	if err != nil {
+		return nil, err
+	}
+	node, err = s.engine.gms.Analyzer.Analyze(ctx, bound, nil, flags)
+	if err == nil && s.WarningCount() != warnings {
+		return nil, errPlannerWarns
+	}
+	return node, err
+}
+
+var errPlannerWarns = errors.New("the planner has a warning for the statement")
+
+// literalDefaults are the values of the columns that an INSERT leaves out, by position,
+// of defaults that are literals.
+func literalDefaults(ctx *gms.Context, n *plan.InsertInto) map[int]any {
+	values := map[int]any{}
+	schema := n.Destination.Schema(ctx)
+	source := n.Source
+	for source != nil {
+		project, ok := source.(*plan.Project)
+		if !ok || len(project.Projections) != len(schema) {
+			children := source.Children()
+			if len(children) != 1 {
+				return nil
+			}
+			source = children[0]
+			continue
+		}
+		for i, e := range project.Projections {
+			if _, given := e.(*expression.GetField); given {
+				continue
+			}
+			d, ok := e.(*gms.ColumnDefaultValue)
+			if !ok || !d.IsLiteral() {
+				continue
+			}
+			v, err := d.Eval(ctx, nil)
+			if err != nil {
+				continue
+			}
+			if v != nil {
+				var inRange gms.ConvertInRange
+				if v, inRange, err = schema[i].Type.Convert(ctx, v); err != nil || inRange != gms.InRange {
+					continue
+				}
+			}
+			values[i] = v
+		}
+		return values
+	}
+	return nil
+}
+
+// directRead runs a SELECT.
+func (s *Session) directRead(ctx context.Context, entry *direct.Entry, t *direct.Text, query string, out sink) (bool, error) {
+	tx := s.tx
+	if tx == nil {
+		tx = s.engine.db.Begin(txn.RepeatableRead)
+		defer tx.Rollback()
+		if tx.Catalog().Version != entry.Catalog {
+			return s.left(direct.Changed)
+		}
+	} else if s.isolation(nil) == txn.Serializable {
+		return s.left(direct.Session)
+	}
+	if !entry.Plan.Point() {
+		gctx, err := s.engine.gms.ProcessList.BeginQuery(s.context(ctx, query), query)
+		if err != nil {
+			return true, err
+		}
+		defer s.engine.gms.ProcessList.EndQuery(gctx)
+		ctx = gctx
+	}
+	answered := &countingSink{sink: out}
+	rows, reason, err := entry.Plan.Select(ctx, s.metaContext(), tx, t, answered)
+	if err == nil && reason == direct.None {
+		err = ctx.Err()
+	}
+	switch {
+	case reason != direct.None:
+		return s.left(reason)
+	case errors.Is(err, txn.ErrTableChanged) && !answered.begun:
+		return s.left(direct.Changed)
+	}
+	s.ran(kindRead)
+	if err != nil {
+		return true, s.tell(err)
+	}
+	info := s.GetLastQueryInfo()
+	info.RowCount.Store(-1)
+	info.FoundRows.Store(rows)
+	return true, nil
+}
+
+// ran counts a statement that is run here, as the planner counts its own, and forgets the
+// warnings of the one before.
+func (s *Session) ran(k kind) {
+	s.ClearWarnings()
+	s.engine.stats.direct[direct.None].Add(1)
+	s.engine.stats.statements[k].Add(1)
+	gms.StatusVariables.IncrementGlobal("Questions", 1)
+	s.IncrementStatusVariable(nil, "Questions", 1)
+	if k == kindRead {
+		gms.StatusVariables.IncrementGlobal("Com_select", 1)
+		s.IncrementStatusVariable(nil, "Com_select", 1)
+	}
+}
+
+// directWrite runs an INSERT, UPDATE or DELETE, in the session's transaction or in one
+// of its own.
+func (s *Session) directWrite(ctx context.Context, entry *direct.Entry, t *direct.Text, query string, out sink) (bool, error) {
+	everybody, others := readOnly()
+	if tx, ok := s.GetTransaction().(*transaction); everybody || others || ok && tx.readOnly {
+		return s.left(direct.Session)
+	}
+	gctx, err := s.engine.gms.ProcessList.BeginQuery(s.context(ctx, query), query)
+	if err != nil {
+		return true, err
+	}
+	defer s.engine.gms.ProcessList.EndQuery(gctx)
+	wasAutocommit := s.autocommit()
+	mark, err := s.begin(gctx, kindWrite, entry.Plan.Statement)
+	if err != nil {
+		s.ran(kindWrite)
+		s.abandon(gctx, kindWrite, txn.Mark{})
+		return true, s.tell(err)
+	}
+	if tx, ok := s.GetTransaction().(*transaction); ok && tx.readOnly || s.tx.Catalog().Version != entry.Catalog {
+		s.abandon(gctx, kindWrite, mark)
+		return s.left(direct.Changed)
+	}
+	result, reason, err := s.directChange(gctx, entry.Plan, t)
+	if reason != direct.None {
+		s.abandon(gctx, kindWrite, mark)
+		return s.left(reason)
+	}
+	s.ran(kindWrite)
+	if result.Generated {
+		s.GetLastQueryInfo().LastInsertId.Store(result.GeneratedID)
+	}
+	if err == nil {
+		err = gctx.Err()
+	}
+	if err != nil {
+		s.abandon(gctx, kindWrite, mark)
+		return true, s.tell(err)
+	}
+	if err := s.finish(gctx, kindWrite, mark, wasAutocommit); err != nil {
+		return true, s.tell(err)
+	}
+	s.directAnswer(entry.Plan, result, out)
+	return true, nil
+}
+
+func (s *Session) directChange(ctx *gms.Context, p *direct.Plan, t *direct.Text) (direct.Result, direct.Reason, error) {
+	tx, read, err := s.reader()
+	if err != nil {
+		return direct.Result{}, direct.None, err
+	}
+	result, reason, err := p.Change(ctx, ctx, tx, read, t, s.client.Capabilities&clientFoundRows != 0)
+	var dup *direct.DuplicateError
+	if errors.As(err, &dup) {
+		err = duplicateKey(dup.DuplicateKeyError, dup.Table.Desc.Name, dup.Row)
+	}
+	return result, reason, err
+}
+
+// directAnswer answers a write as the planner does, and remembers what functions such as
+// LAST_INSERT_ID() are asked for next.
+func (s *Session) directAnswer(p *direct.Plan, r direct.Result, out sink) {
+	info := s.GetLastQueryInfo()
+	info.RowCount.Store(r.Affected)
+	switch st := p.Statement.(type) {
+	case *sqlparser.Insert:
+		id := uint64(r.FirstID)
+		if len(st.OnDup) > 0 {
+			id = uint64(info.LastInsertId.Load())
+		}
+		out.OK(uint64(r.Affected), id, "")
+	case *sqlparser.Update:
+		info.FoundRows.Store(r.Matched)
+		out.OK(uint64(r.Affected), 0, plan.UpdateInfo{Matched: int(r.Matched), Updated: int(r.Changed)}.String())
+	default:
+		out.OK(uint64(r.Affected), 0, "")
+	}
+}

@@ -1,0 +1,69 @@
+package sql
+
+import (
+	"strings"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+
+	"stack/roles/db/txn"
+)
+
+// longestControl is the length of the longest text that directControl knows.
+const longestControl = len("START TRANSACTION")
+
+// directControl runs BEGIN, COMMIT and ROLLBACK in their plain forms, where a transaction
+// begins outside of one, or ends that the client has begun; false: nothing has happened.
+func (s *Session) directControl(query string, out sink) (done bool, err error) {
+	query = strings.TrimSpace(query)
+	if len(query) > longestControl {
+		return false, nil
+	}
+	n := s.settingsNow()
+	switch {
+	case !n.autocommit:
+		return false, nil
+	case strings.EqualFold(query, "BEGIN"), strings.EqualFold(query, "START TRANSACTION"):
+		if s.tx != nil || s.next != (nextTransaction{}) {
+			return false, nil
+		}
+		s.ran(kindControl)
+		err = s.directBegin()
+	case strings.EqualFold(query, "COMMIT"), strings.EqualFold(query, "ROLLBACK"):
+		if s.tx == nil || !s.GetIgnoreAutoCommit() {
+			return false, nil
+		}
+		s.ran(kindControl)
+		s.hold = false
+		if len(query) == len("COMMIT") {
+			err = s.CommitTransaction(s.metaContext(), nil)
+		} else {
+			s.rollback()
+		}
+		s.leaveTransaction()
+	default:
+		return false, nil
+	}
+	if err != nil {
+		return true, s.tell(err)
+	}
+	info := s.GetLastQueryInfo()
+	info.RowCount.Store(-1)
+	info.FoundRows.Store(0)
+	out.OK(0, 0, "")
+	return true, nil
+}
+
+func (s *Session) directBegin() error {
+	ctx := s.metaContext()
+	s.kind, s.newest, s.hold, s.start = kindControl, false, false, txn.Mark{}
+	tx, err := s.StartTransaction(ctx, s.characteristic(ctx))
+	if err != nil {
+		return err
+	}
+	s.BaseSession.SetTransaction(tx)
+	s.BaseSession.SetIgnoreAutoCommit(true)
+	return nil
+}
+
+// metaContext is a context of the planner for what is not bound to a statement.
+func (s *Session) metaContext() *gms.Context { return s.direct.context(s) }

@@ -1,0 +1,425 @@
+package sql
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"stack/roles/db/direct"
+	"stack/roles/db/wire"
+)
+
+// directCase is a random table and random statements over it, most of them of the list
+// that is answered without the planner and some just beside it.
+type directCase struct {
+	rnd  *rand.Rand
+	cols []directColumn
+	key  []string // columns of the primary key
+	auto bool
+}
+
+type directColumn struct {
+	name, typ string
+	notNull   bool
+	literals  []string
+}
+
+var directTypes = []directColumn{
+	{typ: "INT", literals: []string{"0", "1", "2", "3", "-1", "7", "2147483647", "'5'", "40"}},
+	{typ: "BIGINT UNSIGNED", literals: []string{"0", "1", "2", "9223372036854775808", "18446744073709551615", "300"}},
+	{typ: "TINYINT", literals: []string{"0", "1", "-128", "127", "300", "2"}},
+	{typ: "SMALLINT UNSIGNED", literals: []string{"0", "1", "65535", "-1", "9"}},
+	{typ: "VARCHAR(20)", literals: []string{"'a'", "'A'", "'b'", "'ab'", "''", "'é'", "'e'", "'Abc'", "'x''y'", `'q\\n'`, "'😀'", "3", "'a '"}},
+	{typ: "VARCHAR(20) COLLATE utf8mb4_bin", literals: []string{"'a'", "'A'", "'b'", "'ab'", "''", "'é'"}},
+	{typ: "CHAR(8)", literals: []string{"'a'", "'B'", "'b'", "'longer than eight'", "'z'"}},
+	{typ: "TEXT", literals: []string{"'a'", "'some text'", "''"}},
+	{typ: "DECIMAL(8,2)", literals: []string{"0", "1", "-5", "1.50", "12345678"}},
+	{typ: "DOUBLE", literals: []string{"0", "1", "2.5", "-3"}},
+	{typ: "DATETIME", literals: []string{"'2024-01-01 00:00:00'", "'2024-02-29 10:20:30'", "'2024-13-01'", "'0000-00-00 00:00:00'"}},
+	{typ: "DATE", literals: []string{"'2024-01-01'", "'1999-12-31'"}},
+	{typ: "ENUM('x','y','Zz')", literals: []string{"'x'", "'y'", "'zz'", "'none'", "2"}},
+	{typ: "BLOB", literals: []string{"'a'", "x'00ff'", "''"}},
+}
+
+func (d *directCase) create() string {
+	var parts []string
+	key := d.rnd.IntN(5)
+	switch key {
+	case 0, 1:
+		d.auto = d.rnd.IntN(2) == 0
+		c := directColumn{name: "id", typ: pick(d.rnd, []string{"INT", "BIGINT UNSIGNED", "SMALLINT UNSIGNED"}), notNull: true, literals: []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "50"}}
+		d.cols = append(d.cols, c)
+		d.key = []string{"id"}
+		text := "id " + c.typ + " NOT NULL"
+		if d.auto {
+			text += " AUTO_INCREMENT"
+		}
+		parts = append(parts, text)
+	case 2:
+		d.cols = append(d.cols, directColumn{name: "p", typ: "VARCHAR(10)", notNull: true, literals: []string{"'a'", "'B'", "'b'", "'c'", "'é'", "'d'"}},
+			directColumn{name: "q", typ: "INT", notNull: true, literals: []string{"1", "2", "3"}})
+		d.key = []string{"p", "q"}
+		parts = append(parts, "p VARCHAR(10) NOT NULL", "q INT NOT NULL")
+	}
+	for i := range 2 + d.rnd.IntN(4) {
+		c := pick(d.rnd, directTypes)
+		c.name = fmt.Sprint("c", i)
+		text := c.name + " " + c.typ
+		if c.notNull = d.rnd.IntN(3) == 0; c.notNull {
+			text += " NOT NULL"
+		}
+		if d.rnd.IntN(3) == 0 && !strings.Contains(c.typ, "TEXT") && !strings.Contains(c.typ, "BLOB") {
+			text += " DEFAULT " + c.literals[0]
+		}
+		d.cols = append(d.cols, c)
+		parts = append(parts, text)
+	}
+	if d.key != nil {
+		parts = append(parts, "PRIMARY KEY ("+strings.Join(d.key, ", ")+")")
+	}
+	for i := range d.rnd.IntN(3) {
+		var names []string
+		for range 1 + d.rnd.IntN(2) {
+			c := pick(d.rnd, d.cols)
+			name := c.name
+			if strings.HasPrefix(c.typ, "TEXT") || strings.HasPrefix(c.typ, "BLOB") || strings.HasPrefix(c.typ, "VARCHAR") && d.rnd.IntN(3) == 0 {
+				name += fmt.Sprintf("(%d)", 1+d.rnd.IntN(3))
+			}
+			if !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, c.name) }) {
+				names = append(names, name)
+			}
+		}
+		parts = append(parts, fmt.Sprintf("%s k%d (%s)", pick(d.rnd, []string{"KEY", "KEY", "UNIQUE KEY"}), i, strings.Join(names, ", ")))
+	}
+	return "CREATE TABLE t (" + strings.Join(parts, ", ") + ")"
+}
+
+func (d *directCase) literal(c directColumn) string {
+	if d.rnd.IntN(12) == 0 {
+		return "NULL"
+	}
+	return pick(d.rnd, c.literals)
+}
+
+// where is a conjunction of one to three conditions.
+func (d *directCase) where() string {
+	var parts []string
+	add := func(c directColumn) {
+		switch d.rnd.IntN(8) {
+		case 0:
+			parts = append(parts, fmt.Sprintf("%s IN (%s, %s, %s)", c.name, pick(d.rnd, c.literals), pick(d.rnd, c.literals), pick(d.rnd, c.literals)))
+		case 1:
+			parts = append(parts, fmt.Sprintf("%s BETWEEN %s AND %s", c.name, pick(d.rnd, c.literals), pick(d.rnd, c.literals)))
+		case 2, 3:
+			parts = append(parts, fmt.Sprintf("t.%s %s %s", c.name, pick(d.rnd, []string{"<", "<=", ">", ">=", "<>"}), pick(d.rnd, c.literals)))
+		default:
+			parts = append(parts, fmt.Sprintf("%s = %s", c.name, pick(d.rnd, c.literals)))
+		}
+	}
+	if d.key != nil && d.rnd.IntN(2) == 0 {
+		for _, c := range d.cols {
+			if slices.Contains(d.key, c.name) {
+				add(c)
+			}
+		}
+	} else {
+		for range 1 + d.rnd.IntN(2) {
+			add(pick(d.rnd, d.cols))
+		}
+	}
+	if d.rnd.IntN(10) == 0 {
+		parts = append(parts, "1=1")
+	}
+	return " WHERE " + strings.Join(parts, " AND ")
+}
+
+// read is a random query, and whether its rows come in a certain order.
+func (d *directCase) read() (string, bool) {
+	c := pick(d.rnd, d.cols)
+	list := pick(d.rnd, []string{"*", c.name, "t.*", c.name + " AS other, " + pick(d.rnd, d.cols).name})
+	where := d.where()
+	if d.rnd.IntN(8) == 0 {
+		where = ""
+	}
+	switch d.rnd.IntN(8) {
+	case 0:
+		return "SELECT COUNT(*), SUM(" + c.name + "), COUNT(" + c.name + ") n FROM t" + where, true
+	case 1:
+		return fmt.Sprintf("SELECT DISTINCT %s FROM t%s ORDER BY %s", c.name, where, c.name), true
+	case 2, 3:
+		q := fmt.Sprintf("SELECT %s FROM t%s ORDER BY %s%s", list, where, pick(d.rnd, d.cols).name, pick(d.rnd, []string{"", " DESC"}))
+		if d.key != nil {
+			q = "SELECT " + list + " FROM t" + where + " ORDER BY " + pick(d.rnd, d.cols).name + pick(d.rnd, []string{"", " DESC"}) + ", " + strings.Join(d.key, ", ")
+			if d.rnd.IntN(2) == 0 {
+				q += fmt.Sprintf(" LIMIT %d", d.rnd.IntN(5))
+			}
+			if d.rnd.IntN(3) == 0 {
+				q += fmt.Sprintf(" LIMIT %d, %d", d.rnd.IntN(3), d.rnd.IntN(4))
+			}
+			return q, true
+		}
+		return q, false
+	case 4:
+		if d.key == nil {
+			break
+		}
+		return fmt.Sprintf("SELECT %s FROM t%s ORDER BY %s%s LIMIT %d", list, where, d.key[0], pick(d.rnd, []string{"", " DESC"}), 1+d.rnd.IntN(5)), len(d.key) == 1
+	}
+	return "SELECT " + list + " FROM t" + where, false
+}
+
+func (d *directCase) assignment(inserting bool) string {
+	c := pick(d.rnd, d.cols)
+	switch d.rnd.IntN(4) {
+	case 0:
+		return fmt.Sprintf("%s = %s %s %d", c.name, pick(d.rnd, d.cols).name, pick(d.rnd, []string{"+", "-"}), d.rnd.IntN(100))
+	case 1:
+		if inserting {
+			return fmt.Sprintf("%s = VALUES(%s)", c.name, c.name)
+		}
+	}
+	return c.name + " = " + d.literal(c)
+}
+
+func (d *directCase) write() string {
+	set := d.assignment(false)
+	if d.rnd.IntN(2) == 0 {
+		set += ", " + d.assignment(false)
+	}
+	switch n := d.rnd.IntN(10); {
+	case n < 5:
+		cols := d.cols
+		if d.rnd.IntN(2) == 0 {
+			cols = slices.Clone(cols)
+			d.rnd.Shuffle(len(cols), func(a, b int) { cols[a], cols[b] = cols[b], cols[a] })
+			cols = cols[:1+d.rnd.IntN(len(cols))]
+		}
+		var names, rows []string
+		for _, c := range cols {
+			names = append(names, c.name)
+		}
+		for range 1 + d.rnd.IntN(3)*d.rnd.IntN(2) {
+			var row []string
+			for _, c := range cols {
+				row = append(row, d.literal(c))
+			}
+			rows = append(rows, "("+strings.Join(row, ", ")+")")
+		}
+		q := fmt.Sprintf("INSERT INTO t (%s) VALUES %s", strings.Join(names, ", "), strings.Join(rows, ", "))
+		if d.rnd.IntN(4) == 0 {
+			q += " ON DUPLICATE KEY UPDATE " + d.assignment(true)
+		}
+		return q
+	case n < 8:
+		return "UPDATE t SET " + set + d.where()
+	}
+	return "DELETE FROM t" + d.where()
+}
+
+// twin runs statements on two servers alike, one of which always plans.
+type twin struct {
+	t               *testing.T
+	direct, planner *server
+	d, p            *client
+	script          []string
+	seed            uint64
+}
+
+func newTwin(t *testing.T, seed uint64) *twin {
+	w := &twin{t: t, seed: seed, direct: newServer(t), planner: newServer(t)}
+	w.d, w.p = w.direct.test(), w.planner.test()
+	w.p.must("SET direct = 0")
+	return w
+}
+
+// answer is all that a client can see of a statement.
+func answer(c *client, q string, ordered bool) string {
+	out, err := c.run(q)
+	var text strings.Builder
+	if err != nil {
+		var e *wire.Error
+		if errors.As(err, &e) {
+			fmt.Fprintf(&text, "error %d %s\n", e.Code, e.Message)
+		} else {
+			fmt.Fprintf(&text, "error %v\n", err)
+		}
+	}
+	for _, col := range out.schema {
+		fmt.Fprintf(&text, "column %s %s.%s %s null %v key %v auto %v\n", col.Name, col.DatabaseSource, col.Source, col.Type, col.Nullable, col.PrimaryKey, col.AutoIncrement)
+	}
+	if !ordered {
+		slices.Sort(out.rows)
+	}
+	fmt.Fprintf(&text, "rows %q\naffected %d, id %d, info %q, warnings %d\n", out.rows, out.affected, out.insertID, out.info, c.WarningCount())
+	state := c.State()
+	fmt.Fprintf(&text, "transaction %v\n", state.InTransaction)
+	info := c.GetLastQueryInfo()
+	fmt.Fprintf(&text, "row count %d, found %d, last id %d\n", info.RowCount.Load(), info.FoundRows.Load(), info.LastInsertId.Load())
+	return text.String()
+}
+
+// same runs a statement on both and compares the answers.
+func (w *twin) same(q string, ordered bool) bool {
+	w.t.Helper()
+	w.script = append(w.script, q)
+	got, want := answer(w.d, q, ordered), answer(w.p, q, ordered)
+	if got != want {
+		w.t.Errorf("seed %d\n%s;\n direct: %s\nplanner: %s", w.seed, strings.Join(w.script, ";\n"), got, want)
+	}
+	return got == want
+}
+
+// Statements that are answered without the planner must be answered as by it, to the
+// metadata of columns, counts and error texts. The seeds are fixed;
+// STACK_DIRECT_TABLES=n tries n new ones.
+func TestDirectAnswersAsThePlanner(t *testing.T) {
+	seed, tables := uint64(1), 8
+	if n, err := strconv.Atoi(os.Getenv("STACK_DIRECT_TABLES")); err == nil {
+		seed, tables = uint64(time.Now().UnixNano()), n
+	}
+	var taken, all uint64
+	for n := range tables {
+		w := newTwin(t, seed+uint64(n))
+		d := &directCase{rnd: rand.New(rand.NewPCG(w.seed, 2))}
+		if !w.same(d.create(), true) {
+			return
+		}
+		if c := w.direct.engine.Counters(); c.Statements["ddl"] == 0 {
+			t.Fatal("the table was not made")
+		}
+		before := w.direct.engine.Counters().Direct
+		if !directStatements(w, d) {
+			return
+		}
+		taken += w.direct.engine.Counters().Direct - before
+		all += uint64(len(w.script) - 1)
+		if w.planner.engine.Counters().Direct != 0 {
+			t.Fatal("SET direct = 0 did not turn it off")
+		}
+		for _, s := range []*server{w.direct, w.planner} {
+			if r, err := s.db.Check(t.Context(), nil); err != nil || !r.OK() {
+				t.Fatalf("seed %d: check: %v %v", w.seed, err, r)
+			}
+			s.stop()
+		}
+	}
+	t.Logf("seed %d: %d of %d statements were answered without the planner", seed, taken, all)
+	if taken*3 < all {
+		t.Errorf("only %d of %d statements were answered without the planner: the test tries nothing", taken, all)
+	}
+}
+
+func directStatements(w *twin, d *directCase) bool {
+	open := false
+	for range 150 {
+		q, ordered := d.write(), true
+		switch d.rnd.IntN(20) {
+		case 0:
+			q = "BEGIN"
+			if open {
+				q = pick(d.rnd, []string{"COMMIT", "ROLLBACK"})
+			}
+			open = !open
+		case 1, 2, 3, 4, 5, 6, 7:
+			q, ordered = d.read()
+		}
+		if !w.same(q, ordered) {
+			return false
+		}
+	}
+	order := ""
+	if d.key != nil {
+		order = " ORDER BY " + strings.Join(d.key, ", ")
+	}
+	return w.same("SELECT * FROM t"+order, order != "")
+}
+
+// What each reason is given for.
+func TestDirectRefuses(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(5,2), v VARCHAR(10), KEY (v))", "INSERT INTO t VALUES (1, 1.5, 'a')",
+		"CREATE TABLE parent (id INT PRIMARY KEY)", "CREATE TABLE child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id))",
+		"CREATE TABLE checked (id INT PRIMARY KEY, CHECK (id > 0))", "CREATE VIEW vw AS SELECT * FROM t")
+	refused := func(reason direct.Reason, q string) {
+		t.Helper()
+		before := s.engine.Counters()
+		c.run(q)
+		after := s.engine.Counters()
+		if after.Left[reason.String()] != before.Left[reason.String()]+1 || after.Direct != before.Direct {
+			t.Errorf("%s: not refused for %s: %v, taken %d", q, reason, after.Left, after.Direct-before.Direct)
+		}
+	}
+	taken := func(q string) {
+		t.Helper()
+		before := s.engine.Counters().Direct
+		c.must(q)
+		if s.engine.Counters().Direct != before+1 {
+			t.Errorf("%s: not taken: %v", q, s.engine.Counters().Left)
+		}
+	}
+	taken("SELECT * FROM t WHERE id = 1")
+	taken("SELECT * FROM t WHERE id = 2")
+	taken("UPDATE t SET v = 'b' WHERE id = 1")
+	refused(direct.Words, "SELECT 1 -- comment")
+	refused(direct.Shape, "SELECT id + 1 FROM t")
+	refused(direct.Table, "SELECT * FROM vw WHERE id = 1")
+	refused(direct.Column, "SELECT * FROM t WHERE d = 1")
+	refused(direct.Coerced, "SELECT * FROM t WHERE id = 'x'")
+	refused(direct.Guarded, "INSERT INTO parent VALUES (1)")
+	refused(direct.Guarded, "DELETE FROM child WHERE id = 1")
+	refused(direct.Guarded, "INSERT INTO checked VALUES (1)")
+	refused(direct.Index, "DELETE FROM t")
+	refused(direct.Rejected, "SELECT nothing FROM FROM")
+	refused(direct.Shape, "SELECT nothing FROM t WHERE id = 1")
+	c.must("SET direct = 0")
+	refused(direct.Off, "SELECT * FROM t WHERE id = 1")
+	c.must("SET direct = 1", "SET sql_select_limit = 1")
+	refused(direct.Session, "SELECT * FROM t WHERE id = 1")
+	c.must("SET sql_select_limit = DEFAULT", "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 'x'")
+	refused(direct.Guarded, "INSERT INTO t VALUES (3, 1, 'c')")
+}
+
+// Privileges hold for statements without a plan too, also when they change.
+func TestDirectPrivileges(t *testing.T) {
+	s := newServer(t)
+	root := s.test()
+	root.must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "INSERT INTO t VALUES (1, 1)", "CREATE USER u IDENTIFIED BY 'p'", "GRANT SELECT ON test.* TO u")
+	u := s.login("u", "%", "test")
+	root.must("SELECT * FROM t WHERE id = 1", "UPDATE t SET n = 2 WHERE id = 1") // root's plans are there
+	u.want("SELECT n FROM t WHERE id = 1", "2")
+	u.want("SELECT n FROM t WHERE id = 1", "2")
+	u.fails(1142, "UPDATE t SET n = 2 WHERE id = 1")
+	root.must("GRANT UPDATE ON test.t TO u")
+	u.must("UPDATE t SET n = 3 WHERE id = 1")
+	root.must("REVOKE SELECT ON test.* FROM u")
+	u.fails(1044, "SELECT n FROM t WHERE id = 1")
+	root.must("DROP USER u")
+	if _, err := u.run("UPDATE t SET n = 4 WHERE id = 1"); err == nil {
+		t.Error("an account that was dropped may write")
+	}
+	root.want("SELECT n FROM t WHERE id = 1", "3")
+}
+
+// A plan is not used after the table has changed.
+func TestDirectAfterDDL(t *testing.T) {
+	s := newServer(t)
+	c, other := s.test(), s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, a INT)", "INSERT INTO t VALUES (1, 10)")
+	c.want("SELECT * FROM t WHERE id = 1", "1|10")
+	other.must("ALTER TABLE t ADD COLUMN b INT DEFAULT 5")
+	c.want("SELECT * FROM t WHERE id = 1", "1|10|5")
+	c.must("BEGIN")
+	c.want("SELECT * FROM t WHERE id = 1", "1|10|5")
+	other.must("ALTER TABLE t DROP COLUMN a")
+	c.must("COMMIT")
+	c.want("SELECT * FROM t WHERE id = 1", "1|5")
+	other.must("DROP TABLE t", "CREATE TABLE t (id VARCHAR(5) PRIMARY KEY)", "INSERT INTO t VALUES ('1')")
+	c.want("SELECT * FROM t WHERE id = '1'", "1")
+}

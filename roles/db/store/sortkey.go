@@ -1,0 +1,13 @@
+package store
+
+// Sortable says whether values of the column at this position have an order that keys
+// can hold: those of JSON, vectors and geometries have none.
+func (t *Table) Sortable(at int) bool {
+	return !t.Desc.Columns[at].Virtual && t.codecs[at].indexable() == nil
+}
+
+// AppendSortKey appends bytes that order as the values of the column at this position
+// do, NULL first; desc turns the order round. The column must be Sortable.
+func (t *Table) AppendSortKey(dst []byte, at int, v any, desc bool) ([]byte, error) {
+	return t.codecs[at].appendKey(dst, v, 0, desc)
+}
