@@ -9,7 +9,8 @@ import (
 )
 
 // TestBusyMachine keeps every processor busy twice over and asks the master for its metrics
-// without a pause, so that it collects garbage all the time: its adverts stay on time.
+// without a pause, so that it collects garbage all the time: its adverts stay on time, and
+// neither a reload nor an upgrade moves the addresses.
 func TestBusyMachine(t *testing.T) {
 	c := newCluster(t, 2, fast, together(fast, stays))
 	master := c.settled()
@@ -19,9 +20,18 @@ func TestBusyMachine(t *testing.T) {
 		t.Cleanup(func() { busy.Process.Kill(); busy.Wait() })
 	}
 	since := time.Now()
-	for time.Since(since) < 10*time.Second {
-		c.nodes[master].State()
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		for time.Since(since) < 10*time.Second {
+			c.nodes[master].State()
+		}
+	}()
+	for _, command := range []string{"reload", "upgrade"} {
+		_, err := c.site.Command(master, command)
+		c.must(err)
 	}
+	<-asked
 	adverts := c.recorder.Since(since, vrid)
 	var gaps []time.Duration
 	for i := 1; i < len(adverts); i++ {

@@ -42,14 +42,10 @@ func TestKeepalived(t *testing.T) {
 	}
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()           // they wait more than they work
-			long := d.version == 2 // it counts in seconds
-			if long && d.multicast && testing.Short() {
-				t.Skip("counts in seconds: only in the full run")
-			}
+			t.Parallel() // they wait more than they work
 			s := newStory(t, d)
 			s.stackIsPreferred()
-			if !long || !testing.Short() {
+			if d.version == 3 || !testing.Short() { // version 2 counts in seconds
 				s.keepalivedIsPreferred()
 			}
 			s.compare()
