@@ -15,7 +15,8 @@ gcc libc6-dev
 curl openssl ca-certificates iproute2 procps util-linux
 haproxy nginx-light keepalived nftables
 mariadb-server mariadb-client sysbench
-php-fpm php-cli php-mysql
+php-fpm php-cli php-mysql php-gd
+wordpress wordpress-theme-twentytwentytwo
 nghttp2-client wrk slowhttptest
 debootstrap systemd-container lintian
 chromium
