@@ -40,7 +40,7 @@ func openData(node *config.Node, env supervise.Env, kill func(uint32) error) (*d
 	}
 	if d.db, err = txn.Open(d.store, txn.Options{
 		LockWaitTimeout: node.DB.LockWaitTimeout,
-		WriteSetLimit:   max(16<<20, node.DB.Memory/8),
+		WriteSetLimit:   min(32<<20, max(4<<20, node.DB.Memory/16)),
 		Log:             env.Log,
 		Observe:         d.groups.observe,
 	}); err != nil {

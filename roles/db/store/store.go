@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -44,9 +45,10 @@ type Store struct {
 	owner *owner
 	cache *pebble.Cache
 
-	space   space
-	closing sync.Once
-	closed  error
+	space     space
+	scratches atomic.Uint64 // temporary directories made so far
+	closing   sync.Once
+	closed    error
 }
 
 const (
@@ -96,6 +98,9 @@ func (s *Store) open() error {
 	}
 	format, err := readFormat(s.fs, s.dir)
 	if err != nil {
+		return err
+	}
+	if err := s.clearScratch(); err != nil {
 		return err
 	}
 	// Pebble would make it readable by everybody, and the directory above may be the

@@ -23,6 +23,7 @@ const (
 // commitRequest is a transaction on its way into a batch.
 type commitRequest struct {
 	set     *writeSet      // nil: only the counters are to be logged
+	large   *largeSet      // what is in set, where that has left memory; nil else
 	events  []byte         // binlog events of the transaction
 	catalog *store.Catalog // staged, nil if no descriptor changed
 	drops   []uint32       // index ids to delete once no view needs them
@@ -38,6 +39,7 @@ type commitRequest struct {
 type commitQueue struct {
 	e        *Engine
 	requests chan *commitRequest
+	next     *commitRequest // leader only: taken out of requests and not into a group yet
 	groups_  chan *group
 	wait     sync.WaitGroup
 
@@ -99,6 +101,11 @@ func (q *commitQueue) lead() {
 	defer tick.Stop()
 	dirty := false
 	for {
+		if r := q.next; r != nil {
+			q.next = nil
+			q.run(q.drain(r))
+			continue
+		}
 		select {
 		case r, ok := <-q.requests:
 			if !ok {
@@ -125,14 +132,22 @@ func (q *commitQueue) syncLog() {
 	}
 }
 
-// drain takes what else waits, up to the limits of a group.
+// drain takes what else waits, up to the limits of a group. A large transaction is a group
+// of its own.
 func (q *commitQueue) drain(first *commitRequest) []*commitRequest {
 	requests := append(make([]*commitRequest, 0, 16), first)
+	if first.large != nil {
+		return requests
+	}
 	size := first.size()
 	for len(requests) < groupLimit && size < groupBytes {
 		select {
 		case r, ok := <-q.requests:
 			if !ok {
+				return requests
+			}
+			if r.large != nil {
+				q.next = r
 				return requests
 			}
 			requests = append(requests, r)
@@ -148,7 +163,7 @@ func (r *commitRequest) size() int64 {
 	if r.set == nil {
 		return 0
 	}
-	return r.set.size // events included
+	return r.set.total() // events included
 }
 
 // run commits a group: refuse what may not go in, build the batch, apply and sync,
@@ -229,13 +244,20 @@ func (q *commitQueue) apply(g *group) error {
 	if err != nil {
 		return err
 	}
+	if large := g.requests[0].large; large != nil {
+		return large.commit(b)
+	}
 	return b.Commit(q.e.writeOptions())
 }
 
 // encode puts everything that the transaction wrote into the batch. The events of
 // the binlog have their place here: in the same batch as the rows.
 func (r *commitRequest) encode(b *pebble.Batch, seq uint64) error {
-	err := r.set.each(func(key []byte, v *version) error {
+	each := r.set.each
+	if r.large != nil {
+		each = r.large.each
+	}
+	err := each(func(key []byte, v *version) error {
 		if v.deleted {
 			return b.Delete(key, nil)
 		}

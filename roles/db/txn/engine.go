@@ -30,10 +30,12 @@ const (
 // Options of Open; the zero value is usable.
 type Options struct {
 	LockWaitTimeout time.Duration // default 50 s
-	WriteSetLimit   int64         // bytes one transaction may hold, default 128 MiB
-	Durability      Durability
-	Locks           Locks // default: writers run one at a time
-	Log             *slog.Logger
+	// WriteSetLimit is what one transaction keeps of its writes in memory, bytes; more is
+	// moved to temporary storage. Default 32 MiB.
+	WriteSetLimit int64
+	Durability    Durability
+	Locks         Locks // default: writers run one at a time
+	Log           *slog.Logger
 	// Observe is called after each group with the number of transactions and the time
 	// from its start to the end of its sync. It must not block.
 	Observe func(transactions int, took time.Duration)
@@ -41,7 +43,7 @@ type Options struct {
 
 const (
 	defaultLockWait      = 50 * time.Second
-	defaultWriteSetLimit = 128 << 20
+	defaultWriteSetLimit = 32 << 20
 )
 
 // Engine runs transactions on a store. All methods are safe for concurrent use.

@@ -2,6 +2,7 @@ package txn
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -14,7 +15,7 @@ import (
 // call.
 type iter struct {
 	base    *pebble.Iterator
-	set     *setIter // nil: the transaction has written nothing
+	set     *overlay // nil: the transaction has written nothing
 	reverse bool
 	started bool
 	fromSet bool
@@ -35,7 +36,9 @@ func (t *Txn) newIter(reader pebble.Reader, r store.KeyRange, reverse bool, seq 
 	}
 	it := &iter{base: base, reverse: reverse}
 	if !t.set.empty() {
-		it.set = t.set.iter(r.Start, r.End, reverse, seq)
+		if it.set, err = t.set.iter(r.Start, r.End, reverse, seq); err != nil {
+			return nil, errors.Join(err, base.Close())
+		}
 	}
 	return it, nil
 }
@@ -79,13 +82,17 @@ func (it *iter) seek(key []byte) bool {
 func (it *iter) settle() bool {
 	for {
 		baseOK := it.base.Valid()
-		if it.set == nil || it.set.n == nil {
+		if it.set == nil || !it.set.valid {
+			if it.set != nil && it.set.err() != nil {
+				it.err = it.set.err()
+				return false
+			}
 			it.fromSet = false
 			return baseOK && it.take() || it.finish(baseOK)
 		}
 		order := -1
 		if baseOK {
-			order = bytes.Compare(it.set.n.key, it.base.Key())
+			order = bytes.Compare(it.set.key, it.base.Key())
 			if it.reverse {
 				order = -order
 			}
@@ -101,12 +108,12 @@ func (it *iter) settle() bool {
 				it.base.Next()
 			}
 		}
-		if it.set.version.deleted {
+		if it.set.deleted {
 			it.set.next()
 			continue
 		}
 		it.fromSet = true
-		it.key, it.value = it.set.n.key, it.set.version.value
+		it.key, it.value = it.set.key, it.set.value
 		return true
 	}
 }
@@ -127,10 +134,10 @@ func (it *iter) finish(baseOK bool) bool {
 }
 
 func (it *iter) close() error {
-	if it.set != nil {
-		it.set.close()
-	}
 	err := it.base.Close()
+	if it.set != nil {
+		err = errors.Join(err, it.set.close())
+	}
 	if it.err == nil && err != nil {
 		it.err = fmt.Errorf("close an iterator: %w", err)
 	}
@@ -141,10 +148,11 @@ func (it *iter) close() error {
 // not there. The value is not to be changed.
 func (t *Txn) get(reader pebble.Reader, key []byte) ([]byte, error) {
 	if !t.set.empty() {
-		if value, deleted, found := t.set.get(key, t.set.seq); found {
-			if deleted {
-				return nil, nil
-			}
+		value, deleted, found, err := t.set.get(key, t.set.seq)
+		switch {
+		case err != nil || deleted:
+			return nil, err
+		case found:
 			return value, nil
 		}
 	}

@@ -82,9 +82,15 @@ func (m model) want(t *testing.T, ix *store.Index, reverse bool) []string {
 // Random statements, marks, savepoints, commits, rollbacks and crashes against a map
 // that does the same.
 func TestRandomHistoriesMatchTheModel(t *testing.T) {
+	for name, limit := range map[string]int64{"in memory": 0, "out of memory": 4000} {
+		t.Run(name, func(t *testing.T) { testRandomHistories(t, limit) })
+	}
+}
+
+func testRandomHistories(t *testing.T, limit int64) {
 	r := seeded(t)
 	fs := vfs.NewCrashableMem()
-	e, stop := openMem(t, fs, Options{})
+	e, stop := openMem(t, fs, Options{WriteSetLimit: limit})
 	table := createTable(t, e, people(t))
 	committed := model{}
 	for range 150 {
@@ -136,7 +142,7 @@ func TestRandomHistoriesMatchTheModel(t *testing.T) {
 			} else {
 				stop()
 			}
-			e, stop = openMem(t, fs, Options{})
+			e, stop = openMem(t, fs, Options{WriteSetLimit: limit})
 			table = e.Catalog().Table("site", "people")
 		}
 	}

@@ -209,10 +209,11 @@ func (r *Rows) decode() error {
 // since the scan began is read in its state of then.
 func (t *Txn) getAt(reader pebble.Reader, key []byte, it *iter) ([]byte, error) {
 	if it.set != nil {
-		if value, deleted, found := t.set.get(key, it.set.seq); found {
-			if deleted {
-				return nil, nil
-			}
+		value, deleted, found, err := t.set.get(key, it.set.seq)
+		switch {
+		case err != nil || deleted:
+			return nil, err
+		case found:
 			return value, nil
 		}
 	}

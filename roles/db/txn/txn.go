@@ -43,10 +43,11 @@ type Txn struct {
 // Begin starts a transaction. It costs nothing until it reads or writes.
 func (e *Engine) Begin(isolation Isolation) *Txn {
 	e.active.Add(1)
-	return &Txn{
+	t := &Txn{
 		e: e, isolation: isolation, lockWait: time.Duration(e.lockWait.Load()),
-		set: newWriteSet(e.opts.WriteSetLimit),
 	}
+	t.set = newWriteSet(e.opts.WriteSetLimit, t)
+	return t
 }
 
 // SetLockWaitTimeout bounds each wait for a lock from now on.
@@ -135,7 +136,7 @@ func (t *Txn) Commit(ctx context.Context) error {
 		if !t.HasWrites() {
 			r = &commitRequest{}
 		}
-		if err = t.e.queue.commit(r); err == nil {
+		if err = t.e.commit(r); err == nil {
 			t.pos, t.built = r.pos, nil
 		}
 	}
@@ -186,7 +187,10 @@ func (t *Txn) end() {
 	t.ended = true
 	t.abandon(0)
 	t.e.locks.ReleaseAll(&t.owner)
-	t.set, t.staged, t.events = newWriteSet(0), nil, nil
+	if err := t.set.close(); err != nil {
+		t.e.log.Error("remove the temporary storage of a transaction: " + err.Error())
+	}
+	t.set, t.staged, t.events = newWriteSet(0, nil), nil, nil
 	t.rowIDs.clear()
 	t.e.active.Add(-1)
 }

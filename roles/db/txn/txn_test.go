@@ -159,17 +159,24 @@ func TestMarksAndSavepoints(t *testing.T) {
 	checkClean(t, e)
 }
 
+type noRoom struct{}
+
+func (noRoom) scratch(int64) (*store.Scratch, error) { return nil, ErrDiskFull }
+
 func TestFailedWritesLeaveNothing(t *testing.T) {
 	e, _ := openMem(t, vfs.NewMem(), Options{WriteSetLimit: 64 << 10})
 	table := createTable(t, e, people(t))
 	tx := e.Begin(RepeatableRead)
 	must(t, tx.InsertRow(ctx, table, person(1, "a", 1, "")))
-	if err := tx.InsertRow(ctx, table, person(2, "b", 2, strings.Repeat("x", 100<<10))); !errors.Is(err, ErrWriteSetFull) {
+	// No room for what has to leave memory.
+	tx.set.room = noRoom{}
+	if err := tx.InsertRow(ctx, table, person(2, "b", 2, strings.Repeat("x", 100<<10))); !errors.Is(err, ErrDiskFull) {
 		t.Fatalf("got %v", err)
 	}
-	if err := tx.UpdateRow(ctx, table, person(1, "a", 1, ""), person(3, "b", 2, strings.Repeat("x", 100<<10))); !errors.Is(err, ErrWriteSetFull) {
+	if err := tx.UpdateRow(ctx, table, person(1, "a", 1, ""), person(3, "b", 2, strings.Repeat("x", 100<<10))); !errors.Is(err, ErrDiskFull) {
 		t.Fatalf("got %v", err)
 	}
+	tx.set.room = tx
 	if err := tx.DeleteRow(ctx, table, person(9, "a", 1, "")); !errors.Is(err, ErrRowNotFound) {
 		t.Fatalf("got %v", err)
 	}

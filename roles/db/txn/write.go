@@ -254,8 +254,8 @@ func (t *Txn) stale(ctx context.Context, table *store.Table, key, data []byte, o
 	if t.set.empty() || !table.HasPrimaryKey() {
 		return nil, nil // without a key rows are found by their value
 	}
-	if _, _, own := t.set.get(key, t.set.seq); !own {
-		return nil, nil
+	if _, _, own, err := t.set.get(key, t.set.seq); err != nil || !own {
+		return nil, err
 	}
 	have, _, err := table.EncodeRow(ctx, old)
 	if err != nil || bytes.Equal(have, data) {

@@ -3,25 +3,43 @@ package txn
 import (
 	"bytes"
 	"math/rand/v2"
+
+	"stack/roles/db/store"
 )
 
 // writeSet is what a transaction has written and not committed: an ordered map from
 // key to value or tombstone. Every entry keeps the older values that a live mark or
 // an open iterator may still need, so that undo and stable iteration need no copies.
 //
-// It is a skip list: nodes are never unlinked (an undone one has no versions), so an
-// iterator stays valid whatever is written beside it.
+// What is in memory is a skip list: nodes are never unlinked (an undone one has no
+// versions), so an iterator stays valid whatever is written beside it. When it has grown to
+// the limit it is moved to temporary storage as a whole (spill) and a new list begins.
 type writeSet struct {
+	*list
+	own   list       // the first one
+	seq   uint64     // number of the last write
+	size  int64      // bytes held in memory, bookkeeping included
+	limit int64      // of size, before the list is moved out
+	log   []logEntry // writes since the oldest live mark, for undo; those in memory
+	marks []mark     // live, oldest first
+	iters map[*setIter]struct{}
+	live  int // nodes with a version, of those in memory
+
+	room  room
+	spill *spill // nil: everything is in memory
+}
+
+// room makes temporary storage the first time it is asked, and answers each time whether
+// there is room for so many bytes more.
+type room interface {
+	scratch(bytes int64) (*store.Scratch, error)
+}
+
+// list is a skip list of nodes.
+type list struct {
 	head  node
 	tail  *node // last node, for iteration backwards
 	level int
-	seq   uint64 // number of the last write
-	size  int64  // bytes held, bookkeeping included
-	limit int64
-	log   []logEntry // writes since the oldest live mark, for undo
-	marks []mark     // live, oldest first
-	iters map[*setIter]struct{}
-	live  int // nodes with a version
 }
 
 type node struct {
@@ -49,15 +67,22 @@ const (
 	logBytes     = 16
 )
 
-// newWriteSet makes an empty set. A transaction that only reads costs no more than this:
-// the rest is made by the first write.
-func newWriteSet(limit int64) *writeSet { return &writeSet{limit: limit, level: 1} }
+// newWriteSet makes an empty set that keeps limit bytes in memory. A transaction that only
+// reads costs no more than this: the rest is made by the first write.
+func newWriteSet(limit int64, room room) *writeSet {
+	w := &writeSet{limit: limit, room: room}
+	w.own.level = 1
+	w.list = &w.own
+	return w
+}
+
+func newList() *list { return &list{level: 1} }
 
 // empty reports whether nothing would be written at commit.
-func (w *writeSet) empty() bool { return w.live == 0 }
+func (w *writeSet) empty() bool { return w.live == 0 && w.spill == nil }
 
 // set writes a value; it takes key and value over. It fails, changing nothing, where
-// the set would grow over its limit. An empty value is one that exists: never nil.
+// there is no room for more. An empty value is one that exists: never nil.
 func (w *writeSet) set(key, value []byte) error {
 	if value == nil {
 		value = []byte{}
@@ -70,9 +95,14 @@ func (w *writeSet) delete(key []byte) error { return w.put(key, nil, true) }
 
 func (w *writeSet) put(key, value []byte, deleted bool) error {
 	if w.size+int64(len(key)+len(value)+nodeOverhead+logBytes) > w.limit {
-		return ErrWriteSetFull
+		if err := w.moveOut(); err != nil {
+			return err
+		}
 	}
-	n := w.findOrInsert(key)
+	n, made := w.findOrInsert(key)
+	if made {
+		w.size += int64(len(key) + nodeOverhead)
+	}
 	w.seq++
 	if last := len(n.versions) - 1; last >= 0 && w.protected() < n.versions[last].seq {
 		// Nobody can look at the value in between: overwrite it. The old number stays,
@@ -154,6 +184,9 @@ func (w *writeSet) undo(seq uint64) {
 	w.size -= int64((len(w.log) - i) * logBytes)
 	clear(w.log[i:])
 	w.log = w.log[:i]
+	if w.spill != nil {
+		w.spill.undo(seq)
+	}
 }
 
 // trimLog forgets the undo log where no mark needs it.
@@ -166,17 +199,18 @@ func (w *writeSet) trimLog() {
 	w.log = w.log[:0]
 }
 
-// get returns the newest version of key with a number up to seq.
-func (w *writeSet) get(key []byte, seq uint64) (value []byte, deleted, found bool) {
-	n := w.seekGE(key)
-	if n == nil || !bytes.Equal(n.key, key) {
-		return nil, false, false
+// get returns the newest version of key with a number up to seq. The value may not be
+// changed.
+func (w *writeSet) get(key []byte, seq uint64) (value []byte, deleted, found bool, err error) {
+	if n := w.seekGE(key); n != nil && bytes.Equal(n.key, key) {
+		if v := n.at(seq); v != nil {
+			return v.value, v.deleted, true, nil
+		}
 	}
-	v := n.at(seq)
-	if v == nil {
-		return nil, false, false
+	if w.spill == nil {
+		return nil, false, false, nil
 	}
-	return v.value, v.deleted, true
+	return w.spill.get(key, seq)
 }
 
 func (n *node) at(seq uint64) *version {
@@ -189,12 +223,12 @@ func (n *node) at(seq uint64) *version {
 }
 
 // seekGE returns the first node with a key ≥ key.
-func (w *writeSet) seekGE(key []byte) *node {
-	x := &w.head
+func (l *list) seekGE(key []byte) *node {
+	x := &l.head
 	if x.next == nil {
 		return nil
 	}
-	for i := w.level - 1; i >= 0; i-- {
+	for i := l.level - 1; i >= 0; i-- {
 		for x.next[i] != nil && bytes.Compare(x.next[i].key, key) < 0 {
 			x = x.next[i]
 		}
@@ -203,38 +237,38 @@ func (w *writeSet) seekGE(key []byte) *node {
 }
 
 // seekLT returns the last node with a key < key.
-func (w *writeSet) seekLT(key []byte) *node {
-	n := w.seekGE(key)
+func (l *list) seekLT(key []byte) *node {
+	n := l.seekGE(key)
 	if n == nil {
-		return w.tail
+		return l.tail
 	}
 	return n.prev
 }
 
-func (w *writeSet) findOrInsert(key []byte) *node {
+func (l *list) findOrInsert(key []byte) (n *node, made bool) {
 	var before [maxLevel]*node
-	x := &w.head
+	x := &l.head
 	if x.next == nil {
 		x.next = make([]*node, maxLevel)
 	}
-	for i := w.level - 1; i >= 0; i-- {
+	for i := l.level - 1; i >= 0; i-- {
 		for x.next[i] != nil && bytes.Compare(x.next[i].key, key) < 0 {
 			x = x.next[i]
 		}
 		before[i] = x
 	}
 	if n := x.next[0]; n != nil && bytes.Equal(n.key, key) {
-		return n
+		return n, false
 	}
 	level := 1
 	for level < maxLevel && rand.Uint32()&3 == 0 {
 		level++
 	}
-	for ; w.level < level; w.level++ {
-		before[w.level] = &w.head
+	for ; l.level < level; l.level++ {
+		before[l.level] = &l.head
 	}
-	n := &node{key: key, next: make([]*node, level)}
-	if before[0] != &w.head {
+	n = &node{key: key, next: make([]*node, level)}
+	if before[0] != &l.head {
 		n.prev = before[0]
 	}
 	for i := range level {
@@ -244,17 +278,16 @@ func (w *writeSet) findOrInsert(key []byte) *node {
 	if n.next[0] != nil {
 		n.next[0].prev = n
 	} else {
-		w.tail = n
+		l.tail = n
 	}
-	w.size += int64(len(key) + nodeOverhead)
-	return n
+	return n, true
 }
 
-func (w *writeSet) first() *node {
-	if w.head.next == nil {
+func (l *list) first() *node {
+	if l.head.next == nil {
 		return nil
 	}
-	return w.head.next[0]
+	return l.head.next[0]
 }
 
 // each calls f for the newest version of every key, in key order.
@@ -269,9 +302,10 @@ func (w *writeSet) each(f func(key []byte, v *version) error) error {
 	return nil
 }
 
-// setIter walks the write set as it was when the iterator was opened.
+// setIter walks the part of the write set in memory as it was when the iterator was opened.
 type setIter struct {
 	set     *writeSet
+	list    *list // that was the set's when the iterator was opened
 	seq     uint64
 	n       *node
 	version *version
@@ -279,10 +313,10 @@ type setIter struct {
 	bound   []byte // exclusive upper bound, or inclusive lower bound if reverse
 }
 
-// iter opens an iterator at the first (last if reverse) key of [start, end); end nil
+// memory opens an iterator at the first (last if reverse) key of [start, end); end nil
 // means unbounded. close must be called.
-func (w *writeSet) iter(start, end []byte, reverse bool, seq uint64) *setIter {
-	it := &setIter{set: w, seq: seq, reverse: reverse}
+func (w *writeSet) memory(start, end []byte, reverse bool, seq uint64) *setIter {
+	it := &setIter{set: w, list: w.list, seq: seq, reverse: reverse}
 	if w.iters == nil {
 		w.iters = map[*setIter]struct{}{}
 	}
@@ -301,7 +335,7 @@ func (w *writeSet) iter(start, end []byte, reverse bool, seq uint64) *setIter {
 
 // seek moves a forward iterator to the first key ≥ key.
 func (it *setIter) seek(key []byte) {
-	it.n = it.set.seekGE(key)
+	it.n = it.list.seekGE(key)
 	it.settle()
 }
 
