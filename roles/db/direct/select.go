@@ -1,7 +1,6 @@
 package direct
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -301,14 +300,9 @@ type selection struct {
 	counts     []int64
 	sums       []float64
 	seen       map[string]struct{}
-	sorted     []sortedRow
-	key        []byte
+	key        []byte // scratch of first
+	sorter     sorter
 	tooMany    bool
-}
-
-type sortedRow struct {
-	key []byte
-	row gms.Row
 }
 
 func (s *selection) limits(t *Text) bool {
@@ -354,7 +348,7 @@ func (s *selection) scan() error {
 		slices.Reverse(spans)
 	}
 	for _, span := range spans {
-		rows, err := s.tx.Scan(s.ctx, table, txn.Scan{Index: w.index, Range: span, Reverse: r.reverse, Mode: txn.Consistent, Columns: r.needed})
+		rows, err := s.tx.Scan(s.ctx, table, txn.Scan{Index: w.index, Range: span, Reverse: r.reverse, Mode: txn.Consistent, Columns: r.needed, Reuse: true})
 		if err != nil {
 			return err
 		}
@@ -431,7 +425,7 @@ func (s *selection) first(row gms.Row) (bool, error) {
 	key := s.key[:0]
 	var err error
 	for _, column := range s.plan.read.columns {
-		if key, err = s.plan.Table.AppendSortKey(key, column, row[column], false); err != nil {
+		if key, err = s.plan.Table.AppendSortKey(key, column, row[column], false, 0); err != nil {
 			return false, err
 		}
 	}
@@ -448,27 +442,15 @@ func (s *selection) first(row gms.Row) (bool, error) {
 
 // keep puts a row aside to be sorted; false: there are too many.
 func (s *selection) keep(row gms.Row) (bool, error) {
-	if len(s.sorted) == sortLimit {
+	if len(s.sorter.rows) == sortLimit {
 		s.tooMany = true
 		return false, nil
 	}
-	var key []byte
-	var err error
-	for _, o := range s.plan.read.order {
-		if key, err = s.plan.Table.AppendSortKey(key, o.column, row[o.column], o.desc); err != nil {
-			return false, err
-		}
-	}
-	s.sorted = append(s.sorted, sortedRow{key, row})
-	return true, nil
+	return true, s.sorter.add(s.plan, row)
 }
 
-// send answers with a row; false: the limit is reached.
+// send answers with a row of the table; false: the limit is reached.
 func (s *selection) send(row gms.Row) (bool, error) {
-	if s.skip > 0 {
-		s.skip--
-		return true, nil
-	}
 	r := s.plan.read
 	if !r.identity {
 		if s.result == nil {
@@ -478,6 +460,15 @@ func (s *selection) send(row gms.Row) (bool, error) {
 			s.result[i] = row[column]
 		}
 		row = s.result
+	}
+	return s.answer(row)
+}
+
+// answer answers with a row of the result; false: the limit is reached.
+func (s *selection) answer(row gms.Row) (bool, error) {
+	if s.skip > 0 {
+		s.skip--
+		return true, nil
 	}
 	s.sent++
 	if s.left > 0 {
@@ -508,11 +499,5 @@ func (s *selection) end() error {
 	if err := s.out.Columns(s.meta, s.plan.Schema); err != nil {
 		return err
 	}
-	slices.SortStableFunc(s.sorted, func(a, b sortedRow) int { return bytes.Compare(a.key, b.key) })
-	for _, x := range s.sorted {
-		if more, err := s.send(x.row); err != nil || !more {
-			return err
-		}
-	}
-	return nil
+	return s.sorter.each(s.plan, s.answer)
 }

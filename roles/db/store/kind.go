@@ -43,7 +43,8 @@ type codec struct {
 	collation sql.CollationID
 	nextRune  func(string) (rune, int)
 	weight    sql.CollationSorter
-	padSpace  bool // trailing spaces do not count in unique checks
+	ascii     *asciiWeights // nil: none are known
+	padSpace  bool          // trailing spaces do not count in unique checks
 }
 
 func newCodec(t sql.Type) (codec, error) {
@@ -75,6 +76,7 @@ func newCodec(t sql.Type) (codec, error) {
 			c.kind, c.collation = kindString, t.Collation()
 			c.nextRune, c.weight = c.collation.CharacterSet().Encoder().NextRune, c.collation.Sorter()
 			c.padSpace = c.collation.PadAttribute() == "PAD SPACE"
+			c.ascii = asciiWeightsOf(&c)
 		}
 	case types.JsonType:
 		c.kind = kindJSON

@@ -32,6 +32,7 @@ type Scan struct {
 	Reverse bool
 	Mode    ReadMode
 	Columns []int // positions of the columns to decode; nil: all. Others are nil in the rows.
+	Reuse   bool  // Rows.Row returns the same slice for every row
 	Before  Mark  // zero: all own writes are seen; else those made before this mark, which must be live
 }
 
@@ -49,6 +50,7 @@ type Rows struct {
 	columns []int
 	covered bool
 	track   bool // remember row ids
+	reuse   bool // as Scan.Reuse
 	primary []byte
 	data    []byte
 	row     sql.Row
@@ -61,7 +63,7 @@ func (t *Txn) Scan(ctx context.Context, table *store.Table, s Scan) (*Rows, erro
 	if t.ended {
 		return nil, ErrDone
 	}
-	r := &Rows{t: t, ctx: ctx, table: table, index: s.Index, columns: s.Columns}
+	r := &Rows{t: t, ctx: ctx, table: table, index: s.Index, columns: s.Columns, reuse: s.Reuse}
 	if r.index == nil {
 		r.index = table.Primary
 	}
@@ -174,7 +176,10 @@ func (r *Rows) Next() bool {
 }
 
 func (r *Rows) decode() error {
-	row := make(sql.Row, len(r.table.Types))
+	row := r.row
+	if row == nil || !r.reuse {
+		row = make(sql.Row, len(r.table.Types))
+	}
 	if r.index.IsPrimary() {
 		r.primary, r.data = append(r.primary[:0], r.it.key...), r.it.value
 	} else {
@@ -241,7 +246,7 @@ func readLarge(ref store.LargeRef, primary []byte, get func(key []byte) ([]byte,
 }
 
 // Row is the current row: a value per column of the table, nil for virtual columns
-// and those not asked for. It is the caller's.
+// and those not asked for. It is the caller's, until Next where Scan.Reuse is set.
 func (r *Rows) Row() sql.Row { return r.row }
 
 // Key is the key of the current row in the primary index, valid until Next.
