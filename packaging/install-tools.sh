@@ -10,12 +10,20 @@ if [ ! -x "$tools/h2spec" ] && command -v go >/dev/null; then
 		echo "missing, so the tests that need it are skipped: h2spec" >&2
 fi
 
+# mysql2, by which Node talks to the database, is no package of Debian.
+if [ ! -d "$tools/node/node_modules/mysql2" ] && command -v npm >/dev/null; then
+	mkdir -p "$tools/node"
+	npm install --silent --no-audit --no-fund --prefix "$tools/node" mysql2@3.11.5 >/dev/null ||
+		echo "missing, so the tests that need it are skipped: mysql2 for Node" >&2
+fi
+
 packages='
 gcc libc6-dev
 curl openssl ca-certificates iproute2 procps util-linux
 haproxy nginx-light keepalived nftables
 mariadb-server mariadb-client sysbench
 php-fpm php-cli php-mysql php-gd
+python3-pymysql python3-cryptography
 wordpress wordpress-theme-twentytwentytwo
 nghttp2-client wrk slowhttptest
 debootstrap systemd-container lintian

@@ -103,6 +103,9 @@ func (e *Engine) Close() error {
 
 // Open starts the session of an authenticated client.
 func (e *Engine) Open(ctx context.Context, c wire.Client) (wire.Session, error) {
+	if _, v, _ := gms.SystemVariables.GetGlobal("require_secure_transport"); isOn(v) && c.TLS == nil && !c.Unix {
+		return nil, mysqlError(3159, "Connections using insecure transport are prohibited while --require_secure_transport=ON.")
+	}
 	return e.newSession(c)
 }
 

@@ -43,6 +43,8 @@ type Session struct {
 	preparedText string
 	named        int // statements of PREPARE
 
+	changes []wire.Change // that the client has not heard of
+
 	packet  int // max_allowed_packet when the session was opened, bytes
 	closing sync.Once
 }
@@ -157,6 +159,7 @@ func (s *Session) CommitTransaction(ctx *gms.Context, _ gms.Transaction) error {
 		s.leaveTransaction()
 		return err
 	}
+	s.noteCommit(tx)
 	if wrote {
 		s.engine.stats.committed(time.Since(start))
 	}
@@ -261,7 +264,11 @@ func (s *Session) explicit() bool {
 // State is what the front wants to know after each command.
 func (s *Session) State() wire.State {
 	n := s.settingsNow()
+	changes := s.changes
+	s.changes = nil
 	return wire.State{
+		Changes:          changes,
+		QuietDatabase:    n.quietDatabase,
 		InTransaction:    s.explicit(),
 		Autocommit:       n.autocommit,
 		NoBackslash:      n.noBackslash,

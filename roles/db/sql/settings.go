@@ -18,6 +18,8 @@ type settings struct {
 	netReadTimeout  time.Duration
 	netWriteTimeout time.Duration
 	clientCharset   gms.CharacterSetID
+	quietDatabase   bool   // session_track_schema is off
+	trackGTIDs      string // OFF, OWN_GTID, ALL_GTIDS
 
 	direct  bool   // statements may be answered without the planner
 	unusual bool   // a variable changes what statements do
@@ -29,7 +31,14 @@ type settings struct {
 // SetSessionVariable changes a variable of the session.
 func (s *Session) SetSessionVariable(ctx *gms.Context, name string, value any) error {
 	s.settings.read = false
-	return s.BaseSession.SetSessionVariable(ctx, name, value)
+	if err := refuseTracking(name, value); err != nil {
+		return err
+	}
+	if err := s.BaseSession.SetSessionVariable(ctx, name, value); err != nil {
+		return err
+	}
+	s.noteVariable(name)
+	return nil
 }
 
 // InitSessionVariable gives a variable its first value.
@@ -71,6 +80,8 @@ func (s *Session) settingsNow() *settings {
 	if v := value("autocommit"); v != nil {
 		n.autocommit = isOn(v)
 	}
+	n.quietDatabase = !isOn(value("session_track_schema"))
+	n.trackGTIDs = text("session_track_gtids")
 	mode := text("sql_mode")
 	n.noBackslash = strings.Contains(mode, gms.NoBackslashEscapes)
 	n.waitTimeout = s.seconds("wait_timeout")

@@ -98,6 +98,7 @@ func (c *conn) run(call func(ctx context.Context) error) (cause, err error) {
 	cause = context.Cause(ctx)
 	c.finished()
 	c.state = c.session.State()
+	c.noteChanges()
 	return cause, err
 }
 

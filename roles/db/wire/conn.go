@@ -33,7 +33,8 @@ type conn struct {
 	client  Client
 	session Session
 	state   State
-	told    string // the database that the client knows it is in
+	told    string   // the database that the client knows it is in
+	changes []Change // that the client has not heard of
 	results Results
 
 	stmts       map[uint32]*statement

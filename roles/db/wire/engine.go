@@ -80,6 +80,11 @@ type State struct {
 	Database      string // "" = none
 	Warnings      uint16
 
+	// Changes are what the session has changed since State was read last and the client
+	// wants to hear of. The current database is told by itself, unless QuietDatabase.
+	Changes       []Change
+	QuietDatabase bool // session_track_schema is off
+
 	// The session's own settings; zero means the server's (Config).
 	WaitTimeout      time.Duration // wait_timeout, or interactive_timeout for such clients
 	NetReadTimeout   time.Duration

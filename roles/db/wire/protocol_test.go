@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 )
 
@@ -273,5 +274,52 @@ func TestCollations(t *testing.T) {
 	}
 	if c, _ := handshakeCollation(maxCollation); c != maxCollation {
 		t.Errorf("the highest collation becomes %d", c)
+	}
+}
+
+// TestSessionTracking checks what a client hears of its session: with the next OK, each
+// change once, and none that has not asked for it.
+func TestSessionTracking(t *testing.T) {
+	_, addr := serve(t, Config{}, newStub())
+	r := login1(t, addr, basicCaps|capSessionTrack)
+	state := func(query string) string {
+		t.Helper()
+		r.query(query)
+		ok := r.expectOK()
+		ok.take(2)
+		if status := ok.u16(); status&statusSessionState == 0 {
+			return ""
+		}
+		ok.u16()
+		ok.lenbytes()
+		return string(ok.lenbytes())
+	}
+	if got := state("variable time_zone"); got != "\x00\x0e\x09time_zone\x03new\x03\x05\x00\x03u:1" {
+		t.Errorf("a variable and a GTID: %q", got)
+	}
+	if got := state("ok"); got != "" {
+		t.Errorf("told twice: %q", got)
+	}
+	r.query("variable broken")
+	r.expectErr(1231, "42000", "as asked")
+	if got := state("use a"); got != "\x00\x0b\x06broken\x03new\x03\x05\x00\x03u:1\x01\x02\x01a" {
+		t.Errorf("changes of a statement that failed: %q", got)
+	}
+	if got := state("quiet b"); got != "" {
+		t.Errorf("a database that is not tracked: %q", got)
+	}
+	for range keepChanges {
+		r.query("variable broken")
+		r.expectErr(1231, "42000", "as asked")
+	}
+	if got := strings.Count(state("ok"), "broken"); got != keepChanges/2 {
+		t.Errorf("%d changes were kept", got)
+	}
+	r = login1(t, addr, basicCaps)
+	r.query("variable x")
+	ok := r.expectOK()
+	ok.take(2)
+	if ok.u16()&statusSessionState != 0 {
+		t.Error("a client that does not track is told")
 	}
 }

@@ -46,14 +46,14 @@ func more(is bool) uint16 {
 //	2 bytes  status
 //	2 bytes  warnings
 //	lenenc   info; may be left out when empty and no state changed
-//	lenenc   session state (capSessionTrack and statusSessionState): per change a type,
-//	         and its length-encoded data. 1 is the current database.
+//	lenenc   session state (capSessionTrack and statusSessionState): see appendChanges
 func (c *conn) writeOK(affected, insertID uint64, info string, moreResults bool) error {
 	return c.writeOKHeader(0, affected, insertID, info, more(moreResults))
 }
 
 func (c *conn) writeOKHeader(header byte, affected, insertID uint64, info string, extra uint16) error {
-	track := c.caps&capSessionTrack != 0 && c.state.Database != c.told
+	c.noteChanges()
+	track := len(c.changes) > 0
 	if track {
 		extra |= statusSessionState
 	}
@@ -67,10 +67,8 @@ func (c *conn) writeOKHeader(header byte, affected, insertID uint64, info string
 		b = appendLenString(b, info)
 	}
 	if track {
-		c.told = c.state.Database
-		name := appendLenString(nil, c.told)
-		change := append(appendLenenc([]byte{1}, uint64(len(name))), name...)
-		b = appendLenString(b, change)
+		b = appendLenString(b, appendChanges(nil, c.changes))
+		c.changes = c.changes[:0]
 	}
 	c.wbuf = b
 	return c.stream.end()

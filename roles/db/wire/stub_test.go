@@ -100,7 +100,11 @@ func (s *stubSession) Use(_ context.Context, db string) error {
 	return nil
 }
 
-func (s *stubSession) State() State { return s.state }
+func (s *stubSession) State() State {
+	st := s.state
+	s.state.Changes = nil
+	return st
+}
 
 func (s *stubSession) Close() {
 	s.engine.mu.Lock()
@@ -178,6 +182,15 @@ func (s *stubSession) do(ctx context.Context, q string, out *Results) error {
 		out.OK(0, 0, "")
 		return nil
 	case "use":
+		return s.Use(ctx, arg)
+	case "variable":
+		s.state.Changes = []Change{{ChangeVariable, arg, "new"}, {ChangeGTID, "", "u:1"}}
+		if arg == "broken" {
+			return Errorf(1231, "as asked")
+		}
+		return nil
+	case "quiet":
+		s.state.QuietDatabase = true
 		return s.Use(ctx, arg)
 	case "idle":
 		s.state.WaitTimeout = time.Duration(n) * time.Millisecond
