@@ -19,7 +19,14 @@ type DB struct {
 	MaxConnections   int            `yaml:"max_connections" default:"200" min:"1" max:"100000" doc:"Sessions at a time; one more is kept for an administrator."`
 	TLS              *BindTLS       `yaml:"tls" doc:"The certificates for clients that ask for TLS; by default of the local CA."`
 	ProxyFrom        []netip.Prefix `yaml:"proxy_from" doc:"The peers that may send a PROXY protocol header; by default exactly the balancers."`
+	Binlog           DBBinlog       `yaml:"binlog" doc:"The binary log: what was changed, for replicas and point-in-time recovery."`
 	LockWaitTimeout  time.Duration  `yaml:"lock_wait_timeout" default:"50s" min:"1s" max:"1d" doc:"How long a statement waits for a lock."`
+}
+
+// DBBinlog bounds the binary log. Whichever bound is met first removes the oldest files.
+type DBBinlog struct {
+	Keep    time.Duration `yaml:"keep" default:"7d" min:"10s" max:"10y" doc:"How long a file is kept after its last event."`
+	MaxSize int64         `yaml:"max_size" default:"10GiB" min:"64MiB" max:"16TiB" unit:"bytes" doc:"What all files may take together; the one that is being written always stays."`
 }
 
 // DBUser is an account made at start if it does not exist.

@@ -16,6 +16,7 @@ import (
 
 	"stack/appliance/config"
 	"stack/appliance/supervise"
+	"stack/roles/db/binlog"
 	"stack/roles/db/sql"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
@@ -42,6 +43,7 @@ func openData(node *config.Node, env supervise.Env, kill func(uint32) error) (*d
 		LockWaitTimeout: node.DB.LockWaitTimeout,
 		WriteSetLimit:   min(32<<20, max(4<<20, node.DB.Memory/16)),
 		Log:             env.Log,
+		Binlog:          binlog.Options{Version: sql.Version, Keep: node.DB.Binlog.Keep, MaxSize: node.DB.Binlog.MaxSize},
 		Observe:         d.groups.observe,
 	}); err != nil {
 		return nil, errors.Join(err, d.close())

@@ -41,6 +41,8 @@ var (
 	descReserve      = desc("disk_reserve_bytes", "Bytes kept free: with fewer, writes are refused.")
 	descNetwork      = desc("network_bytes_total", "Bytes of the protocol, by direction.", "direction")
 	descPosition     = desc("position", "Number of the last transaction that was executed.")
+	descLogFiles     = desc("binlog_files", "Files of the binary log.")
+	descLogBytes     = desc("binlog_bytes", "Bytes of the binary log, by where they are: file or tail, the part that is in the store.", "part")
 )
 
 // Describe sends nothing: what is collected depends on whether the database is open.
@@ -94,6 +96,16 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descViews, float64(s.Views))
 	gauge(descOldestView, s.OldestViewAge.Seconds())
 	gauge(descPosition, float64(r.data.db.Executed().Seq))
+	files := r.data.db.Binlog().Files()
+	var sealed, tail uint64
+	for _, f := range files {
+		sealed += f.Sealed
+		tail += f.Size - f.Sealed
+	}
+	gauge(descLogFiles, float64(len(files)))
+	for part, n := range map[string]uint64{"file": sealed, "tail": tail} {
+		ch <- prometheus.MustNewConstMetric(descLogBytes, prometheus.GaugeValue, float64(n), part)
+	}
 	count, sum, buckets := r.data.groups.read()
 	ch <- prometheus.MustNewConstHistogram(descGroupSize, count, sum, buckets)
 

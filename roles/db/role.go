@@ -213,6 +213,7 @@ func (r *Role) commit(old, next *state, wcfg wire.Config, opened map[string]net.
 		}
 	}
 	r.data.db.SetLockWaitTimeout(next.node.DB.LockWaitTimeout)
+	r.data.db.Binlog().SetBounds(next.node.DB.Binlog.Keep, next.node.DB.Binlog.MaxSize)
 	if err := sql.SetLockWaitTimeout(next.node.DB.LockWaitTimeout); err != nil {
 		r.env.Log.Error("innodb_lock_wait_timeout keeps its old value", "error", err)
 	}

@@ -73,12 +73,12 @@ func TestCheckChangesNothing(t *testing.T) {
 func everything(t testing.TB, fs vfs.FS, dir string) string {
 	t.Helper()
 	var out strings.Builder
-	for _, d := range []string{dir, dir + "/store"} {
+	for _, d := range []string{dir, dir + "/store", dir + "/binlog"} {
 		names, err := fs.List(d)
 		must(t, err)
 		slices.Sort(names)
 		for _, name := range names {
-			if name != "store" && name != "LOCK" {
+			if name != "store" && name != "binlog" && name != "LOCK" {
 				fmt.Fprintf(&out, "%s/%s %x\n", d, name, sha256.Sum256([]byte(content(t, fs, d+"/"+name))))
 			}
 		}

@@ -352,6 +352,8 @@ func (e *Engine) system(ctx context.Context, do func(*gms.Context, *Session) err
 		return err
 	}
 	s.BaseSession.SetTransaction(tx)
+	// The node's own accounts and leftovers: another node has its own.
+	s.tx.Unlogged()
 	if err = s.tx.Lock(ctx); err == nil {
 		if err = do(gctx, s); err == nil {
 			err = s.CommitTransaction(gctx, tx)

@@ -61,6 +61,11 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 					return mysqlError(1227, "Access denied; you need (at least one of) the SUPER or SYSTEM_VARIABLES_ADMIN privilege(s) for this operation")
 				}
 			}
+			if strings.EqualFold(e.Name.Name.String(), "sql_log_bin") {
+				if err := s.admitLogSwitch(ctx); err != nil {
+					return err
+				}
+			}
 		}
 	case *sqlparser.LockTables:
 		return s.authorizeLocks(ctx, st)

@@ -186,6 +186,7 @@ func (d *Database) DropTable(ctx *gms.Context, name string) error {
 	}
 	if t := s.temporaryTable(d.name, name); t != nil {
 		delete(s.temporary, temporaryKey(d.name, name))
+		s.dropsTemporary = true
 		return s.tx.DropTable(ctx, t.stored)
 	}
 	st := findTable(s.catalog(), d.name, name)

@@ -73,6 +73,8 @@ func TestUniqueKeys(t *testing.T) {
 func TestAlterTable(t *testing.T) {
 	s := newServer(t)
 	c := s.test()
+	c.must("CREATE TABLE empty_ (id INT PRIMARY KEY)", "ALTER TABLE empty_ ADD COLUMN n INT NOT NULL DEFAULT 5", "INSERT INTO empty_ (id) VALUES (1)")
+	c.want("SELECT * FROM empty_", "1|5")
 	c.must("CREATE TABLE t (id INT PRIMARY KEY, a INT, b VARCHAR(10), KEY ka (a), KEY kab (a, b))",
 		"INSERT INTO t VALUES (1, 10, 'x'), (2, 20, 'y')")
 	c.must("ALTER TABLE t ADD COLUMN n INT", "ALTER TABLE t ADD COLUMN d INT NOT NULL DEFAULT 5 AFTER id", "ALTER TABLE t ADD f VARCHAR(5) FIRST")

@@ -73,6 +73,7 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 	if err := setVariables(opts); err != nil {
 		return nil, err
 	}
+	gms.SystemVariables.AddSystemVariables(logVariables(db, opts.DataDir))
 	e := &Engine{db: db, log: opts.Log, opts: opts, sizes: sizes{store: st, db: db}, sessions: map[uint32]*Session{}}
 	// The planner logs on its own; what matters of it comes back as errors.
 	logrus.SetOutput(io.Discard)
@@ -82,6 +83,7 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 	a.ExecBuilder.PriorityBuilder = distinctBuilder{a.ExecBuilder}
 	a.Catalog.StatsProvider = rowCounts{}
 	a.Catalog.AuthHandler = authorization{a.Catalog.AuthHandler}
+	a.Catalog.BinlogPrimaryController = logController{e}
 	e.gms = sqle.New(a, nil)
 	a.Runner = &runner{e}
 	a.ExecBuilder.Runner = a.Runner

@@ -120,10 +120,13 @@ func (t *Table) rewritten(ctx *gms.Context, schema gms.PrimaryKeySchema, old, ch
 // rewriter joins two loops: the planner pushes new rows, the store pulls them while it
 // reads the old ones. Both read the old table in the same order, so the n-th pushed row
 // belongs to the n-th pulled one. They take turns: whoever runs, the other waits, for
-// a transaction is used by one goroutine at a time.
+// a transaction is used by one goroutine at a time. The store begins with the first row
+// pushed: once it has read the last one, the old table can no longer be opened.
 type rewriter struct {
 	editor
 	origin *Table
+	desc   *store.TableDesc
+	begun  bool
 	push   chan gms.Row
 	turn   chan struct{} // the store waits for a row
 	done   chan error
@@ -138,6 +141,7 @@ func newRewriter(ctx *gms.Context, t *Table, desc *store.TableDesc) *rewriter {
 	r := &rewriter{
 		editor: *e,
 		origin: t,
+		desc:   desc,
 		push:   make(chan gms.Row),
 		turn:   make(chan struct{}),
 		done:   make(chan error, 1),
@@ -146,7 +150,13 @@ func newRewriter(ctx *gms.Context, t *Table, desc *store.TableDesc) *rewriter {
 	target.full = tableColumns(desc)
 	r.Table = &target
 	e.session.rewriter = r
-	tx, stored := e.session.tx, t.stored
+	return r
+}
+
+// begin lets the store read; it waits until the store wants a row or has ended.
+func (r *rewriter) begin(ctx *gms.Context) {
+	r.begun = true
+	tx, stored, desc := r.session.tx, r.origin.stored, r.desc
 	go func() {
 		_, err := tx.Rebuild(ctx, stored, desc, func(gms.Row) (gms.Row, error) {
 			r.turn <- struct{}{}
@@ -159,7 +169,6 @@ func newRewriter(ctx *gms.Context, t *Table, desc *store.TableDesc) *rewriter {
 		r.done <- err
 	}()
 	r.await()
-	return r
 }
 
 // tableColumns are a descriptor's columns as far as a value's check needs them.
@@ -193,6 +202,9 @@ func (r *rewriter) Insert(ctx *gms.Context, row gms.Row) error {
 	if err := r.check(ctx, row); err != nil {
 		return err
 	}
+	if !r.begun {
+		r.begin(ctx)
+	}
 	if r.ended {
 		if r.result != nil {
 			return r.result
@@ -206,6 +218,9 @@ func (r *rewriter) Insert(ctx *gms.Context, row gms.Row) error {
 
 // Close makes the new table the table, or stops a rewrite that lacks rows.
 func (r *rewriter) Close(ctx *gms.Context) error {
+	if !r.begun && !r.ended {
+		r.begin(ctx) // there are no rows
+	}
 	r.stop()
 	if r.result != nil {
 		return r.result
@@ -219,7 +234,11 @@ func (r *rewriter) stop() {
 	if r.session.rewriter == r {
 		r.session.rewriter = nil
 	}
-	if !r.ended {
+	switch {
+	case r.ended:
+	case !r.begun:
+		r.ended, r.result = true, errRewriteStopped
+	default:
 		close(r.push)
 		r.ended, r.result = true, <-r.done
 	}

@@ -54,8 +54,14 @@ var forShare = regexp.MustCompile(`(?i)\bfor\s+share\s*(;|\)|$)`)
 func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.Statement, string, string, error) {
 	query = plainComments(query)
 	st, text, rest, err := s.engine.gms.Parser.Parse(ctx, query, multi)
-	if err == nil || !forShare.MatchString(query) {
-		return st, text, rest, err
+	if err == nil {
+		return st, text, rest, nil
+	}
+	if st, text := s.parseLog(ctx, query); st != nil {
+		return st, text, "", nil
+	}
+	if !forShare.MatchString(query) {
+		return nil, "", "", err
 	}
 	other := forShare.ReplaceAllString(query, "LOCK IN SHARE MODE$1")
 	if st, text, rest, e := s.engine.gms.Parser.Parse(ctx, other, multi); e == nil {
@@ -139,8 +145,11 @@ func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.St
 	if err := s.admit(gctx, k, st); err != nil {
 		return err
 	}
-	if k == kindTables {
+	switch k {
+	case kindTables:
 		return s.lockOrUnlockTables(gctx, st, out)
+	case kindLog:
+		return s.runLog(gctx, st, out)
 	}
 	defer s.showOwnGrants(st)()
 	wasAutocommit := s.autocommit()
@@ -150,6 +159,7 @@ func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.St
 		return err
 	}
 	s.prepared, s.preparedText = nil, text
+	s.running, s.dropsTemporary = running{st, text}, false
 	if bindings != nil {
 		s.prepared = st
 	}

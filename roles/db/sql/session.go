@@ -42,6 +42,11 @@ type Session struct {
 	prepared     sqlparser.Statement
 	preparedText string
 	named        int // statements of PREPARE
+	// preparedTexts are the texts of the statements of PREPARE, by name.
+	preparedTexts map[string]string
+
+	running        running
+	dropsTemporary bool // the running statement has dropped a temporary table
 
 	changes []wire.Change // that the client has not heard of
 
@@ -137,6 +142,9 @@ func (s *Session) StartTransaction(ctx *gms.Context, c gms.TransactionCharacteri
 	if wait := s.seconds("innodb_lock_wait_timeout"); wait > 0 {
 		s.tx.SetLockWaitTimeout(wait)
 	}
+	if !s.logsChanges() {
+		s.tx.Unlogged()
+	}
 	s.engine.open.Add(1)
 	return &transaction{readOnly: c == gms.ReadOnly}, nil
 }
@@ -150,6 +158,13 @@ func (s *Session) CommitTransaction(ctx *gms.Context, _ gms.Transaction) error {
 	tx := s.tx
 	if tx == nil {
 		return nil
+	}
+	if tx.ChangesCatalog() {
+		if err := s.logStatement(ctx, tx); err != nil {
+			s.rollback()
+			s.leaveTransaction()
+			return err
+		}
 	}
 	start := time.Now()
 	wrote := tx.HasWrites()

@@ -22,6 +22,7 @@ type settings struct {
 	trackGTIDs      string // OFF, OWN_GTID, ALL_GTIDS
 
 	direct  bool   // statements may be answered without the planner
+	logs    bool   // changes go into the binary log
 	unusual bool   // a variable changes what statements do
 	modes   string // what plans depend on: sql_mode and character sets
 
@@ -39,6 +40,18 @@ func (s *Session) SetSessionVariable(ctx *gms.Context, name string, value any) e
 	}
 	s.noteVariable(name)
 	return nil
+}
+
+// gtidExecuted is a variable of the server that changes with each commit.
+const gtidExecuted = "gtid_executed"
+
+// GetSessionVariable reads a variable: sessions keep copies of the server's, which for one
+// of them is of no use.
+func (s *Session) GetSessionVariable(ctx *gms.Context, name string) (any, error) {
+	if len(name) == len(gtidExecuted) && strings.EqualFold(name, gtidExecuted) {
+		return s.engine.db.ExecutedSet(), nil
+	}
+	return s.BaseSession.GetSessionVariable(ctx, name)
 }
 
 // InitSessionVariable gives a variable its first value.
@@ -93,6 +106,7 @@ func (s *Session) settingsNow() *settings {
 		n.clientCharset = cs
 	}
 	n.direct = isOn(value("direct"))
+	n.logs = isOn(value("sql_log_bin"))
 	for _, name := range usual {
 		if ok, v := gms.HasDefaultValue(nil, s.BaseSession, name); v != nil && !ok {
 			n.unusual = true

@@ -21,11 +21,12 @@ const (
 	kindAccount                 // users, roles, grants: commits before and after itself
 	kindControl                 // BEGIN, COMMIT, ROLLBACK, savepoints
 	kindTables                  // LOCK TABLES, UNLOCK TABLES
+	kindLog                     // the binary log: SHOW BINLOG EVENTS, PURGE BINARY LOGS, FLUSH LOGS
 	kinds_
 )
 
 // kindNames name the kinds in metrics.
-var kindNames = [kinds_]string{"other", "select", "select_locking", "write", "ddl", "truncate", "temporary", "account", "control", "lock_tables"}
+var kindNames = [kinds_]string{"other", "select", "select_locking", "write", "ddl", "truncate", "temporary", "account", "control", "lock_tables", "binlog"}
 
 func (k kind) writes() bool {
 	switch k {
@@ -111,8 +112,8 @@ func classifyRest(st sqlparser.Statement) (kind, error) {
 		return 0, notAvailable("CALL")
 	case *sqlparser.Binlog:
 		return 0, notAvailable("BINLOG")
-	case *sqlparser.PurgeBinaryLogs:
-		return 0, notAvailable("PURGE BINARY LOGS")
+	case *sqlparser.PurgeBinaryLogs, *showEvents:
+		return kindLog, nil
 	case *sqlparser.ChangeReplicationSource, *sqlparser.ChangeReplicationFilter,
 		*sqlparser.StartReplica, *sqlparser.StopReplica, *sqlparser.ResetReplica:
 		return 0, notAvailable("replication")
@@ -257,6 +258,9 @@ func prepareTableSpec(spec *sqlparser.TableSpec) error {
 
 func classifyFlush(st *sqlparser.Flush) (kind, error) {
 	name := strings.ToLower(st.Option.Name)
+	if name == "logs" || name == "binary logs" {
+		return kindLog, nil
+	}
 	if name == "privileges" {
 		return kindOther, nil // grants are always current
 	}

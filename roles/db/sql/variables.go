@@ -28,7 +28,6 @@ func setVariables(opts Options) error {
 		text("hostname", opts.Hostname),
 		text("server_uuid", opts.Server),
 		&gms.MysqlSystemVariable{Name: "direct", Scope: both, Dynamic: true, Type: types.NewSystemBoolType("direct"), Default: int8(1)},
-		&gms.MysqlSystemVariable{Name: "log_bin", Scope: global, Type: types.NewSystemBoolType("log_bin"), Default: int8(0)},
 		&gms.MysqlSystemVariable{
 			Name: "innodb_lock_wait_timeout", Scope: both, Dynamic: true,
 			Type: types.NewSystemIntType("innodb_lock_wait_timeout", 1, 1073741824, false), Default: int64(50),

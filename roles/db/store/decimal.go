@@ -16,13 +16,15 @@ func decimalWidth(precision, scale uint8) int {
 	return whole/9*4 + digitBytes[whole%9] + frac/9*4 + digitBytes[frac%9]
 }
 
-// appendDecimal appends MySQL's sortable binary form (strings/decimal.c of MySQL
+// AppendDecimal appends MySQL's sortable binary form (strings/decimal.c of MySQL
 // describes it): the digits before and after the point in groups of nine, four bytes
 // a group, the odd group outermost; the sign bit flipped, a negative number
 // complemented.
 //
 //	DECIMAL(14,4)  1234567890.1234  →  81 0D FB 38 D2 04 D2
-func appendDecimal(dst []byte, d *apd.Decimal, precision, scale uint8) ([]byte, error) {
+//
+// It fails where d has more digits before or after the point than the column.
+func AppendDecimal(dst []byte, d *apd.Decimal, precision, scale uint8) ([]byte, error) {
 	digits, err := decimalDigits(d, precision, scale)
 	if err != nil {
 		return nil, err
@@ -86,7 +88,7 @@ func decimalDigits(d *apd.Decimal, precision, scale uint8) (string, error) {
 	return strings.Repeat("0", int(precision)-len(digits)) + digits, nil
 }
 
-// readDecimal decodes what appendDecimal wrote, with the column's scale.
+// readDecimal decodes what AppendDecimal wrote, with the column's scale.
 func readDecimal(b []byte, precision, scale uint8) (any, error) {
 	if len(b) == 0 {
 		return nil, fmt.Errorf("DECIMAL of no bytes: %w", ErrCorrupt)

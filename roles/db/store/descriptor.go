@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // DatabaseDesc describes a database.
@@ -154,6 +155,11 @@ func EncodeDesc(desc any) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// Internal reports whether a database belongs to this node alone, such as that of
+// temporary tables: its name begins with #, which no client can create. What happens in
+// it is not in the binary log.
+func Internal(database string) bool { return strings.HasPrefix(database, "#") }
 
 // Clone returns a copy that shares nothing that a caller may change.
 func (d *TableDesc) Clone() *TableDesc {

@@ -146,10 +146,13 @@ func (s *Store) rename() error {
 	b := s.DB.NewBatch()
 	defer b.Close()
 	log := SpaceRange(SpaceBinlog)
+	files, marks := []byte{byte(SpaceMeta), metaLogFile}, []byte{byte(SpaceMeta), metaLogSealed}
 	err = errors.Join(
 		b.Set([]byte{byte(SpaceMeta), metaServer}, []byte(s.Server), nil),
 		b.Delete(MetaExecutedKey(), nil),
 		b.DeleteRange(log.Start, log.End, nil),
+		b.DeleteRange(files, PrefixEnd(files), nil),
+		b.DeleteRange(marks, PrefixEnd(marks), nil),
 	)
 	if history != "" {
 		err = errors.Join(err, b.Set(metaHistoryKey(), []byte(history), nil))

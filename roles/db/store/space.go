@@ -28,6 +28,8 @@ const (
 	metaRowID       = 'r' // + primary index id: next hidden row id, u64
 	metaPendingDrop = 'd' // + index id: ranges of this id are to be deleted
 	metaBuilding    = 'b' // + index id: being filled by a rebuild, not in the catalog yet
+	metaLogFile     = 'l' // + binlog file number, u32: what the file begins with
+	metaLogSealed   = 's' // + binlog file number, u32: how much of it is in a plain file
 )
 
 // MetaExecutedKey holds the executed GTID set as text.
@@ -54,6 +56,19 @@ func MetaPendingDropKey(index uint32) []byte { return metaID(metaPendingDrop, in
 
 // MetaBuildingKey marks an index id that a rebuild fills and no descriptor names yet.
 func MetaBuildingKey(index uint32) []byte { return metaID(metaBuilding, index) }
+
+// MetaLogFileKey holds what package binlog knows of a file of the binary log.
+func MetaLogFileKey(file uint32) []byte { return metaID(metaLogFile, file) }
+
+// MetaLogSealedKey holds how much of a file of the binary log has left the store.
+func MetaLogSealedKey(file uint32) []byte { return metaID(metaLogSealed, file) }
+
+// LogKey is the key of the events of the binary log that begin at this offset of a file:
+// SpaceBinlog, file number u32, offset u64.
+func LogKey(file uint32, offset uint64) []byte {
+	key := binary.BigEndian.AppendUint32([]byte{byte(SpaceBinlog)}, file)
+	return binary.BigEndian.AppendUint64(key, offset)
+}
 
 func metaID(kind byte, id uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{byte(SpaceMeta), kind}, id)

@@ -198,6 +198,33 @@ func (s *Store) closeDB() error {
 // Dir is the data directory.
 func (s *Store) Dir() string { return s.dir }
 
+// FS is the file system of the data directory.
+func (s *Store) FS() vfs.FS { return s.fs }
+
+// Fail ends the process after a file beside the store could not be made durable, as
+// Options.Fatal does for the store's own. It does not return, but in tests.
+func (s *Store) Fail(reason string) {
+	s.log.Error(reason)
+	s.opts.Fatal(reason)
+}
+
+// MakeDir makes a directory for the files beside the store, readable by the owner only.
+func (s *Store) MakeDir(name string) (string, error) {
+	path := filepath.Join(s.dir, name)
+	if err := makeDir(s.fs, path); err != nil {
+		return "", err
+	}
+	return path, s.SyncDir(s.dir)
+}
+
+// SyncDir makes the names in a directory durable.
+func (s *Store) SyncDir(path string) error {
+	if err := syncDir(s.fs, path); err != nil {
+		return fmt.Errorf("sync the directory %s: %w", path, err)
+	}
+	return nil
+}
+
 // DiskUsage estimates the bytes on disk of an index: its rows and large values.
 func (s *Store) DiskUsage(index uint32) (uint64, error) {
 	var total uint64

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/dolthub/go-mysql-server/sql"
 )
@@ -24,6 +25,10 @@ type Table struct {
 	current   *layout
 	positions []int // current layout column → row position
 	autoInc   int   // position of the AUTO_INCREMENT column, -1 if none
+
+	derive     sync.Once
+	derived    any
+	deriveFail error
 }
 
 // NewTable compiles a descriptor. It fails for types that this version does not
@@ -126,6 +131,13 @@ func (t *Table) newIndex(desc *IndexDesc) (*Index, error) {
 		ix.columns = append(ix.columns, indexColumn{codec: cd, at: at, prefix: prefix, desc: c.Desc})
 	}
 	return ix, nil
+}
+
+// Derived is what the binary log makes of the table, by build at the first call; later
+// calls return the same.
+func (t *Table) Derived(build func() (any, error)) (any, error) {
+	t.derive.Do(func() { t.derived, t.deriveFail = build() })
+	return t.derived, t.deriveFail
 }
 
 // Index returns the index of this name (as MySQL, without regard to case);

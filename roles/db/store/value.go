@@ -61,7 +61,7 @@ func (c *codec) appendFixed(dst []byte, v any) ([]byte, error) {
 		if !ok {
 			return nil, c.mismatch(v)
 		}
-		return appendDecimal(dst, d, c.precision, c.scale)
+		return AppendDecimal(dst, d, c.precision, c.scale)
 	case kindDate, kindDatetime, kindTime:
 		return c.appendTemporal(dst, v)
 	case kindYear:

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/dolthub/go-mysql-server/sql"
 
+	"stack/roles/db/binlog"
 	"stack/roles/db/store"
 )
 
@@ -37,7 +38,8 @@ func (r *CheckReport) OK() bool { return len(r.Problems) == 0 }
 
 // Check reads the whole store at one view: every row decodes, every row has its
 // index entries and every entry its row, every large value is there and has its
-// hash, and every key belongs to somebody. Reading verifies the block checksums.
+// hash, every key belongs to somebody, and the tail of the binary log has no hole and
+// ends where the data does. Reading verifies the block checksums.
 // virtual gives a row its virtual columns, nil where no table has any; without it,
 // indexes over virtual columns are checked from the entry to the row only. An error
 // means that the check could not go on.
@@ -71,6 +73,11 @@ func (c *checker) all() (*CheckReport, error) {
 		if err := c.strangers(space); err != nil {
 			return nil, err
 		}
+	}
+	if err := binlog.Check(c.view.snap, c.view.pos.Seq); errors.Is(err, store.ErrCorrupt) {
+		c.problem("%v", err)
+	} else if err != nil {
+		return nil, err
 	}
 	return &c.CheckReport, nil
 }

@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"stack/roles/db/binlog"
 	"stack/roles/db/store"
 )
 
@@ -22,15 +24,18 @@ const (
 
 // commitRequest is a transaction on its way into a batch.
 type commitRequest struct {
-	set     *writeSet      // nil: only the counters are to be logged
-	large   *largeSet      // what is in set, where that has left memory; nil else
-	events  []byte         // binlog events of the transaction
-	catalog *store.Catalog // staged, nil if no descriptor changed
-	drops   []uint32       // index ids to delete once no view needs them
-	built   []uint32       // index ids that a rebuild filled and that now have an owner
-	frees   bool           // gives space back: allowed on a full disk
+	set     *writeSet           // nil: only the counters are to be logged
+	large   *largeSet           // what is in set, where that has left memory; nil else
+	log     *binlog.Transaction // nil: nothing for the binary log, and no GTID
+	logFile *binlog.LargeFile   // what is in log, where that has left memory; nil else
+	rotate  bool                // begin a new file of the binary log
+	catalog *store.Catalog      // staged, nil if no descriptor changed
+	drops   []uint32            // index ids to delete once no view needs them
+	built   []uint32            // index ids that a rebuild filled and that now have an owner
+	frees   bool                // gives space back: allowed on a full disk
 	owner   *Owner
 	pos     Position
+	applied uint64 // number among those applied since the start
 	done    chan error
 }
 
@@ -47,6 +52,7 @@ type commitQueue struct {
 	closed bool
 
 	seq     uint64         // leader only: last executed
+	applied uint64         // leader only: transactions applied since the start, logged or not
 	catalog *store.Catalog // leader only: newest applied
 
 	commits atomic.Uint64
@@ -129,14 +135,16 @@ func (q *commitQueue) lead() {
 func (q *commitQueue) syncLog() {
 	if err := q.e.store.DB.LogData(nil, pebble.Sync); err != nil {
 		q.e.log.Error("sync the log: " + err.Error())
+		return
 	}
+	q.e.binlog.Synced()
 }
 
 // drain takes what else waits, up to the limits of a group. A large transaction is a group
 // of its own.
 func (q *commitQueue) drain(first *commitRequest) []*commitRequest {
 	requests := append(make([]*commitRequest, 0, 16), first)
-	if first.large != nil {
+	if first.alone() {
 		return requests
 	}
 	size := first.size()
@@ -146,7 +154,7 @@ func (q *commitQueue) drain(first *commitRequest) []*commitRequest {
 			if !ok {
 				return requests
 			}
-			if r.large != nil {
+			if r.alone() {
 				q.next = r
 				return requests
 			}
@@ -158,6 +166,9 @@ func (q *commitQueue) drain(first *commitRequest) []*commitRequest {
 	}
 	return requests
 }
+
+// alone reports whether the request must be a group of its own.
+func (r *commitRequest) alone() bool { return r.large != nil || r.logFile != nil }
 
 func (r *commitRequest) size() int64 {
 	if r.set == nil {
@@ -181,18 +192,18 @@ func (q *commitQueue) run(requests []*commitRequest) {
 	if len(group.requests) == 0 {
 		return
 	}
-	seq, catalog := q.seq, q.catalog
+	seq, applied, catalog := q.seq, q.applied, q.catalog
 	err := q.apply(group)
 	if err != nil {
-		q.seq, q.catalog = seq, catalog
+		q.seq, q.applied, q.catalog = seq, applied, catalog
 		for _, r := range group.requests {
 			r.done <- fmt.Errorf("commit: %w", err)
 		}
 		return
 	}
-	group.view = q.e.newView(q.catalog, Position{q.e.store.Server, q.seq})
+	group.view = q.e.newView(q.catalog, Position{q.e.store.Server, q.seq}, q.applied)
 	q.groups.Add(1)
-	q.commits.Add(q.seq - seq)
+	q.commits.Add(q.applied - applied)
 	if q.e.opts.Observe != nil {
 		q.e.opts.Observe(len(group.requests), time.Since(started))
 	}
@@ -218,20 +229,42 @@ func (q *commitQueue) apply(g *group) error {
 	b := q.e.store.DB.NewBatch()
 	defer b.Close()
 	catalog := q.catalog
+	log, err := q.e.binlog.Begin(b, int64(q.seq), q.e.executedUpTo)
+	if err != nil {
+		return err
+	}
+	defer log.Abort()
+	if slices.ContainsFunc(g.requests, func(r *commitRequest) bool { return r.rotate }) {
+		if err := log.Rotate(); err != nil {
+			return err
+		}
+	}
 	for _, r := range g.requests {
 		if r.set == nil {
 			continue
 		}
-		q.seq++
-		r.pos = Position{q.e.store.Server, q.seq}
-		if err := r.encode(b, q.seq); err != nil {
+		q.applied++
+		r.applied = q.applied
+		if r.log != nil {
+			q.seq++
+			r.pos = Position{q.e.store.Server, q.seq}
+			if r.logFile != nil {
+				err = log.AddFile(r.logFile, int64(q.seq))
+			} else {
+				err = log.Add(r.log, int64(q.seq))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if err := r.encode(b); err != nil {
 			return err
 		}
 		if r.catalog != nil {
 			q.catalog = r.catalog.WithVersion(q.catalog.Version + 1)
 		}
 	}
-	err := q.e.counters.log(b)
+	err = errors.Join(log.End(), q.e.counters.log(b))
 	if q.catalog != catalog {
 		err = errors.Join(err,
 			b.Set(store.MetaCatalogKey(), binary.BigEndian.AppendUint64(nil, q.catalog.Version), nil),
@@ -244,15 +277,22 @@ func (q *commitQueue) apply(g *group) error {
 	if err != nil {
 		return err
 	}
+	how := q.e.writeOptions()
 	if large := g.requests[0].large; large != nil {
-		return large.commit(b)
+		how = pebble.Sync
+		err = large.commit(b)
+	} else {
+		err = b.Commit(how)
 	}
-	return b.Commit(q.e.writeOptions())
+	if err != nil {
+		return err
+	}
+	q.e.binlog.Committed(log, how.Sync)
+	return nil
 }
 
-// encode puts everything that the transaction wrote into the batch. The events of
-// the binlog have their place here: in the same batch as the rows.
-func (r *commitRequest) encode(b *pebble.Batch, seq uint64) error {
+// encode puts everything that the transaction wrote into the batch.
+func (r *commitRequest) encode(b *pebble.Batch) error {
 	each := r.set.each
 	if r.large != nil {
 		each = r.large.each
@@ -265,12 +305,6 @@ func (r *commitRequest) encode(b *pebble.Batch, seq uint64) error {
 	})
 	if err != nil {
 		return err
-	}
-	if len(r.events) > 0 {
-		key := binary.BigEndian.AppendUint64([]byte{byte(store.SpaceBinlog)}, seq)
-		if err := b.Set(key, r.events, nil); err != nil {
-			return err
-		}
 	}
 	for _, id := range r.drops {
 		if err := b.Set(store.MetaPendingDropKey(id), nil, nil); err != nil {
@@ -291,7 +325,7 @@ func (q *commitQueue) publish() {
 	for g := range q.groups_ {
 		for _, r := range g.requests {
 			if len(r.drops) > 0 {
-				q.e.sweeper.add(r.pos.Seq, r.drops)
+				q.e.sweeper.add(r.applied, r.drops)
 			}
 		}
 		q.e.publish(g.view)

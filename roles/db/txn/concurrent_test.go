@@ -19,6 +19,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/dolthub/go-mysql-server/sql"
 
+	"stack/roles/db/binlog/event"
 	"stack/roles/db/store"
 )
 
@@ -153,6 +154,7 @@ func TestDDLBesideWriters(t *testing.T) {
 			default:
 				err = tx.PutObject(ctx, store.Object{Kind: "view", Database: "site", Name: fmt.Sprint(n)})
 			}
+			tx.LogStatement(event.Query{Text: "the statement"})
 			if err := errors.Join(err, tx.Commit(ctx)); err != nil {
 				t.Error(err)
 			}

@@ -29,8 +29,9 @@ func (t *Txn) beginDDL(ctx context.Context) (*store.Catalog, error) {
 	return t.e.Catalog(), nil
 }
 
-// stage makes catalog the transaction's own after writing key; desc nil deletes it.
-func (t *Txn) stage(catalog *store.Catalog, key []byte, desc any) error {
+// stage makes catalog the transaction's own after writing key, of something in
+// database (empty: of the server); desc nil deletes it.
+func (t *Txn) stage(catalog *store.Catalog, database string, key []byte, desc any) error {
 	var err error
 	if desc == nil {
 		err = t.set.delete(key)
@@ -42,6 +43,7 @@ func (t *Txn) stage(catalog *store.Catalog, key []byte, desc any) error {
 	}
 	if err == nil {
 		t.staged = catalog
+		t.changes = t.changes || !store.Internal(database)
 	}
 	return err
 }
@@ -52,7 +54,7 @@ func (t *Txn) PutDatabase(ctx context.Context, desc store.DatabaseDesc) error {
 	if err != nil {
 		return err
 	}
-	return t.stage(catalog.WithDatabase(&desc), store.DatabaseKey(desc.Name), &desc)
+	return t.stage(catalog.WithDatabase(&desc), desc.Name, store.DatabaseKey(desc.Name), &desc)
 }
 
 // DropDatabase removes a database with its tables and objects.
@@ -75,7 +77,7 @@ func (t *Txn) DropDatabase(ctx context.Context, name string) error {
 		}
 	}
 	t.frees = true
-	return t.stage(t.catalogNow().WithoutDatabase(name), store.DatabaseKey(name), nil)
+	return t.stage(t.catalogNow().WithoutDatabase(name), name, store.DatabaseKey(name), nil)
 }
 
 func (t *Txn) catalogNow() *store.Catalog {
@@ -91,7 +93,7 @@ func (t *Txn) PutObject(ctx context.Context, o store.Object) error {
 	if err != nil {
 		return err
 	}
-	return t.stage(catalog.WithObject(&o), store.ObjectKey(o.Kind, o.Database, o.Name), &o)
+	return t.stage(catalog.WithObject(&o), o.Database, store.ObjectKey(o.Kind, o.Database, o.Name), &o)
 }
 
 // DeleteObject removes a named object; one that does not exist is no error.
@@ -100,7 +102,7 @@ func (t *Txn) DeleteObject(ctx context.Context, kind, database, name string) err
 	if err != nil {
 		return err
 	}
-	return t.stage(catalog.WithoutObject(kind, database, name), store.ObjectKey(kind, database, name), nil)
+	return t.stage(catalog.WithoutObject(kind, database, name), database, store.ObjectKey(kind, database, name), nil)
 }
 
 // CreateTable adds a table. Its ids, the column ids that are 0 and the first layout
@@ -173,7 +175,7 @@ func (t *Txn) putTable(catalog *store.Catalog, desc *store.TableDesc) (*store.Ta
 	if err != nil {
 		return nil, err
 	}
-	return table, t.stage(catalog.WithTable(table), store.TableKey(desc.ID), desc)
+	return table, t.stage(catalog.WithTable(table), desc.Database, store.TableKey(desc.ID), desc)
 }
 
 // current returns the table of this id as it is now, refusing one that the caller
@@ -217,7 +219,7 @@ func (t *Txn) DropTable(ctx context.Context, table *store.Table) error {
 	}
 	t.dropIndexes(table)
 	t.frees = true
-	return t.stage(catalog.WithoutTable(table.Desc.ID), store.TableKey(table.Desc.ID), nil)
+	return t.stage(catalog.WithoutTable(table.Desc.ID), table.Desc.Database, store.TableKey(table.Desc.ID), nil)
 }
 
 func (t *Txn) dropIndexes(table *store.Table) {

@@ -257,7 +257,7 @@ func TestChangedTableWithinItsTransaction(t *testing.T) {
 	if _, err := tx.AlterTable(ctx, next, renamed); err == nil {
 		t.Fatal("AlterTable took another name")
 	}
-	must(t, tx.Commit(ctx))
+	commit(t, tx)
 	checkClean(t, e)
 }
 
@@ -273,7 +273,7 @@ func TestCatalogRollsBackWithTheStatement(t *testing.T) {
 		t.Fatal("an uncommitted database is visible")
 	}
 	must(t, tx.PutObject(ctx, store.Object{Kind: "grants", Name: "all", Data: []byte{0, 1}}))
-	must(t, tx.Commit(ctx))
+	commit(t, tx)
 	c := e.Catalog()
 	if c.Database("kept") == nil || c.Database("gone") != nil || len(c.Objects("view", "gone")) != 0 || string(c.Object("grants", "", "all").Data) != "\x00\x01" {
 		t.Fatal("catalog after commit")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"stack/roles/db/binlog"
 	"stack/roles/db/store"
 )
 
@@ -36,6 +37,7 @@ type Options struct {
 	Durability    Durability
 	Locks         Locks // default: writers run one at a time
 	Log           *slog.Logger
+	Binlog        binlog.Options
 	// Observe is called after each group with the number of transactions and the time
 	// from its start to the end of its sync. It must not block.
 	Observe func(transactions int, took time.Duration)
@@ -65,6 +67,7 @@ type Engine struct {
 	nextID   atomic.Uint32 // of tables and indexes
 	queue    *commitQueue
 	sweeper  *sweeper
+	binlog   *binlog.Log
 	active   atomic.Int64 // transactions begun and not ended
 	closed   atomic.Bool
 }
@@ -84,6 +87,9 @@ func Open(st *store.Store, opts Options) (*Engine, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	if opts.Binlog.Log == nil {
+		opts.Binlog.Log = opts.Log
+	}
 	e := &Engine{store: st, log: opts.Log, opts: opts, locks: opts.Locks, views: map[*view]struct{}{}}
 	e.lockWait.Store(int64(opts.LockWaitTimeout))
 	e.durability.Store(int32(opts.Durability))
@@ -99,8 +105,11 @@ func Open(st *store.Store, opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.binlog, err = binlog.Open(st, st.ExecutedWith(pos.String()), int64(pos.Seq), opts.Binlog); err != nil {
+		return nil, err
+	}
 	e.sweeper = newSweeper(e)
-	e.publish(e.newView(catalog, pos))
+	e.publish(e.newView(catalog, pos, 0))
 	e.queue = newCommitQueue(e, pos.Seq)
 	return e, nil
 }
@@ -111,6 +120,7 @@ func Open(st *store.Store, opts Options) (*Engine, error) {
 func (e *Engine) Close() error {
 	e.queue.close()
 	e.sweeper.close()
+	e.binlog.Close()
 	if !e.closed.Swap(true) {
 		e.releaseView(e.current.Load())
 	}
@@ -125,6 +135,15 @@ func (e *Engine) Catalog() *store.Catalog { return e.current.Load().catalog }
 
 // Executed is the published position.
 func (e *Engine) Executed() Position { return e.current.Load().pos }
+
+// ExecutedSet is everything that has been executed, as a GTID set: the history that the
+// store began with and the published position.
+func (e *Engine) ExecutedSet() string { return e.store.ExecutedWith(e.Executed().String()) }
+
+// executedUpTo is ExecutedSet with this number as the last of this server.
+func (e *Engine) executedUpTo(number int64) string {
+	return e.store.ExecutedWith(Position{e.store.Server, uint64(number)}.String())
+}
 
 // SetLockWaitTimeout is the default of transactions begun from now on.
 func (e *Engine) SetLockWaitTimeout(d time.Duration) { e.lockWait.Store(int64(d)) }

@@ -79,7 +79,7 @@ func createTable(t testing.TB, e *Engine, desc *store.TableDesc) *store.Table {
 	}
 	table, err := tx.CreateTable(ctx, desc)
 	must(t, err)
-	must(t, tx.Commit(ctx))
+	commit(t, tx)
 	return table
 }
 

@@ -39,7 +39,13 @@ func (t *Txn) scratch(bytes int64) (*store.Scratch, error) {
 
 // commit brings a request into the queue; a write set that has left memory is written to
 // table files first, while the leader serves others.
-func (e *Engine) commit(r *commitRequest) (err error) {
+func (e *Engine) commit(r *commitRequest, log *rowLog) (err error) {
+	if r.log != nil && log.file != nil {
+		if r.logFile, err = e.binlog.WriteLarge(r.log, log, log.file, e.ExecutedSet()); err != nil {
+			return err
+		}
+		defer r.logFile.Close()
+	}
 	if r.set == nil || r.set.spill == nil {
 		return e.queue.commit(r)
 	}

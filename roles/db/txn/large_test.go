@@ -110,6 +110,9 @@ func TestCrashInLargeCommit(t *testing.T) {
 		default:
 			t.Fatalf("crash %d of %d (answered: %v): rows %s, position %d after %d", i, len(clones), c.answered, got, seq, before)
 		}
+		if got := replay(t, e); uint64(got.last) != seq {
+			t.Fatalf("crash %d: the log ends with transaction %d, executed is %d", i, got.last, seq)
+		}
 		if names, err := c.fs.List("db/tmp"); err == nil && len(names) > 0 {
 			t.Fatalf("temporary files are left: %v", names)
 		}

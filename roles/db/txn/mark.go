@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"stack/roles/db/binlog/event"
 	"stack/roles/db/store"
 )
 
@@ -19,6 +20,9 @@ type mark struct {
 	staged    *store.Catalog
 	drops     int // lengths of Txn.drops and Txn.built
 	built     int
+	rows      event.RowsMark
+	statement *event.Query
+	changes   bool
 }
 
 // Mark sets a mark. It is cheap enough for every row. Release it when it is no
@@ -28,7 +32,9 @@ func (t *Txn) Mark() Mark { return t.mark("") }
 func (t *Txn) mark(savepoint string) Mark {
 	t.set.trimLog()
 	t.lastMark++
-	t.set.marks = append(t.set.marks, mark{t.lastMark, t.set.seq, savepoint, t.staged, len(t.drops), len(t.built)})
+	t.set.marks = append(t.set.marks, mark{
+		t.lastMark, t.set.seq, savepoint, t.staged, len(t.drops), len(t.built), t.rowLog.Mark(), t.statement, t.changes,
+	})
 	return Mark{t.lastMark}
 }
 
@@ -46,7 +52,8 @@ func (t *Txn) RollbackTo(m Mark) bool {
 func (t *Txn) rollbackToMark(i int) {
 	m := t.set.marks[i]
 	t.set.undo(m.seq)
-	t.staged, t.drops = m.staged, t.drops[:m.drops]
+	t.rowLog.rollbackTo(m.rows)
+	t.staged, t.drops, t.statement, t.changes = m.staged, t.drops[:m.drops], m.statement, m.changes
 	t.abandon(m.built)
 	t.set.marks = t.set.marks[:i+1]
 }

@@ -90,7 +90,7 @@ func TestRandomHistoriesMatchTheModel(t *testing.T) {
 func testRandomHistories(t *testing.T, limit int64) {
 	r := seeded(t)
 	fs := vfs.NewCrashableMem()
-	e, stop := openMem(t, fs, Options{WriteSetLimit: limit})
+	e, stop := openMem(t, fs, Options{WriteSetLimit: limit, Binlog: tiny})
 	table := createTable(t, e, people(t))
 	committed := model{}
 	for range 150 {
@@ -142,11 +142,13 @@ func testRandomHistories(t *testing.T, limit int64) {
 			} else {
 				stop()
 			}
-			e, stop = openMem(t, fs, Options{WriteSetLimit: limit})
+			e, stop = openMem(t, fs, Options{WriteSetLimit: limit, Binlog: tiny})
 			table = e.Catalog().Table("site", "people")
+			expectLog(t, e, committed)
 		}
 	}
 	checkClean(t, e)
+	expectLog(t, e, committed)
 }
 
 func randomChange(t *testing.T, r *rand.Rand, tx *Txn, table *store.Table, now model) {

@@ -20,9 +20,9 @@ type sweeper struct {
 	wait sync.WaitGroup
 }
 
-// dropped are indexes that transaction number seq removed from the catalog.
+// dropped are indexes that applied transaction number by removed from the catalog.
 type dropped struct {
-	seq     uint64
+	by      uint64
 	indexes []uint32
 }
 
@@ -32,9 +32,9 @@ func newSweeper(e *Engine) *sweeper {
 	return s
 }
 
-func (s *sweeper) add(seq uint64, indexes []uint32) {
+func (s *sweeper) add(by uint64, indexes []uint32) {
 	s.mu.Lock()
-	s.todo = append(s.todo, dropped{seq, indexes})
+	s.todo = append(s.todo, dropped{by, indexes})
 	s.mu.Unlock()
 }
 
@@ -85,7 +85,7 @@ func (s *sweeper) sweep() {
 	var ready []uint32
 	rest := s.todo[:0]
 	for _, d := range s.todo {
-		if d.seq <= oldest {
+		if d.by <= oldest {
 			ready = append(ready, d.indexes...)
 		} else {
 			rest = append(rest, d)

@@ -2,8 +2,10 @@ package txn
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"stack/roles/db/binlog/event"
 	"stack/roles/db/store"
 )
 
@@ -31,13 +33,17 @@ type Txn struct {
 	staged  *store.Catalog
 	drops   []uint32
 	built   []uint32
-	events  []byte
 	frees   bool
 	counted bool // took AUTO_INCREMENT values that a rollback must log
 	rows    map[*Rows]struct{}
 	rowIDs  rowIDs
 	ended   bool
 	pos     Position
+
+	rowLog    rowLog       // rows for the binary log
+	statement *event.Query // for the binary log, nil without
+	changes   bool         // has staged descriptors that replicas have too
+	unlogged  bool
 }
 
 // Begin starts a transaction. It costs nothing until it reads or writes.
@@ -45,6 +51,7 @@ func (e *Engine) Begin(isolation Isolation) *Txn {
 	e.active.Add(1)
 	t := &Txn{
 		e: e, isolation: isolation, lockWait: time.Duration(e.lockWait.Load()),
+		rowLog: rowLog{Rows: event.Rows{Server: e.binlog.ServerID()}},
 	}
 	t.set = newWriteSet(e.opts.WriteSetLimit, t)
 	return t
@@ -107,17 +114,6 @@ func (t *Txn) lock(ctx context.Context, r store.KeyRange, mode LockMode) error {
 // HasWrites reports whether a commit would write anything.
 func (t *Txn) HasWrites() bool { return !t.set.empty() || t.staged != nil }
 
-// LogEvents appends binlog events to those that are committed with the transaction,
-// in the same batch. They count for the write set limit: ErrWriteSetFull.
-func (t *Txn) LogEvents(events []byte) error {
-	if t.set.size+int64(len(events)) > t.set.limit {
-		return ErrWriteSetFull
-	}
-	t.set.size += int64(len(events))
-	t.events = append(t.events, events...)
-	return nil
-}
-
 // Commit makes the transaction durable and visible, and ends it, also on error:
 // ErrReadOnly, ErrDiskFull and ErrClosed mean that nothing was written. ctx bounds
 // nothing once the commit is queued: its outcome is never left open.
@@ -131,20 +127,22 @@ func (t *Txn) Commit(ctx context.Context) error {
 	}
 	t.letGo()
 	var err error
-	if t.HasWrites() || t.counted {
-		r := &commitRequest{set: t.set, events: t.events, catalog: t.staged, drops: t.drops, built: t.built, frees: t.frees, owner: &t.owner}
-		if !t.HasWrites() {
-			r = &commitRequest{}
+	if t.HasWrites() {
+		r := &commitRequest{set: t.set, catalog: t.staged, drops: t.drops, built: t.built, frees: t.frees, owner: &t.owner}
+		if r.log, err = t.logged(); err == nil {
+			err = t.e.commit(r, &t.rowLog)
 		}
-		if err = t.e.commit(r); err == nil {
+		if err == nil {
 			t.pos, t.built = r.pos, nil
 		}
+	} else if t.counted {
+		err = t.e.queue.commit(&commitRequest{})
 	}
 	t.end()
 	return err
 }
 
-// Position is that of the commit; zero where nothing was written.
+// Position is that of the commit; zero where nothing was logged.
 func (t *Txn) Position() Position { return t.pos }
 
 // Rollback ends the transaction and takes back what it wrote. It is free of effect
@@ -187,10 +185,10 @@ func (t *Txn) end() {
 	t.ended = true
 	t.abandon(0)
 	t.e.locks.ReleaseAll(&t.owner)
-	if err := t.set.close(); err != nil {
+	if err := errors.Join(t.set.close(), t.rowLog.close()); err != nil {
 		t.e.log.Error("remove the temporary storage of a transaction: " + err.Error())
 	}
-	t.set, t.staged, t.events = newWriteSet(0, nil), nil, nil
+	t.set, t.staged, t.rowLog, t.statement = newWriteSet(0, nil), nil, rowLog{}, nil
 	t.rowIDs.clear()
 	t.e.active.Add(-1)
 }

@@ -22,6 +22,7 @@ type view struct {
 	snap    *pebble.Snapshot
 	catalog *store.Catalog
 	pos     Position
+	applied uint64 // number of the last applied transaction since the start, logged or not
 	taken   time.Time
 	refs    atomic.Int64
 }
@@ -50,8 +51,8 @@ func (e *Engine) currentView() *view {
 	return nil
 }
 
-func (e *Engine) newView(catalog *store.Catalog, pos Position) *view {
-	v := &view{snap: e.store.DB.NewSnapshot(), catalog: catalog, pos: pos, taken: time.Now()}
+func (e *Engine) newView(catalog *store.Catalog, pos Position, applied uint64) *view {
+	v := &view{snap: e.store.DB.NewSnapshot(), catalog: catalog, pos: pos, applied: applied, taken: time.Now()}
 	v.refs.Store(1)
 	e.viewsMu.Lock()
 	e.views[v] = struct{}{}
@@ -79,18 +80,16 @@ func (e *Engine) releaseView(v *view) {
 	e.sweeper.wake()
 }
 
-// oldestView is the smallest executed sequence number that an open view stands at.
-func (e *Engine) oldestView() (seq uint64, taken time.Time) {
+// oldestView is the smallest number of an applied transaction that an open view stands at.
+func (e *Engine) oldestView() (applied uint64, taken time.Time) {
 	e.viewsMu.Lock()
 	defer e.viewsMu.Unlock()
-	seq, taken = ^uint64(0), time.Now()
+	applied, taken = ^uint64(0), time.Now()
 	for v := range e.views {
-		if v.pos.Seq < seq {
-			seq = v.pos.Seq
-		}
+		applied = min(applied, v.applied)
 		if v.taken.Before(taken) && v != e.current.Load() {
 			taken = v.taken
 		}
 	}
-	return seq, taken
+	return applied, taken
 }

@@ -87,7 +87,7 @@ func (t *Txn) InsertRow(ctx context.Context, table *store.Table, row sql.Row) er
 				return err
 			}
 		}
-		return nil
+		return t.logInsert(ctx, table, row)
 	})
 }
 
@@ -173,7 +173,10 @@ func (t *Txn) UpdateRow(ctx context.Context, table *store.Table, old, row sql.Ro
 		if err := t.putRow(ctx, table, key, row, oldData); err != nil {
 			return err
 		}
-		return t.replaceEntries(ctx, oldEntries, entries)
+		if err := t.replaceEntries(ctx, oldEntries, entries); err != nil {
+			return err
+		}
+		return t.logUpdate(ctx, table, old, row)
 	})
 }
 
@@ -223,7 +226,7 @@ func (t *Txn) DeleteRow(ctx context.Context, table *store.Table, old sql.Row) er
 				return err
 			}
 		}
-		return nil
+		return t.logDelete(ctx, table, old)
 	})
 }
 

@@ -1,0 +1,237 @@
+package binlog
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"stack/roles/db/binlog/event"
+	"stack/roles/db/store"
+)
+
+// Transaction is the events of a transaction between its GTID and its end, without
+// positions and checksums.
+type Transaction struct {
+	Head []byte // BEGIN, or the statement
+	Body []byte // table maps and rows
+	Rows bool   // an XID event ends it
+}
+
+// writer is where the next event goes.
+type writer struct {
+	Position
+	sequence int64 // of the last transaction in the file
+}
+
+// Group is transactions on their way into the log with one batch. The commit leader
+// uses it; Committed makes it part of the log, else it leaves no trace.
+type Group struct {
+	l        *Log
+	b        *pebble.Batch
+	executed func(number int64) string
+	number   int64 // of the last transaction
+	now      time.Time
+	w        writer
+	last     int64  // sequence of the last transaction before the group
+	buf      []byte // events for the next chunk
+	start    uint64 // its offset
+	begun    []file // files that the group begins
+	ended    uint64 // where the file before them ends
+	large    string // path of a file that goes where the group fails
+}
+
+// Begin starts a group that goes with b. number is that of the last transaction before
+// it, executed gives the GTID set of everything up to a transaction of this server: it is
+// asked where a file begins. Where the file has its size, a new one begins. Commit leader
+// only, one group at a time.
+func (l *Log) Begin(b *pebble.Batch, number int64, executed func(number int64) string) (*Group, error) {
+	g := &l.group
+	*g = Group{
+		l: l, b: b, number: number, executed: executed, now: time.Now(),
+		w: l.writer, buf: g.buf[:0], last: l.writer.sequence, start: l.writer.Offset,
+	}
+	if g.w.Offset >= l.fileSize() {
+		if err := g.Rotate(); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// Add appends a transaction under this number of the server. It fails where the file
+// would pass 4 GiB, which the format cannot express.
+func (g *Group) Add(tx *Transaction, number int64) error {
+	head, err := event.FileSize(tx.Head)
+	if err != nil {
+		return err
+	}
+	body, err := event.FileSize(tx.Body)
+	if err != nil {
+		return err
+	}
+	rest := head + body
+	if tx.Rows {
+		rest += event.XIDSize
+	}
+	gtidSize, whole := event.GTIDSize(rest)
+	if g.w.Offset+whole > math.MaxUint32 {
+		return fmt.Errorf("a transaction of %d bytes does not fit into a file of the binary log", whole)
+	}
+	g.w.sequence++
+	g.number = number
+	stamp := uint32(g.now.Unix())
+	g.buf = event.AppendGTID(g.buf, g.l.server, stamp, &event.GTID{
+		UUID: g.l.uuid, Number: number, LastCommitted: g.last, Sequence: g.w.sequence,
+		Committed: g.now.UnixMicro(), Size: whole, Version: g.l.built,
+	})
+	g.buf = append(g.buf, tx.Head...)
+	g.w.Offset += uint64(gtidSize) + head
+	if len(tx.Body) <= chunkSize {
+		g.buf = append(g.buf, tx.Body...)
+		g.w.Offset += body
+	} else if err := g.addLarge(tx.Body); err != nil {
+		return err
+	}
+	if tx.Rows {
+		g.buf = event.AppendXID(g.buf, g.l.server, stamp, uint64(number))
+		g.w.Offset += event.XIDSize
+	}
+	if len(g.buf) >= chunkSize {
+		return g.flush()
+	}
+	return nil
+}
+
+// addLarge puts events into chunks of their own, without collecting them first.
+func (g *Group) addLarge(events []byte) error {
+	if err := g.flush(); err != nil {
+		return err
+	}
+	for len(events) > 0 {
+		n, size := 0, uint64(0)
+		for rest := events; len(rest) > 0; {
+			ev, s, after, err := event.Next(rest)
+			if err != nil {
+				return err
+			}
+			if n > 0 && n+len(ev) > chunkSize {
+				break
+			}
+			n, size, rest = n+len(ev), size+s, after
+		}
+		if err := g.b.Set(store.LogKey(g.w.File, g.w.Offset), events[:n], nil); err != nil {
+			return err
+		}
+		g.w.Offset += size
+		events = events[n:]
+	}
+	g.start = g.w.Offset
+	return nil
+}
+
+// flush puts what is collected into the batch.
+func (g *Group) flush() error {
+	if len(g.buf) == 0 {
+		return nil
+	}
+	err := g.b.Set(store.LogKey(g.w.File, g.start), g.buf, nil)
+	g.buf, g.start = g.buf[:0], g.w.Offset
+	return err
+}
+
+// Rotate ends the file and begins the next one, before the first Add. It does nothing
+// where the group has done so already.
+func (g *Group) Rotate() error {
+	if len(g.begun) > 0 {
+		return nil
+	}
+	if err := g.endFile(); err != nil {
+		return err
+	}
+	return g.beginFile(g.w.File+1, 0)
+}
+
+// endFile ends the file with the name of the next.
+func (g *Group) endFile() error {
+	start := len(g.buf)
+	g.buf = event.AppendRotate(g.buf, g.l.server, uint32(g.now.Unix()), FileName(g.w.File+1))
+	size, err := event.FileSize(g.buf[start:])
+	if err != nil {
+		return err
+	}
+	g.w.Offset += size
+	return g.flush()
+}
+
+// beginFile begins a file. created is not 0 for the first one after a start.
+func (g *Group) beginFile(number, created uint32) error {
+	executed := g.executed(g.number)
+	now := uint32(g.now.Unix())
+	if n := len(g.begun); n > 0 {
+		g.begun[n-1].end = g.w.Offset
+	} else {
+		g.ended = g.w.Offset
+	}
+	g.w, g.last, g.start = writer{Position: Position{number, firstOffset}}, 0, firstOffset
+	var err error
+	if g.buf, err = g.l.appendBegin(g.buf, now, created, executed); err != nil {
+		return err
+	}
+	size, err := event.FileSize(g.buf)
+	if err != nil {
+		return err
+	}
+	g.w.Offset += size
+	f := file{number: number, record: record{Created: int64(now), Previous: executed}}
+	g.begun = append(g.begun, f)
+	value, err := json.Marshal(f.record)
+	if err != nil {
+		return err
+	}
+	return g.b.Set(store.MetaLogFileKey(number), value, nil)
+}
+
+// End puts the rest into the batch.
+func (g *Group) End() error { return g.flush() }
+
+// Committed makes a group, whose batch has been applied, part of the log. Readers see
+// it at once where synced, else with the next Synced.
+func (l *Log) Committed(g *Group, synced bool) {
+	l.writer = g.w
+	if cap(g.buf) > 4*chunkSize {
+		g.buf = nil
+	}
+	l.mu.Lock()
+	if len(g.begun) > 0 {
+		if n := len(l.files); n > 0 {
+			l.files[n-1].end = g.ended
+		}
+		l.files = append(l.files, g.begun...)
+	}
+	l.written = g.w.Position
+	l.mu.Unlock()
+	g.b, g.executed, g.large = nil, nil, ""
+	if synced {
+		l.Synced()
+	}
+}
+
+// Synced lets readers see everything that has been committed: it is durable.
+func (l *Log) Synced() {
+	l.mu.Lock()
+	moved := l.readable != l.written
+	rotated := l.readable.File != l.written.File
+	l.readable = l.written
+	if moved {
+		l.broadcast()
+	}
+	f := &l.files[len(l.files)-1]
+	full := l.readable.Offset-min(l.readable.Offset, f.sealed.Offset) >= uint64(l.opts.SealSize)
+	l.mu.Unlock()
+	if rotated || full {
+		l.wake()
+	}
+}
