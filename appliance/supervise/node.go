@@ -115,9 +115,10 @@ func (n *Node) Role(name string) http.Handler {
 		return nil
 	}
 	s := n.slotList()[i]
+	// Without a time-out: a backup takes as long as it takes, and one who is tired of waiting
+	// ends the request.
 	transport := &http.Transport{
-		DisableKeepAlives:     true,
-		ResponseHeaderTimeout: 5 * time.Minute,
+		DisableKeepAlives: true,
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
 			c := s.serving()
 			if c == nil {

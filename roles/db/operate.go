@@ -41,8 +41,19 @@ func (r *Role) backUp(w http.ResponseWriter, q *http.Request) {
 		refuse(w, http.StatusBadRequest, errors.New(`name the directory of the backup by its absolute path, as {"dir": "/var/lib/stack/backup/monday"}`))
 		return
 	}
+	ctx, done, err := r.jobs.begin(q.Context())
+	if err != nil {
+		refuse(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	defer done()
+	if !r.jobs.backup.TryLock() {
+		refuse(w, http.StatusConflict, errors.New("another backup is being taken: wait for its end"))
+		return
+	}
+	defer r.jobs.backup.Unlock()
 	start := time.Now()
-	m, err := backup.Take(q.Context(), r.data.store, nil, filepath.Clean(body.Dir), sql.Version)
+	m, err := backup.Take(ctx, r.data.store, nil, filepath.Clean(body.Dir), sql.Version)
 	if err != nil {
 		r.env.Log.Error("the database was not backed up", "dir", body.Dir, "error", err)
 		refuse(w, http.StatusConflict, err)
@@ -59,7 +70,13 @@ func (r *Role) check(w http.ResponseWriter, q *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, errNotOpen)
 		return
 	}
-	report, err := backup.Running(q.Context(), r.data.store, r.data.db)
+	ctx, done, err := r.jobs.begin(q.Context())
+	if err != nil {
+		refuse(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	defer done()
+	report, err := backup.Running(ctx, r.data.store, r.data.db)
 	if err != nil {
 		refuse(w, http.StatusConflict, fmt.Errorf("check the database: %w", err))
 		return

@@ -37,6 +37,8 @@ type Role struct {
 	listeners map[string]net.Listener // by address or socket path
 	serving   sync.WaitGroup
 	drained   bool
+
+	jobs *jobs
 }
 
 // state is one configuration in force.
@@ -54,7 +56,7 @@ func New(env supervise.Env) (supervise.Role, error) {
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Role{env: env, listeners: map[string]net.Listener{}}
+	r := &Role{env: env, listeners: map[string]net.Listener{}, jobs: newJobs()}
 	r.metrics = &metrics{role: r}
 	if env.Metrics != nil {
 		if err := env.Metrics.Register(r.metrics); err != nil {
@@ -300,6 +302,7 @@ func (r *Role) Close() error {
 	}
 	r.mu.Unlock()
 	r.serving.Wait()
+	r.jobs.end()
 	if r.data != nil {
 		errs = append(errs, r.data.close())
 		r.data = nil

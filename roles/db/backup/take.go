@@ -40,7 +40,7 @@ func Take(ctx context.Context, st *store.Store, fs vfs.FS, dir, version string) 
 		}
 	}()
 	m := &Manifest{Format: manifestFormat, Made: time.Now().UTC(), Version: version, Server: st.Server}
-	if err := st.Checkpoint(dir); err != nil {
+	if err := st.Checkpoint(ctx, dir); err != nil {
 		return nil, writeHint(err)
 	}
 	if m.Executed, err = executed(fs, dir); err != nil {
@@ -155,8 +155,8 @@ type stoppable struct {
 }
 
 func (s *stoppable) Read(p []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
 	}
 	return s.r.Read(p)
 }

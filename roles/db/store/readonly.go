@@ -74,7 +74,11 @@ func (u unlocked) Unwrap() vfs.FS { return u.FS }
 // Checkpoint makes a copy of the store, as it is at one moment, with everything that was
 // committed before the call: in dir, which must be there and empty. Files that do not change
 // any more are hard links where the file system allows. On return the copy is durable.
-func (s *Store) Checkpoint(dir string) error {
+//
+// Where files have to be copied it ends with the file at which it notices that ctx has
+// ended.
+func (s *Store) Checkpoint(ctx context.Context, dir string) error {
+	defer s.pebbleFS.during(ctx, dir)()
 	if err := s.DB.Checkpoint(filepath.Join(dir, pebbleDir), pebble.WithFlushedWAL()); err != nil {
 		return fmt.Errorf("copy the store to %s: %w", dir, err)
 	}

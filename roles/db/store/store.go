@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,12 +39,13 @@ type Store struct {
 	// backup which the data directory was restored from. Empty without one.
 	History string
 
-	dir   string
-	fs    vfs.FS
-	log   *slog.Logger
-	opts  Options
-	owner *owner
-	cache *pebble.Cache
+	dir      string
+	fs       vfs.FS
+	pebbleFS *pebbleFS
+	log      *slog.Logger
+	opts     Options
+	owner    *owner
+	cache    *pebble.Cache
 
 	space     space
 	scratches atomic.Uint64 // temporary directories made so far
@@ -103,11 +105,6 @@ func (s *Store) open() error {
 	if err := s.clearScratch(); err != nil {
 		return err
 	}
-	// Pebble would make it readable by everybody, and the directory above may be the
-	// operator's own.
-	if err := makeDir(s.fs, filepath.Join(s.dir, pebbleDir)); err != nil {
-		return err
-	}
 	if err := s.openPebble(false); err != nil {
 		return err
 	}
@@ -134,6 +131,7 @@ func (s *Store) open() error {
 
 func (s *Store) openPebble(readOnly bool) (err error) {
 	s.cache = pebble.NewCache(s.opts.CacheBytes)
+	s.pebbleFS = &pebbleFS{FS: s.fs, until: map[string]context.Context{}}
 	o := s.pebbleOptions()
 	o.ReadOnly = readOnly
 	if s.DB, err = pebble.Open(filepath.Join(s.dir, pebbleDir), o); err != nil {
@@ -145,7 +143,7 @@ func (s *Store) openPebble(readOnly bool) (err error) {
 
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          s.fs,
+		FS:                          s.pebbleFS,
 		Cache:                       s.cache,
 		MemTableSize:                s.opts.MemtableSize,
 		MemTableStopWritesThreshold: 4,
