@@ -51,19 +51,23 @@ type squeezed struct {
 	bytesIn, bytesOut *atomic.Uint64
 }
 
-// Read implements io.Reader. A packet of which a part has come is kept over a time-out.
+// Read implements io.Reader. A packet of which a part has come is kept over a time-out, and
+// with each part Read returns, with nothing yet: so the time-out of a slow client begins
+// anew, and that of a client which has begun a packet is not that of an idle one.
 func (z *squeezed) Read(p []byte) (int, error) {
 	for len(z.plain) == 0 {
-		if err := z.fill(compressedHeader); err != nil {
-			return 0, err
+		if len(z.in) < compressedHeader {
+			return 0, z.fill(compressedHeader)
 		}
 		h := z.in
 		n, size := int(h[0])|int(h[1])<<8|int(h[2])<<16, int(h[4])|int(h[5])<<8|int(h[6])<<16
 		if h[3] != z.seq {
 			return 0, errSequence
 		}
-		if err := z.fill(compressedHeader + n); err != nil {
-			return 0, err
+		if whole := compressedHeader + n; len(z.in) < whole {
+			if err := z.fill(whole); err != nil || len(z.in) < whole {
+				return 0, err
+			}
 		}
 		z.seq++
 		payload := z.in[compressedHeader:]
@@ -80,34 +84,32 @@ func (z *squeezed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill reads until in holds n bytes. Its room doubles as bytes arrive: a header alone cannot
-// make it reserve 16 MiB.
+// partial says that a part of a compressed packet has come.
+func (z *squeezed) partial() bool { return len(z.in) > 0 }
+
+// fill reads once, up to the byte that makes in hold n. Its room doubles as bytes arrive: a
+// header alone cannot make it reserve 16 MiB.
 func (z *squeezed) fill(n int) error {
-	for len(z.in) < n {
-		if len(z.first) > 0 {
-			m := min(n-len(z.in), len(z.first))
-			z.in, z.first = append(z.in, z.first[:m]...), z.first[m:]
-			continue
-		}
-		if cap(z.in) == len(z.in) {
-			grown := make([]byte, len(z.in), max(readBuffer, min(n, 2*cap(z.in))))
-			copy(grown, z.in)
-			z.in = grown
-		}
-		m, err := z.Conn.Read(z.in[len(z.in):min(n, cap(z.in))])
-		z.in = z.in[:len(z.in)+m]
-		z.bytesIn.Add(uint64(m))
-		if m > 0 {
-			continue
-		}
-		if errors.Is(err, io.EOF) && len(z.in) > 0 {
-			return errTruncated
-		}
-		if err != nil {
-			return err
-		}
+	if len(z.first) > 0 {
+		m := min(n-len(z.in), len(z.first))
+		z.in, z.first = append(z.in, z.first[:m]...), z.first[m:]
+		return nil
 	}
-	return nil
+	if cap(z.in) == len(z.in) {
+		grown := make([]byte, len(z.in), max(readBuffer, min(n, 2*cap(z.in))))
+		copy(grown, z.in)
+		z.in = grown
+	}
+	m, err := z.Conn.Read(z.in[len(z.in):min(n, cap(z.in))])
+	z.in = z.in[:len(z.in)+m]
+	z.bytesIn.Add(uint64(m))
+	switch {
+	case m > 0:
+		return nil
+	case errors.Is(err, io.EOF) && len(z.in) > 0:
+		return errTruncated
+	}
+	return err
 }
 
 // Write implements io.Writer; it writes all of p or fails.

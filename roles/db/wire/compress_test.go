@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -123,6 +124,38 @@ func TestCompressionDamaged(t *testing.T) {
 		})
 	}
 	eventually(t, "all connections have ended", func() bool { return s.Stats().Connections == 0 })
+}
+
+// A compressed packet on a slow line may take longer than net_read_timeout, which bounds the
+// wait for the next part of it, and not wait_timeout.
+func TestCompressionSlow(t *testing.T) {
+	s, addr := serve(t, Config{NetReadTimeout: 400 * time.Millisecond}, newStub())
+	z := zlibAlgorithm{}.compress(nil, packet(0, append([]byte{comQuery}, strings.Repeat("x", 100)...)))
+	in := append([]byte{byte(len(z)), 0, 0, 0, 105, 0, 0}, z...)
+	r := login1(t, addr, basicCaps|capCompress)
+	for i := range in {
+		if i%3 == 0 {
+			time.Sleep(80 * time.Millisecond)
+		}
+		if _, err := r.nc.Write(in[i : i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	squeezed := r.squeeze(zlibAlgorithm{})
+	squeezed.seq, r.seq = 1, 1
+	r.expectOK()
+
+	for _, part := range []int{1, compressedHeader, compressedHeader + 5} {
+		r = login1(t, addr, basicCaps|capCompress)
+		if _, err := r.nc.Write(in[:part]); err != nil {
+			t.Fatal(err)
+		}
+		r.nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := r.readErr(); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a client that stops after %d bytes of a packet is waited for as an idle one", part)
+		}
+	}
+	eventually(t, "all connections have ended", func() bool { return s.Stats().Connections <= 1 })
 }
 
 // The programs and drivers that can compress do so with this server.

@@ -68,6 +68,7 @@ func (r *Results) LocalFile(ctx context.Context, name string) (*LocalFile, error
 	}
 	r.local = &LocalFile{c: c, ctx: ctx}
 	c.receiving.Store(true)
+	c.eager = true
 	c.srv.stats.localFiles.Add(1)
 	return r.local, nil
 }
@@ -149,6 +150,7 @@ func (f *LocalFile) wait(n int) error {
 func (f *LocalFile) close() error {
 	c := f.c
 	c.receiving.Store(false)
+	c.eager = false
 	if f.err != nil && !errors.Is(f.err, io.EOF) && !errors.Is(f.err, ErrQueryKilled) {
 		return f.err
 	}

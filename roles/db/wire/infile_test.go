@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -103,6 +104,28 @@ func TestLocalFileKilled(t *testing.T) {
 	r.seq -= 3 + 1
 	if p, err := r.readErr(); err != nil || !strings.HasPrefix(errText(p), "1156 ") {
 		t.Errorf("a packet out of order gives %q, %v", p, err)
+	}
+
+	// A part of a header, or of a compressed packet, does not put off the end.
+	for _, caps := range []uint32{0, capCompress} {
+		r = login1(t, addr, basicCaps|capLocalFiles|caps)
+		if caps != 0 {
+			r.squeeze(zlibAlgorithm{})
+		}
+		r.infile("infile a.csv", "a.csv")
+		receive(t, "the statement runs", e.running)
+		nc := r.nc
+		if z, ok := nc.(*squeezed); ok {
+			nc = z.Conn
+		}
+		if _, err := nc.Write([]byte{9, 0}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // the server waits for the rest
+		s.Kill(r.id, true)
+		if err := receive(t, "the statement has ended", e.causes); !errors.Is(err, ErrQueryKilled) {
+			t.Errorf("reading ended with %v", err)
+		}
 	}
 
 	r = login1(t, addr, basicCaps|capLocalFiles)

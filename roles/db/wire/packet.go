@@ -63,6 +63,7 @@ type stream struct {
 	writeTimeout time.Duration
 
 	woken atomic.Bool
+	eager bool // being woken ends reads inside a packet too
 
 	broken error // why nothing can be written any more
 	// hurry makes every write end soon: the connection is being ended, and a client
@@ -103,9 +104,10 @@ func (s *stream) more(n int, idle time.Duration) error {
 			s.rbuf = grown
 		}
 		wait, onIdle := s.readTimeout, errReadStall
-		if idle > 0 && s.rend == s.rpos {
+		if idle > 0 && s.rend == s.rpos && (s.zip == nil || !s.zip.partial()) {
 			wait, onIdle = idle, errIdle
 		}
+		wakes := onIdle == errIdle || s.eager
 		deadline := time.Now().Add(wait)
 		if !s.fixed.IsZero() {
 			deadline = s.fixed
@@ -114,7 +116,7 @@ func (s *stream) more(n int, idle time.Duration) error {
 			return err
 		}
 		// wake sets woken first and the deadline second: one of the two is seen here.
-		if onIdle == errIdle && s.woken.Swap(false) {
+		if wakes && s.woken.Swap(false) {
 			return errWoken
 		}
 		m, err := s.nc.Read(s.rbuf[s.rend:])
@@ -128,7 +130,7 @@ func (s *stream) more(n int, idle time.Duration) error {
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if s.woken.Swap(false) {
-				if onIdle == errIdle {
+				if wakes {
 					return errWoken
 				}
 				continue // woken inside a packet: the rest of it may still come
