@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -48,6 +49,9 @@ func newDBBackupCommand() *cobra.Command {
 			if err := clients[0].Post(c.Context(), "/v1/db/backup", db.BackupRequest{Dir: dir}, &done); err != nil {
 				return err
 			}
+			if err := seenHere(dir); err != nil {
+				return err
+			}
 			fmt.Fprintf(c.OutOrStdout(), "Backed up to %s: %d files, %.1f MB, in %.1f s, at %s.\n",
 				done.Dir, done.Files, float64(done.Bytes)/1e6, done.Seconds, position(done.Executed))
 			return nil
@@ -55,6 +59,15 @@ func newDBBackupCommand() *cobra.Command {
 	}
 	t.flags(c)
 	return c
+}
+
+// seenHere refuses to call done a backup that only the server sees: the unit gives it a /tmp
+// of its own, which ends with the service.
+func seenHere(dir string) error {
+	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("the backup was taken, and is not at %s here: the service has a /tmp of its own, which is removed when it stops; name a directory that both see, such as one below /var/lib/stack", dir)
+	}
+	return nil
 }
 
 func newDBRestoreCommand() *cobra.Command {
