@@ -21,9 +21,6 @@ const changeLimit = 10_000
 //
 // Hot path: BenchmarkDirectUpdate of package sql.
 func (p *Plan) Change(ctx context.Context, meta *gms.Context, tx *txn.Txn, read txn.Scan, text *Text, foundRows bool) (Result, Reason, error) {
-	if !p.checkSame(text) {
-		return Result{}, Coerced, nil
-	}
 	c := change{plan: p, ctx: ctx, meta: meta, tx: tx, text: text, foundRows: foundRows}
 	if p.write.verb == insertRows {
 		return c.insert()

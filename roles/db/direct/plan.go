@@ -23,7 +23,8 @@ type Plan struct {
 	read  *read  // SELECT
 	where *where // and the rows of UPDATE and DELETE
 	write *write // INSERT, UPDATE, DELETE
-	same  [][2]int
+	// system is what a SELECT without a table asks for.
+	system *System
 }
 
 // Planned is how the planner runs a statement: what its order of rows depends on.
@@ -169,17 +170,4 @@ func (t *Text) one(placeholder int) (Value, bool) {
 		return Value{}, false
 	}
 	return t.Values[t.Spans[placeholder].From], true
-}
-
-// checkSame says whether the literals that a condition such as 1 = 1 compares are equal
-// integers.
-func (p *Plan) checkSame(t *Text) bool {
-	for _, pair := range p.same {
-		a, okA := t.one(pair[0])
-		b, okB := t.one(pair[1])
-		if !okA || !okB || a.Kind != Int || b.Kind != Int || a.Int != b.Int {
-			return false
-		}
-	}
-	return true
 }

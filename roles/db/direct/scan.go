@@ -97,6 +97,7 @@ func (s *scanner) run() bool {
 			}
 			s.at += end + 2
 			s.last = '`'
+		case isDigit(c) && s.constant():
 		case isDigit(c), c == '\'', c == '"', c == '?':
 			if !s.single() {
 				return false
@@ -109,7 +110,7 @@ func (s *scanner) run() bool {
 			if !s.list() {
 				return false
 			}
-		case c == '-' && s.next() == '-', c == '/' && s.next() == '*', c == '#', c == '@', c == ';', c == '.' && isDigit(s.next()), c == 0, c == ':':
+		case c == '-' && s.next() == '-', c == '/' && s.next() == '*', c == '#', c == '@' && !s.systemVariable(), c == ';', c == '.' && isDigit(s.next()), c == 0, c == ':':
 			return false
 		default:
 			s.last = c

@@ -32,6 +32,7 @@ type read struct {
 	order      []sortColumn
 	limit      int // placeholders, -1 if there is none
 	offset     int
+	found      bool // SQL_CALC_FOUND_ROWS: rows beyond the limit are counted
 
 	needed   []int // columns to decode
 	identity bool  // the result's columns are all of the table's, in order
@@ -46,15 +47,18 @@ type sortColumn struct {
 
 func (p *Plan) compileSelect(st *sqlparser.Select, lookup Lookup) Reason {
 	q := st.QueryOpts
-	if st.Into != nil || st.With != nil || st.Having != nil || st.Lock != nil && st.Lock.Type != "" || len(st.GroupBy) > 0 || len(st.Window) > 0 ||
-		len(st.Comments) > 0 || len(q.DistinctOn) > 0 || q.StraightJoinHint || q.SQLCalcFoundRows || q.SQLCache || q.SQLNoCache || q.All {
+	if st.Into != nil || st.With != nil || st.Having != nil || st.Lock != nil && st.Lock.Type != "" || len(st.Window) > 0 ||
+		len(st.Comments) > 0 || len(q.DistinctOn) > 0 || q.StraightJoinHint || q.SQLCache || q.SQLNoCache || q.All {
 		return Shape
+	}
+	if len(st.From) == 0 {
+		return p.compileSystem(st)
 	}
 	s, reason := p.from(st.From, lookup, false)
 	if reason != None {
 		return reason
 	}
-	r := &read{limit: -1, offset: -1, distinct: q.Distinct}
+	r := &read{limit: -1, offset: -1, distinct: q.Distinct, found: q.SQLCalcFoundRows}
 	p.read = r
 	if reason := r.compileColumns(s, st.SelectExprs); reason != None {
 		return reason
@@ -62,8 +66,11 @@ func (p *Plan) compileSelect(st *sqlparser.Select, lookup Lookup) Reason {
 	if reason := p.compileWhere(s, st.Where); reason != None {
 		return reason
 	}
-	if len(r.aggregates) > 0 && (r.distinct || len(st.OrderBy) > 0 || st.Limit != nil) {
+	if len(r.aggregates) > 0 && (r.distinct || st.Limit != nil) {
 		return Shape
+	}
+	if reason := r.compileGroup(s, st.SelectExprs, st.GroupBy); reason != None {
+		return reason
 	}
 	for _, o := range st.OrderBy {
 		if reason := r.compileOrder(s, st.SelectExprs, o); reason != None {
@@ -151,16 +158,11 @@ func (r *read) compileOrder(s scope, exprs sqlparser.SelectExprs, o *sqlparser.O
 	if !ok {
 		return Shape
 	}
-	// An alias goes before a column of its name.
-	name := s.table.Desc.Columns[column].Name
-	for _, e := range exprs {
-		a, ok := e.(*sqlparser.AliasedExpr)
-		if !ok || a.As.IsEmpty() || !strings.EqualFold(a.As.String(), name) {
-			continue
-		}
-		if at, ok := s.column(a.Expr); !ok || at != column {
-			return Shape
-		}
+	if s.hidden(column, exprs) {
+		return Shape
+	}
+	if len(r.aggregates) > 0 {
+		return None // there is one row
 	}
 	if r.distinct && !slices.Contains(r.columns, column) {
 		return Shape
@@ -170,6 +172,22 @@ func (r *read) compileOrder(s scope, exprs sqlparser.SelectExprs, o *sqlparser.O
 	}
 	r.order = append(r.order, sortColumn{column, o.Direction == sqlparser.DescScr})
 	return None
+}
+
+// hidden says whether something else in the list of a SELECT has the column's name: an
+// alias goes before a column.
+func (s scope) hidden(column int, exprs sqlparser.SelectExprs) bool {
+	name := s.table.Desc.Columns[column].Name
+	for _, e := range exprs {
+		a, ok := e.(*sqlparser.AliasedExpr)
+		if !ok || a.As.IsEmpty() || !strings.EqualFold(a.As.String(), name) {
+			continue
+		}
+		if at, ok := s.column(a.Expr); !ok || at != column {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *read) finish(t *store.Table, w *where, planned Planned) Reason {
@@ -250,15 +268,12 @@ type Out interface {
 	Row(row gms.Row) error
 }
 
-// Select runs a SELECT of the values in text as tx sees it. Nothing was answered where
-// a reason is returned. meta is for describing columns only; ctx bounds the work.
+// Select runs a SELECT of the values in text as tx sees it; rows is what FOUND_ROWS() says
+// next. Nothing was answered where a reason is returned. meta is for describing columns only; ctx bounds the work.
 //
 // Hot path: BenchmarkDirectPoint, BenchmarkDirectRange of package sql.
 func (p *Plan) Select(ctx context.Context, meta *gms.Context, tx *txn.Txn, text *Text, out Out) (rows int64, reason Reason, err error) {
 	r := p.read
-	if !p.checkSame(text) {
-		return 0, Coerced, nil
-	}
 	b, ok := p.where.bind(text)
 	if !ok {
 		return 0, Coerced, nil
@@ -282,6 +297,9 @@ func (p *Plan) Select(ctx context.Context, meta *gms.Context, tx *txn.Txn, text 
 		return 0, Index, nil
 	}
 	err = run.end()
+	if r.found {
+		return run.found, None, err
+	}
 	return run.sent, None, err
 }
 
@@ -296,6 +314,7 @@ type selection struct {
 
 	skip, left int64 // of OFFSET and LIMIT; -1: no limit
 	sent       int64
+	found      int64 // rows of the result and those beyond the limit
 	result     gms.Row
 	counts     []int64
 	sums       []float64
@@ -325,7 +344,7 @@ func (s *selection) limits(t *Text) bool {
 
 func (s *selection) scan() error {
 	r, w, table := s.plan.read, s.plan.where, s.plan.Table
-	if s.left == 0 {
+	if s.left == 0 && !r.found || w.never {
 		return nil
 	}
 	if w.point && w.index.IsPrimary() {
@@ -390,10 +409,14 @@ func (s *selection) take(row gms.Row) (bool, error) {
 			return true, err
 		}
 	}
+	if s.found++; s.left == 0 {
+		return r.found, nil
+	}
 	if r.inMemory {
 		return s.keep(row)
 	}
-	return s.send(row)
+	more, err := s.send(row)
+	return more || r.found, err
 }
 
 func (s *selection) aggregate(row gms.Row) {
@@ -490,7 +513,7 @@ func (s *selection) end() error {
 				result[i] = s.sums[i]
 			}
 		}
-		s.sent = 1
+		s.sent, s.found = 1, 1
 		return s.out.Row(result)
 	}
 	if !r.inMemory {

@@ -20,12 +20,14 @@ const (
 	opLessEqual
 	opGreater
 	opGreaterEqual
+	opNotEqual
 	opIn
+	opNotIn
 )
 
 var ops = map[string]op{
 	sqlparser.EqualStr: opEqual, sqlparser.LessThanStr: opLess, sqlparser.LessEqualStr: opLessEqual,
-	sqlparser.GreaterThanStr: opGreater, sqlparser.GreaterEqualStr: opGreaterEqual,
+	sqlparser.GreaterThanStr: opGreater, sqlparser.GreaterEqualStr: opGreaterEqual, sqlparser.NotEqualStr: opNotEqual,
 }
 
 // condition compares a column with a literal, or with the members of a list.
@@ -35,7 +37,11 @@ type condition struct {
 	class       class
 	typ         gms.Type
 	placeholder int
+	more        []int // of a list that is written as several conditions joined by OR
 }
+
+// lists says whether the column is compared with the members of a list.
+func (c *condition) lists() bool { return c.op == opIn || c.op == opNotIn }
 
 // where is a conjunction of conditions and how the rows are found that meet it.
 type where struct {
@@ -50,6 +56,7 @@ type where struct {
 	columns, constant    []int // that rest needs; that have one value in all rows
 	positions            []int // of the index's columns
 	prefixed, descending bool
+	never                bool // a constant condition is false
 }
 
 // compileWhere reads a WHERE clause; where is nil for none.
@@ -58,7 +65,11 @@ func (p *Plan) compileWhere(s scope, clause *sqlparser.Where) Reason {
 	if clause == nil {
 		return None
 	}
-	return p.conjunction(s, clause.Expr)
+	reason := p.conjunction(s, clause.Expr)
+	if reason == None && p.where.never && p.Writes() {
+		return Shape
+	}
+	return reason
 }
 
 func (p *Plan) conjunction(s scope, e sqlparser.Expr) Reason {
@@ -70,7 +81,12 @@ func (p *Plan) conjunction(s scope, e sqlparser.Expr) Reason {
 		return p.conjunction(s, e.Right)
 	case *sqlparser.ParenExpr:
 		return p.conjunction(s, e.Expr)
+	case *sqlparser.OrExpr:
+		return p.disjunction(s, e)
 	case *sqlparser.ComparisonExpr:
+		if p.where.constantly(e) {
+			return None
+		}
 		return p.comparison(s, e)
 	case *sqlparser.RangeCond:
 		if e.Operator != sqlparser.BetweenStr {
@@ -88,24 +104,20 @@ func (p *Plan) comparison(s scope, e *sqlparser.ComparisonExpr) Reason {
 	if e.Escape != nil {
 		return Shape
 	}
-	if e.Operator == sqlparser.InStr {
+	if e.Operator == sqlparser.InStr || e.Operator == sqlparser.NotInStr {
 		list, ok := e.Right.(sqlparser.ValTuple)
 		if !ok || len(list) != 1 {
 			return Shape
 		}
-		return p.condition(s, e.Left, opIn, list[0])
+		o := opIn
+		if e.Operator == sqlparser.NotInStr {
+			o = opNotIn
+		}
+		return p.condition(s, e.Left, o, list[0])
 	}
 	o, ok := ops[e.Operator]
 	if !ok {
 		return Shape
-	}
-	if left, ok := placeholder(e.Left); ok && o == opEqual {
-		right, ok := placeholder(e.Right)
-		if !ok {
-			return Shape
-		}
-		p.same = append(p.same, [2]int{left, right})
-		return None
 	}
 	return p.condition(s, e.Left, o, e.Right)
 }
@@ -124,7 +136,7 @@ func (p *Plan) condition(s scope, left sqlparser.Expr, o op, right sqlparser.Exp
 	if c == classNone {
 		return Column
 	}
-	p.where.conditions = append(p.where.conditions, condition{column, o, c, typ, n})
+	p.where.conditions = append(p.where.conditions, condition{column: column, op: o, class: c, typ: typ, placeholder: n})
 	return None
 }
 
@@ -202,7 +214,7 @@ func (w *where) bind(t *Text) (bindings, bool) {
 	b := bindings{values: make([]any, len(w.conditions))}
 	for i := range w.conditions {
 		c := &w.conditions[i]
-		if c.op != opIn {
+		if !c.lists() {
 			v, ok := t.one(c.placeholder)
 			if ok {
 				b.values[i], ok = v.comparable(c.class)
@@ -212,16 +224,9 @@ func (w *where) bind(t *Text) (bindings, bool) {
 			}
 			continue
 		}
-		if c.placeholder >= len(t.Spans) {
+		list, ok := c.list(t)
+		if !ok {
 			return b, false
-		}
-		span := t.Spans[c.placeholder]
-		list := make([]any, span.Len)
-		for j := range list {
-			var ok bool
-			if list[j], ok = t.Values[span.From+j].comparable(c.class); !ok {
-				return b, false
-			}
 		}
 		if i == w.in {
 			b.list = list
@@ -281,7 +286,7 @@ func (w *where) holds(ctx context.Context, b bindings, row gms.Row) (bool, error
 		if v == nil {
 			return false, nil
 		}
-		if c.op == opIn {
+		if c.lists() {
 			list := b.list
 			if i != w.in {
 				list = b.lists[i]
@@ -296,7 +301,7 @@ func (w *where) holds(ctx context.Context, b bindings, row gms.Row) (bool, error
 					break
 				}
 			}
-			if !found {
+			if found == (c.op == opNotIn) {
 				return false, nil
 			}
 			continue
@@ -329,6 +334,8 @@ func (o op) accepts(n int) bool {
 		return n > 0
 	case opGreaterEqual:
 		return n >= 0
+	case opNotEqual:
+		return n != 0
 	}
 	return false
 }

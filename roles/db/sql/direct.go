@@ -28,7 +28,8 @@ const keptValues = 1024
 // directStatement is what the session keeps for statements without the planner.
 type directStatement struct {
 	text direct.Text
-	meta *gms.Context // describes columns and converts values
+	meta *gms.Context  // describes columns and converts values
+	note *[]assignment // while a SET is watched
 }
 
 // source is a statement as the planner would get it, should it come to that.
@@ -54,6 +55,9 @@ func (s *Session) directQuery(ctx context.Context, query string, out sink) (done
 		return s.left(reason)
 	}
 	if done, err := s.directControl(query, out); done {
+		return true, err
+	}
+	if done, err := s.directSet(ctx, query, out); done {
 		return true, err
 	}
 	t := &s.direct.text
@@ -103,6 +107,9 @@ func (s *Session) directRun(ctx context.Context, t *direct.Text, from source, ou
 	}
 	if entry.Plan.Writes() {
 		return s.directWrite(ctx, entry, t, from.query, out)
+	}
+	if what := entry.Plan.System(); what != nil {
+		return s.directSystem(what, entry.Plan.Schema, out)
 	}
 	return s.directRead(ctx, entry, t, from.query, out)
 }

@@ -54,6 +54,7 @@ type Engine struct {
 	sizes      sizes
 	stats      stats
 	plans      direct.Cache
+	assigned   assignedTexts
 	pid        atomic.Uint64
 	open       atomic.Int64 // transactions of sessions
 

@@ -32,6 +32,7 @@ type settings struct {
 // SetSessionVariable changes a variable of the session.
 func (s *Session) SetSessionVariable(ctx *gms.Context, name string, value any) error {
 	s.settings.read = false
+	s.direct.noteAssignment(name, value)
 	if err := refuseTracking(name, value); err != nil {
 		return err
 	}
