@@ -23,6 +23,8 @@ const (
 	opNotEqual
 	opIn
 	opNotIn
+	opNull
+	opNotNull
 )
 
 var ops = map[string]op{
@@ -30,7 +32,8 @@ var ops = map[string]op{
 	sqlparser.GreaterThanStr: opGreater, sqlparser.GreaterEqualStr: opGreaterEqual, sqlparser.NotEqualStr: opNotEqual,
 }
 
-// condition compares a column with a literal, or with the members of a list.
+// condition compares a column with a literal, with the members of a list, or with NULL:
+// then there is no placeholder.
 type condition struct {
 	column      int
 	op          op
@@ -42,6 +45,9 @@ type condition struct {
 
 // lists says whether the column is compared with the members of a list.
 func (c *condition) lists() bool { return c.op == opIn || c.op == opNotIn }
+
+// null says whether the column is compared with NULL.
+func (c *condition) null() bool { return c.op == opNull || c.op == opNotNull }
 
 // where is a conjunction of conditions and how the rows are found that meet it.
 type where struct {
@@ -96,8 +102,28 @@ func (p *Plan) conjunction(s scope, e sqlparser.Expr) Reason {
 			return reason
 		}
 		return p.condition(s, e.Left, opLessEqual, e.To)
+	case *sqlparser.IsExpr:
+		return p.isNull(s, e)
 	}
 	return Shape
+}
+
+func (p *Plan) isNull(s scope, e *sqlparser.IsExpr) Reason {
+	column, ok := s.column(e.Expr)
+	if !ok {
+		return Shape
+	}
+	c := condition{column: column, typ: s.table.Types[column], placeholder: -1}
+	switch e.Operator {
+	case sqlparser.IsNullStr:
+		c.op = opNull
+	case sqlparser.IsNotNullStr:
+		c.op = opNotNull
+	default:
+		return Shape
+	}
+	p.where.conditions = append(p.where.conditions, c)
+	return None
 }
 
 func (p *Plan) comparison(s scope, e *sqlparser.ComparisonExpr) Reason {
@@ -173,7 +199,7 @@ func (w *where) finish(t *store.Table, planned *store.Index) Reason {
 		return -1
 	}
 	for _, column := range w.positions {
-		if i := take(column, opEqual); i >= 0 {
+		if i := take(column, opEqual, opNull); i >= 0 {
 			w.equal = append(w.equal, i)
 			w.constant = append(w.constant, column)
 			continue
@@ -214,6 +240,9 @@ func (w *where) bind(t *Text) (bindings, bool) {
 	b := bindings{values: make([]any, len(w.conditions))}
 	for i := range w.conditions {
 		c := &w.conditions[i]
+		if c.null() {
+			continue
+		}
 		if !c.lists() {
 			v, ok := t.one(c.placeholder)
 			if ok {
@@ -283,6 +312,12 @@ func (w *where) holds(ctx context.Context, b bindings, row gms.Row) (bool, error
 	for _, i := range w.rest {
 		c := &w.conditions[i]
 		v := row[c.column]
+		if c.null() {
+			if (v == nil) != (c.op == opNull) {
+				return false, nil
+			}
+			continue
+		}
 		if v == nil {
 			return false, nil
 		}

@@ -146,9 +146,11 @@ func (d *directCase) literal(c directColumn) string {
 func (d *directCase) where() string {
 	var parts []string
 	add := func(c directColumn) {
-		switch d.rnd.IntN(8) {
+		switch d.rnd.IntN(9) {
+		case 8:
+			parts = append(parts, c.name+pick(d.rnd, []string{" IS NULL", " IS NOT NULL", " is not null"}))
 		case 0:
-			parts = append(parts, fmt.Sprintf("%s IN (%s, %s, %s)", c.name, pick(d.rnd, c.literals), pick(d.rnd, c.literals), pick(d.rnd, c.literals)))
+			parts = append(parts, fmt.Sprintf("%s %s (%s, %s, %s)", c.name, pick(d.rnd, []string{"IN", "IN", "NOT IN"}), pick(d.rnd, c.literals), pick(d.rnd, c.literals), pick(d.rnd, c.literals)))
 		case 1:
 			parts = append(parts, fmt.Sprintf("%s BETWEEN %s AND %s", c.name, pick(d.rnd, c.literals), pick(d.rnd, c.literals)))
 		case 2, 3:

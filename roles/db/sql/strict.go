@@ -101,7 +101,11 @@ func strictSet(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.Tr
 	if _, ok := set.RightChild.(*gms.ColumnDefaultValue); ok {
 		return e, transform.SameTree, nil
 	}
-	return expression.NewSetField(column, newStrictValue(set.RightChild, column.Name(), column.Type(ctx))), transform.NewTree, nil
+	value := newStrictValue(set.RightChild, column.Name(), column.Type(ctx))
+	if v, ok := value.(*strictValue); ok {
+		v.ranged = true
+	}
+	return expression.NewSetField(column, value), transform.NewTree, nil
 }
 
 // strictValue is a value for a column, which strict mode may refuse.
@@ -109,13 +113,14 @@ type strictValue struct {
 	expression.UnaryExpressionStub
 	column string
 	typ    gms.Type
+	ranged bool // a number beyond the type is refused: SET would store the nearest one
 }
 
 func newStrictValue(e gms.Expression, column string, t gms.Type) gms.Expression {
 	if !isNumber(t) && !isDate(t) {
 		return e
 	}
-	return &strictValue{expression.UnaryExpressionStub{Child: e}, column, t}
+	return &strictValue{expression.UnaryExpressionStub{Child: e}, column, t, false}
 }
 
 func isNumber(t gms.Type) bool {
@@ -132,10 +137,10 @@ func (v *strictValue) WithChildren(_ *gms.Context, children ...gms.Expression) (
 	if len(children) != 1 {
 		return nil, gms.ErrInvalidChildrenNumber.New(v, len(children), 1)
 	}
-	return newStrictValue(children[0], v.column, v.typ), nil
+	return &strictValue{expression.UnaryExpressionStub{Child: children[0]}, v.column, v.typ, v.ranged}, nil
 }
 
-// Eval returns the value, or error 1366 or 1292.
+// Eval returns the value, or error 1366, 1264 or 1292.
 func (v *strictValue) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	value, err := v.Child.Eval(ctx, row)
 	if err != nil || value == nil {
@@ -155,6 +160,11 @@ func (v *strictValue) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 				kind = "double"
 			}
 			return nil, mysqlError(1366, "Incorrect %s value: '%s' for column '%s' at row 1", kind, text, v.column)
+		}
+		if v.ranged {
+			if _, in, err := v.typ.Convert(ctx, value); err == nil && in != gms.InRange {
+				return nil, mysqlError(1264, "Out of range value for column '%s' at row 1", v.column)
+			}
 		}
 		return value, nil
 	}

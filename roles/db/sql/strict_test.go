@@ -36,3 +36,18 @@ func TestStrictValues(t *testing.T) {
 	c.must("SET sql_mode = ''", "INSERT INTO a (i, b, da) VALUES (11, '', '0000-00-00')", "UPDATE a SET b = '' WHERE i = 1")
 	c.want("SELECT i, b, da FROM a WHERE i IN (1, 10, 11) ORDER BY i", "1|0|NULL", "10|NULL|0000-00-00", "11|0|0000-00-00")
 }
+
+// SET refuses what its column cannot hold, as INSERT does.
+func TestStrictRange(t *testing.T) {
+	c := newServer(t).test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, n TINYINT, u SMALLINT UNSIGNED)", "INSERT INTO t VALUES (1, 1, 1)")
+	for _, off := range []string{"SET direct = 1", "SET direct = 0"} {
+		c.must(off)
+		c.fails(1264, "UPDATE t SET n = 128 WHERE id = 1")
+		c.fails(1264, "UPDATE t SET u = -1")
+		c.fails(1264, "INSERT INTO t VALUES (1, 1, 1) ON DUPLICATE KEY UPDATE u = 65536")
+		c.want("SELECT * FROM t", "1|1|1")
+	}
+	c.must("SET sql_mode = ''", "UPDATE t SET n = 128")
+	c.want("SELECT n FROM t", "127")
+}
