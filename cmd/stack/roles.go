@@ -17,7 +17,7 @@ func roles() []supervise.Spec {
 		{Name: "lb", OOMScoreAdj: 100, Process: lb.Process, Probe: lb.Probe, New: lb.New},
 		{
 			Name: "net", Capabilities: []string{"CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_NICE"}, OOMScoreAdj: 50,
-			Needed: vip.Needed, Process: vip.Process, Probe: vip.Probe, New: vip.New,
+			Needed: vip.Needed, Process: vip.Process, Probe: vip.Probe, New: vip.NewChild,
 		},
 	}
 }

@@ -22,6 +22,7 @@ const maxOutput = 2 << 10
 func run(ctx context.Context, command []string, timeout time.Duration, environ []string) (said string, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer asOrdinary()()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)

@@ -46,11 +46,18 @@ type Role struct {
 	idle     *engine       // started during that wait, for begin
 }
 
+// NewChild is New in a process that has no other role: it is a real-time one as a whole.
+func NewChild(env supervise.Env) (supervise.Role, error) {
+	if err := realtimeProcess(); err != nil {
+		env.Log.Debug("the process is an ordinary one", "err", err) // the engine warns
+	}
+	return New(env)
+}
+
 // New makes the role; Prepare starts it.
 func New(env supervise.Env) (supervise.Role, error) {
-	// A collection runs on every idle processor of the Go scheduler, in ordinary threads.
-	// On a busy machine those wait for a real processor, and the advert that is due for
-	// them: TestBusyMachine of e2e/vip. The memory limit of Process starts one, rarely.
+	// A collection takes every idle processor of the Go scheduler. The memory limit of Process
+	// starts one, rarely.
 	debug.SetGCPercent(-1)
 	return &Role{env: env, counts: newCounts(env.Metrics), trust: newTrust(env.Log, env.Node),
 		hooks: newHooks(env.Log, env.Node, env.Metrics), failed: newTrackedMetric(env.Metrics),
