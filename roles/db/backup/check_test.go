@@ -46,6 +46,13 @@ func TestCheckFindsDamagedBlocks(t *testing.T) {
 	if r.OK() || !strings.Contains(r.Problems[0], table) {
 		t.Errorf("a damaged block of %s of a running database: %q", table, r.Problems)
 	}
+	// One that somebody removed: the server still has it open, and would not start again.
+	must(t, fs.Remove("db/store/"+table))
+	r, err = Running(ctx, running.st, running.db)
+	must(t, err)
+	if r.OK() || !strings.Contains(r.Problems[0], table) || !strings.Contains(r.Problems[0], "not exist") {
+		t.Errorf("%s is gone from a running database: %q", table, r.Problems)
+	}
 	running.stop(t)
 }
 

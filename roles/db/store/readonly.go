@@ -94,8 +94,8 @@ func (s *Store) Checkpoint(ctx context.Context, dir string) error {
 }
 
 // CheckFiles reads every table file of the store from the disk, past all caches, and calls
-// damaged for each of which a block does not have its checksum. Files that are removed
-// meanwhile are left out. It answers how many were read; an error, which may be ctx's, means
+// damaged for each of which a block does not have its checksum, or which is in use and not
+// there. Files that the store removes meanwhile are left out. It answers how many were read; an error, which may be ctx's, means
 // that it could not go on.
 func (s *Store) CheckFiles(ctx context.Context, damaged func(file string, err error)) (files int, err error) {
 	dir := filepath.Join(s.dir, pebbleDir)
@@ -103,24 +103,49 @@ func (s *Store) CheckFiles(ctx context.Context, damaged func(file string, err er
 	if err != nil {
 		return 0, fmt.Errorf("list %s: %w", dir, err)
 	}
+	names = slices.DeleteFunc(names, func(name string) bool { return filepath.Ext(name) != tableSuffix })
+	used, err := s.tablesInUse()
+	if err != nil {
+		return 0, err
+	}
+	names = append(names, used...)
 	slices.Sort(names)
-	for _, name := range names {
-		if filepath.Ext(name) != ".sst" {
-			continue
-		}
+	for _, name := range slices.Compact(names) {
 		if err := ctx.Err(); err != nil {
 			return files, err
 		}
 		path := filepath.Join(dir, name)
-		switch err := s.checkFile(ctx, path); {
-		case errors.Is(err, os.ErrNotExist):
-			continue
-		case err != nil:
-			damaged(path, err)
+		failed := s.checkFile(ctx, path)
+		if errors.Is(failed, os.ErrNotExist) {
+			if used, err = s.tablesInUse(); err != nil {
+				return files, err
+			}
+			if !slices.Contains(used, name) {
+				continue
+			}
+		}
+		if failed != nil {
+			damaged(path, failed)
 		}
 		files++
 	}
 	return files, nil
+}
+
+const tableSuffix = ".sst"
+
+// tablesInUse names the table files of the newest version of the store.
+func (s *Store) tablesInUse() (names []string, err error) {
+	levels, err := s.DB.SSTables()
+	if err != nil {
+		return nil, fmt.Errorf("list the table files of %s: %w", s.dir, err)
+	}
+	for _, tables := range levels {
+		for _, table := range tables {
+			names = append(names, table.BackingSSTNum.String()+tableSuffix)
+		}
+	}
+	return names, nil
 }
 
 func (s *Store) checkFile(ctx context.Context, path string) (err error) {
