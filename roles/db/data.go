@@ -50,7 +50,7 @@ func openData(node *config.Node, env supervise.Env, kill func(uint32) error) (*d
 	}
 	if d.engine, err = sql.New(d.store, d.db, sql.Options{
 		Log: env.Log, DataDir: node.DB.DataDir, Server: d.store.Server, Hostname: node.Name, KillConnection: kill,
-		MaxConnections: node.DB.MaxConnections, Socket: node.DB.Socket,
+		MaxConnections: node.DB.MaxConnections, QueryMemory: node.DB.QueryMemory, Socket: node.DB.Socket,
 	}); err != nil {
 		return nil, errors.Join(err, d.close())
 	}

@@ -214,6 +214,7 @@ func (r *Role) commit(old, next *state, wcfg wire.Config, opened map[string]net.
 			r.env.Log.Error("the protocol front keeps its old settings", "error", err)
 		}
 	}
+	r.data.engine.SetQueryMemory(next.node.DB.QueryMemory)
 	r.data.db.SetLockWaitTimeout(next.node.DB.LockWaitTimeout)
 	r.data.db.Binlog().SetBounds(next.node.DB.Binlog.Keep, next.node.DB.Binlog.MaxSize)
 	if err := sql.SetLockWaitTimeout(next.node.DB.LockWaitTimeout); err != nil {

@@ -105,6 +105,9 @@ type distinctBuilder struct{ base *rowexec.BaseBuilder }
 
 // Build returns nil for what it leaves to the planner's builder.
 func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.RowIter, error) {
+	if rows, err := b.measured(ctx, n, row); rows != nil || err != nil {
+		return rows, err
+	}
 	switch n := n.(type) {
 	case *plan.Distinct:
 		if len(n.DistinctOn()) > 0 {

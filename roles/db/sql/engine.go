@@ -35,7 +35,10 @@ type Options struct {
 	Server         string
 	Hostname       string
 	MaxConnections int
-	Socket         string
+	// QueryMemory is what a sort, join or group of a statement may keep, bytes; more is
+	// error 1038. 0: no bound.
+	QueryMemory int64
+	Socket      string
 	// KillConnection closes a client's connection: KILL. nil: KILL ends the
 	// running statement only.
 	KillConnection func(id uint32) error
@@ -48,15 +51,16 @@ type Engine struct {
 	log  *slog.Logger
 	opts Options
 
-	accounts   *accounts
-	references references
-	locks      tableLocks
-	sizes      sizes
-	stats      stats
-	plans      direct.Cache
-	assigned   assignedTexts
-	pid        atomic.Uint64
-	open       atomic.Int64 // transactions of sessions
+	accounts    *accounts
+	references  references
+	locks       tableLocks
+	sizes       sizes
+	stats       stats
+	plans       direct.Cache
+	assigned    assignedTexts
+	pid         atomic.Uint64
+	open        atomic.Int64 // transactions of sessions
+	queryMemory atomic.Int64 // bytes, 0: no bound
 
 	mu          sync.Mutex
 	sessions    map[uint32]*Session
@@ -76,6 +80,7 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 	}
 	gms.SystemVariables.AddSystemVariables(logVariables(db, opts.DataDir))
 	e := &Engine{db: db, log: opts.Log, opts: opts, sizes: sizes{store: st, db: db}, sessions: map[uint32]*Session{}}
+	e.SetQueryMemory(opts.QueryMemory)
 	// The planner logs on its own; what matters of it comes back as errors.
 	logrus.SetOutput(io.Discard)
 	logrus.SetLevel(logrus.PanicLevel)

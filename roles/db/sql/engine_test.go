@@ -22,8 +22,9 @@ type server struct {
 	engine *Engine
 	ids    uint32
 
-	reserve  uint64 // of the next start; default 1 byte
-	writeSet int64
+	reserve     uint64 // of the next start; default 1 byte
+	writeSet    int64
+	queryMemory int64
 }
 
 func newServer(t testing.TB) *server {
@@ -47,7 +48,7 @@ func (s *server) start() {
 	if s.db, err = txn.Open(s.store, txn.Options{WriteSetLimit: s.writeSet}); err != nil {
 		s.t.Fatal(err)
 	}
-	if s.engine, err = New(s.store, s.db, Options{}); err != nil {
+	if s.engine, err = New(s.store, s.db, Options{QueryMemory: s.queryMemory}); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -48,6 +48,7 @@ type Session struct {
 	running        running
 	dropsTemporary bool // the running statement has dropped a temporary table
 
+	measure measure       // of the rows of the node that is built next
 	changes []wire.Change // that the client has not heard of
 
 	packet  int // max_allowed_packet when the session was opened, bytes

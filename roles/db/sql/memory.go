@@ -1,0 +1,138 @@
+package sql
+
+import (
+	"math"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/plan"
+)
+
+// SetQueryMemory changes Options.QueryMemory for what is planned from now on.
+func (e *Engine) SetQueryMemory(bytes int64) { e.queryMemory.Store(bytes) }
+
+// measure says how the rows that come out of the node built next are kept by the one above
+// it.
+type measure uint8
+
+const (
+	measureNothing measure = iota
+	measureAll             // every row, until the node above is done
+	measureGroups          // one per group, of which there may be as many as rows
+)
+
+// measureOf is what a node keeps of the rows below it. A sort with a LIMIT keeps as many
+// rows as that and is not measured.
+func measureOf(n gms.Node) measure {
+	switch n := n.(type) {
+	case *plan.Sort, *plan.Window:
+		return measureAll
+	case *plan.HashLookup:
+		if n.Lookup == nil {
+			return measureAll
+		}
+	case *plan.CachedResults:
+		if !n.IsFinalized() {
+			return measureAll
+		}
+	case *plan.GroupBy:
+		if len(n.GroupByExprs) > 0 {
+			return measureGroups
+		}
+	}
+	return measureNothing
+}
+
+// measured builds the rows of n, which the node above keeps, and counts them. The planner
+// builds the one node below such a node right after that node itself; so the session notes
+// what comes next. It returns nil where nothing is to be counted.
+func (b distinctBuilder) measured(ctx *gms.Context, n gms.Node, row gms.Row) (gms.RowIter, error) {
+	s, err := sessionOf(ctx)
+	if err != nil || s.engine.queryMemory.Load() == 0 {
+		return nil, nil
+	}
+	how := s.measure
+	if s.measure = measureNothing; how == measureNothing {
+		s.measure = measureOf(n)
+		return nil, nil
+	}
+	rows, err := b.base.Build(ctx, n, row)
+	if err != nil {
+		return nil, err
+	}
+	return &keptRows{RowIter: rows, how: how, limit: s.engine.queryMemory.Load()}, nil
+}
+
+// keptRows counts the rows that the node above keeps, and fails where they are more than
+// db.query_memory.
+type keptRows struct {
+	gms.RowIter
+	how   measure
+	limit int64
+	bytes int64
+	next  int64 // bytes at which groups are looked at again
+}
+
+// Next returns the next row.
+func (k *keptRows) Next(ctx *gms.Context) (gms.Row, error) {
+	row, err := k.RowIter.Next(ctx)
+	if err != nil {
+		return row, err
+	}
+	if k.bytes += memoryOf(row); k.bytes <= k.limit {
+		return row, nil
+	}
+	if k.how == measureGroups {
+		// Most rows fall into groups that are there already. What these take is not known, so
+		// it is the process that must be out of memory.
+		if k.bytes < k.next || !memoryPressed() {
+			k.next = max(k.next, k.bytes+k.limit/8)
+			return row, nil
+		}
+	}
+	return nil, mysqlError(1038, "Out of sort memory: a sort, join or group of the statement keeps more rows than fit into db.query_memory; "+
+		"use an index or a LIMIT, select fewer columns, or raise it")
+}
+
+const (
+	rowOverhead   = 24 // of a slice
+	valueOverhead = 16 // of an interface
+	boxedNumber   = 8
+	boxedOther    = 48 // a decimal, a value of JSON or geometry: the least
+)
+
+// memoryOf is about the memory that a row takes.
+func memoryOf(row gms.Row) int64 {
+	n := int64(rowOverhead)
+	for _, v := range row {
+		n += valueOverhead
+		switch v := v.(type) {
+		case nil, bool, int8, uint8:
+		case string:
+			n += valueOverhead + int64(len(v))
+		case []byte:
+			n += rowOverhead + int64(len(v))
+		case int16, uint16, int32, uint32, int64, uint64, int, uint, float32, float64:
+			n += boxedNumber
+		case time.Time:
+			n += rowOverhead
+		default:
+			n += boxedOther
+		}
+	}
+	return n
+}
+
+// memoryPressed reports whether the process is at its memory limit, by what it keeps on the
+// heap: the garbage of a moment does not count for long.
+func memoryPressed() bool {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		return false
+	}
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Kind() == metrics.KindUint64 && sample[0].Value.Uint64() > uint64(limit)
+}
