@@ -146,7 +146,9 @@ func (d *directCase) literal(c directColumn) string {
 func (d *directCase) where() string {
 	var parts []string
 	add := func(c directColumn) {
-		switch d.rnd.IntN(9) {
+		switch d.rnd.IntN(10) {
+		case 9:
+			parts = append(parts, fmt.Sprintf("(%s = %s OR %s = %s)", c.name, pick(d.rnd, c.literals), c.name, pick(d.rnd, c.literals)))
 		case 8:
 			parts = append(parts, c.name+pick(d.rnd, []string{" IS NULL", " IS NOT NULL", " is not null"}))
 		case 0:
