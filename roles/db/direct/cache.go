@@ -12,7 +12,7 @@ const (
 
 // Entry is what is known of a template: a plan, or why there is none.
 type Entry struct {
-	Plan   *Plan // nil where Reason is not None
+	Plan   *Plan // nil where Reason is not None, but for Coerced: then it may be not finished
 	Reason Reason
 	// Catalog and Accounts are the versions that this is true for.
 	Catalog, Accounts uint64

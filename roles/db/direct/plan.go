@@ -64,6 +64,38 @@ func (p *Plan) Writes() bool { return p.write != nil }
 // Point says whether the plan looks at one row at most, or adds rows: it ends at once.
 func (p *Plan) Point() bool { return p.where == nil || p.where.point }
 
+// Binds says whether a plan that is not finished may be made with the values in text:
+// with some that would be coerced, or that no row can have, the planner may read
+// otherwise than with the next ones.
+func (p *Plan) Binds(t *Text) bool {
+	if rows, ok := p.limit(t); !ok || rows == 0 && !p.read.found {
+		return false
+	}
+	if p.where == nil {
+		return true
+	}
+	_, ok := p.where.bound(t)
+	return ok
+}
+
+// limit is the number of rows that a LIMIT asks for, -1 without one; false where it is
+// no number that is taken.
+func (p *Plan) limit(t *Text) (int64, bool) {
+	run := selection{plan: p, left: -1}
+	ok := p.read == nil || p.read.limit < 0 || run.limits(t)
+	return run.left, ok
+}
+
+// Empty says whether it is known without the planner that there are no rows: a constant
+// condition, which is part of the text, is false, or LIMIT 0 is there to count them.
+func (p *Plan) Empty(t *Text) bool {
+	if p.where != nil && p.where.never {
+		return true
+	}
+	rows, ok := p.limit(t)
+	return ok && rows == 0
+}
+
 // Finish takes over what the planner has made of the statement.
 func (p *Plan) Finish(planned Planned) Reason {
 	p.Schema = planned.Schema

@@ -68,6 +68,17 @@ func (t *Text) Scan(text string) bool {
 	return true
 }
 
+// Forget lets go of the text and its values, and of memory for more than n values or
+// bytes of the template.
+func (t *Text) Forget(n int) {
+	if cap(t.Values) > n || cap(t.Spans) > n || cap(t.Template) > longestTemplate {
+		*t = Text{}
+		return
+	}
+	t.Values = t.Values[:cap(t.Values)] // lists that were none have left some behind
+	clear(t.Values)
+}
+
 func (s *scanner) run() bool {
 	first := true
 	for s.at < len(s.text) {

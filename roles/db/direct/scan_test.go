@@ -134,3 +134,24 @@ func TestCacheIsBounded(t *testing.T) {
 		t.Error("an entry of other settings was found")
 	}
 }
+
+// A Text that has been forgotten holds nothing of the statement, not even of a list that
+// was none.
+func TestForget(t *testing.T) {
+	var text Text
+	if !text.Scan("SELECT * FROM t WHERE a IN ('x', 'y', NULL) AND b = 'z'") {
+		t.Fatal("not taken apart")
+	}
+	text.Forget(100)
+	for i, v := range text.Values[:cap(text.Values)] {
+		if v != (Value{}) {
+			t.Errorf("value %d is still %v", i, v)
+		}
+	}
+	if !text.Scan("INSERT INTO t VALUES " + strings.Repeat("(1), ", 200) + "(1)") {
+		t.Fatal("not taken apart")
+	}
+	if text.Forget(100); cap(text.Values) > 100 {
+		t.Errorf("memory for %d values is kept", cap(text.Values))
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 
 	"stack/roles/db/store"
@@ -193,6 +194,11 @@ func (s scope) hidden(column int, exprs sqlparser.SelectExprs) bool {
 func (r *read) finish(t *store.Table, w *where, planned Planned) Reason {
 	if len(planned.Schema) != len(r.columns) {
 		return Index
+	}
+	for i, a := range r.aggregates {
+		if a == sumInts && planned.Schema[i].Type != types.Float64 {
+			return Column // the planner adds up in another type than end answers with
+		}
 	}
 	if r.distinct {
 		for _, column := range r.columns {
@@ -465,6 +471,14 @@ func (s *selection) first(row gms.Row) (bool, error) {
 
 // keep puts a row aside to be sorted; false: there are too many.
 func (s *selection) keep(row gms.Row) (bool, error) {
+	// Of a LIMIT only the first rows are kept, some more so that sorting them out is rare.
+	if s.left >= 0 && s.left <= sortLimit/8 && s.skip <= sortLimit/8 {
+		if wanted := int(s.skip + s.left); len(s.sorter.rows) >= max(2*wanted, 128) {
+			if err := s.sorter.keepFirst(s.plan, wanted); err != nil {
+				return false, err
+			}
+		}
+	}
 	if len(s.sorter.rows) == sortLimit {
 		s.tooMany = true
 		return false, nil

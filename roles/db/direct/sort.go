@@ -68,15 +68,8 @@ func (s *sorter) add(p *Plan, row gms.Row) (err error) {
 // each calls f for the rows in order, rows that are equal in the order in which they
 // came, until it answers false.
 func (s *sorter) each(p *Plan, f func(gms.Row) (bool, error)) error {
-	slices.SortStableFunc(s.rows, func(a, b sortedRow) int {
-		n := bytes.Compare(s.keys[a.from:a.to], s.keys[b.from:b.to])
-		if n == 0 && (a.cut || b.cut) {
-			n = s.compare(p, s.result[a.at], s.result[b.at])
-		}
-		return n
-	})
-	if s.err != nil {
-		return s.err
+	if err := s.sort(p); err != nil {
+		return err
 	}
 	n := len(p.read.columns)
 	for _, x := range s.rows {
@@ -84,6 +77,34 @@ func (s *sorter) each(p *Plan, f func(gms.Row) (bool, error)) error {
 			return err
 		}
 	}
+	return nil
+}
+
+func (s *sorter) sort(p *Plan) error {
+	slices.SortStableFunc(s.rows, func(a, b sortedRow) int {
+		n := bytes.Compare(s.keys[a.from:a.to], s.keys[b.from:b.to])
+		if n == 0 && (a.cut || b.cut) {
+			n = s.compare(p, s.result[a.at], s.result[b.at])
+		}
+		return n
+	})
+	return s.err
+}
+
+// keepFirst forgets all rows but the first n and lets go of their memory: values may be
+// large.
+func (s *sorter) keepFirst(p *Plan, n int) error {
+	if err := s.sort(p); err != nil {
+		return err
+	}
+	keys, result := make([]byte, 0, len(s.keys)/2), make([]gms.Row, 0, 2*n)
+	for i, x := range s.rows[:n] {
+		from := len(keys)
+		keys = append(keys, s.keys[x.from:x.to]...)
+		result = append(result, slices.Clone(s.result[x.at]))
+		s.rows[i].from, s.rows[i].to, s.rows[i].at = int32(from), int32(len(keys)), int32(i)
+	}
+	s.rows, s.keys, s.result, s.values = s.rows[:n], keys, result, nil
 	return nil
 }
 

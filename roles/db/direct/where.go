@@ -171,7 +171,8 @@ func (p *Plan) condition(s scope, left sqlparser.Expr, o op, right sqlparser.Exp
 func (w *where) finish(t *store.Table, planned *store.Index) Reason {
 	w.index = planned
 	if w.index == nil {
-		w.index = t.Primary
+		// The planner reads the whole table; it may only have met values out of range.
+		w.index = w.best(t)
 	}
 	for _, ix := range append([]*store.Index{t.Primary}, t.Indexes...) {
 		if (ix.IsPrimary() || ix.Desc.Unique) && !ix.Prefixed() && w.allEqual(ix.ColumnPositions()) {
@@ -219,9 +220,41 @@ func (w *where) finish(t *store.Table, planned *store.Index) Reason {
 	return None
 }
 
+// best is the index with the most leading columns that conditions are equal to or,
+// failing that, the first one with any condition on its first column; the primary one
+// where there is none.
+func (w *where) best(t *store.Table) *store.Index {
+	best, most := t.Primary, 0
+	for _, ix := range append([]*store.Index{t.Primary}, t.Indexes...) {
+		if slices.ContainsFunc(ix.Desc.Columns, func(c store.IndexColumnDesc) bool { return c.Desc }) {
+			continue
+		}
+		n := 0
+		for _, column := range ix.ColumnPositions() {
+			if w.has(column, opEqual, opNull) {
+				n += 2
+				continue
+			}
+			if w.has(column, opIn, opLess, opLessEqual, opGreater, opGreaterEqual) {
+				n++
+			}
+			break
+		}
+		if n > most {
+			best, most = ix, n
+		}
+	}
+	return best
+}
+
+// has says whether there is a condition of one of these kinds on a column.
+func (w *where) has(column int, ops ...op) bool {
+	return slices.ContainsFunc(w.conditions, func(c condition) bool { return c.column == column && slices.Contains(ops, c.op) })
+}
+
 func (w *where) allEqual(columns []int) bool {
 	for _, column := range columns {
-		if !slices.ContainsFunc(w.conditions, func(c condition) bool { return c.column == column && c.op == opEqual }) {
+		if !w.has(column, opEqual) {
 			return false
 		}
 	}
@@ -233,10 +266,42 @@ type bindings struct {
 	values []any
 	list   []any // of the condition that the index is searched by
 	lists  [][]any
+	sets   []*members // of long lists that rows are checked for
 }
 
 // bind brings the literals to the columns' types.
 func (w *where) bind(t *Text) (bindings, bool) {
+	b, ok := w.bound(t)
+	if !ok {
+		return b, false
+	}
+	for _, i := range w.rest {
+		c := &w.conditions[i]
+		if list := w.listOf(b, i); c.lists() && len(list) > fewMembers {
+			if b.sets == nil {
+				b.sets = make([]*members, len(w.conditions))
+			}
+			if b.sets[i], ok = newMembers(w.index.Table, c, list); !ok {
+				return b, false
+			}
+		}
+	}
+	return b, true
+}
+
+// listOf is the list of condition i, nil where that has none.
+func (w *where) listOf(b bindings, i int) []any {
+	switch {
+	case i == w.in:
+		return b.list
+	case b.lists == nil:
+		return nil
+	}
+	return b.lists[i]
+}
+
+// bound is bind without what long lists need.
+func (w *where) bound(t *Text) (bindings, bool) {
 	b := bindings{values: make([]any, len(w.conditions))}
 	for i := range w.conditions {
 		c := &w.conditions[i]
@@ -322,22 +387,9 @@ func (w *where) holds(ctx context.Context, b bindings, row gms.Row) (bool, error
 			return false, nil
 		}
 		if c.lists() {
-			list := b.list
-			if i != w.in {
-				list = b.lists[i]
-			}
-			found := false
-			for _, x := range list {
-				n, err := c.compare(ctx, v, x)
-				if err != nil {
-					return false, err
-				}
-				if found = n == 0; found {
-					break
-				}
-			}
-			if found == (c.op == opNotIn) {
-				return false, nil
+			found, err := w.member(ctx, b, i, v)
+			if err != nil || found == (c.op == opNotIn) {
+				return false, err
 			}
 			continue
 		}
@@ -347,6 +399,20 @@ func (w *where) holds(ctx context.Context, b bindings, row gms.Row) (bool, error
 		}
 	}
 	return true, nil
+}
+
+// member says whether v is in the list of condition i.
+func (w *where) member(ctx context.Context, b bindings, i int, v any) (bool, error) {
+	c := &w.conditions[i]
+	if b.sets != nil && b.sets[i] != nil {
+		return b.sets[i].has(w.index.Table, c, v)
+	}
+	for _, x := range w.listOf(b, i) {
+		if n, err := c.compare(ctx, v, x); err != nil || n == 0 {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 func (c *condition) compare(ctx context.Context, v, with any) (int, error) {

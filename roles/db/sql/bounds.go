@@ -84,6 +84,55 @@ func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, 
 	return s, nil
 }
 
+// distinctSpans drops spans that are there twice: of texts that the column's collation
+// takes for equal ('á', '😀', 'a') the planner may ask for each, and a row is to be returned
+// once.
+func distinctSpans(ctx *gms.Context, ix *store.Index, spans []span) ([]span, error) {
+	if len(spans) < 2 {
+		return spans, nil
+	}
+	type keys struct{ start, end string }
+	seen := make(map[keys][]int, len(spans))
+	out := spans[:0]
+	for _, s := range spans {
+		r, err := ix.Range(s.lo, s.hi)
+		if err != nil {
+			return nil, err
+		}
+		at := keys{string(r.Start), string(r.End)}
+		twice := false
+		for _, i := range seen[at] {
+			if twice, err = sameChecks(ctx, out[i].rest, s.rest); err != nil {
+				return nil, err
+			} else if twice {
+				break
+			}
+		}
+		if !twice {
+			seen[at] = append(seen[at], len(out))
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+func sameChecks(ctx *gms.Context, a, b []columnCheck) (bool, error) {
+	if len(a) != len(b) {
+		return false, nil
+	}
+	for i := range a {
+		if a[i].column != b[i].column {
+			return false, nil
+		}
+		for _, ends := range [][2]gms.MySQLRangeCut{{a[i].expr.LowerBound, b[i].expr.LowerBound}, {a[i].expr.UpperBound, b[i].expr.UpperBound}} {
+			if n, err := ends[0].Compare(ctx, ends[1], a[i].expr.Typ); err != nil || n != 0 {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
 // Where a bound of a column lies.
 type place int
 

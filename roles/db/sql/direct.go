@@ -61,14 +61,12 @@ func (s *Session) directQuery(ctx context.Context, query string, out sink) (done
 		return true, err
 	}
 	t := &s.direct.text
+	// Strings point into the text: an idle session must not hold on to its last one.
+	defer t.Forget(keptValues)
 	if !t.Scan(query) || t.Params() > 0 {
 		return s.left(direct.Words)
 	}
-	done, err = s.directRun(ctx, t, source{query: query}, out)
-	if cap(t.Values) > keptValues {
-		*t = direct.Text{}
-	}
-	return done, err
+	return s.directRun(ctx, t, source{query: query}, out)
 }
 
 // directAllowed says why the session's statements all go to the planner.
@@ -98,7 +96,8 @@ func (s *Session) directRun(ctx context.Context, t *direct.Text, from source, ou
 	}()
 	entry := s.engine.plans.Get(t.Template, s.planKey())
 	catalog, accounts := s.directCatalog(), s.engine.accounts.version.Load()
-	if entry == nil || entry.Catalog != catalog.Version || entry.Accounts != accounts {
+	if entry == nil || entry.Catalog != catalog.Version || entry.Accounts != accounts ||
+		entry.Reason == direct.Coerced && entry.Plan != nil && entry.Plan.Binds(t) {
 		entry = s.directEntry(ctx, t, from, catalog, accounts)
 		s.engine.plans.Put(t.Template, s.planKey(), entry)
 	}
@@ -134,10 +133,16 @@ func (s *Session) directEntry(ctx context.Context, t *direct.Text, from source, 
 	entry.Plan, entry.Reason = direct.Compile(st, func(database, name string, writes bool) (*store.Table, direct.Reason) {
 		return s.directTable(catalog, database, name, writes)
 	})
-	if entry.Reason == direct.None {
-		entry.Reason = s.directPlan(gctx, entry, from)
-	}
 	if entry.Reason != direct.None {
+		entry.Plan = nil
+		return entry
+	}
+	if !entry.Plan.Binds(t) {
+		entry.Reason = direct.Coerced // until it comes with other values
+		return entry
+	}
+	finished := false
+	if entry.Reason, finished = s.directPlan(gctx, entry, t, from); finished && entry.Reason != direct.None {
 		entry.Plan = nil
 	}
 	return entry
@@ -168,15 +173,15 @@ func (s *Session) directTable(catalog *store.Catalog, database, name string, wri
 }
 
 // directPlan asks the planner what it makes of the statement: whether the account may,
-// how the result looks, and through which index the rows come.
-func (s *Session) directPlan(gctx *gms.Context, entry *direct.Entry, from source) direct.Reason {
+// how the result looks, and through which index the rows come. finished is false where
+// it only knows that there are no rows with these values.
+func (s *Session) directPlan(gctx *gms.Context, entry *direct.Entry, t *direct.Text, from source) (reason direct.Reason, finished bool) {
 	node, err := s.planOnly(gctx, from)
 	if err != nil {
-		return direct.Rejected
+		return direct.Rejected, true
 	}
 	planned := direct.Planned{Schema: node.Schema(gctx)}
-	accesses := 0
-	reason := direct.None
+	accesses, empty := 0, false
 	var look func(n gms.Node)
 	look = func(n gms.Node) {
 		transform.InspectWithOpaque(gctx, n, func(ctx *gms.Context, n gms.Node) bool {
@@ -189,6 +194,8 @@ func (s *Session) directPlan(gctx *gms.Context, entry *direct.Entry, from source
 					return false
 				}
 				planned.Index = x.index
+			case *plan.EmptyTable:
+				empty = true
 			case *plan.Sort, *plan.TopN:
 				planned.Sorts = true
 			case *plan.InsertInto:
@@ -198,19 +205,20 @@ func (s *Session) directPlan(gctx *gms.Context, entry *direct.Entry, from source
 		})
 	}
 	look(node)
-	if accesses > 1 {
-		return direct.Index
-	}
-	if s.catalog().Version != entry.Catalog {
-		return direct.Changed
-	}
-	if reason != direct.None {
-		return reason
+	switch {
+	case empty && !entry.Plan.Empty(t):
+		return direct.Coerced, false
+	case accesses > 1:
+		return direct.Index, true
+	case s.catalog().Version != entry.Catalog:
+		return direct.Changed, true
+	case reason != direct.None:
+		return reason, true
 	}
 	if entry.Plan.Writes() {
 		planned.Schema = nil
 	}
-	return entry.Plan.Finish(planned)
+	return entry.Plan.Finish(planned), true
 }
 
 // planOnly binds and analyses a statement in a transaction of its own where the session
@@ -409,12 +417,18 @@ func (s *Session) directWrite(ctx context.Context, entry *direct.Entry, t *direc
 	return true, nil
 }
 
-func (s *Session) directChange(ctx *gms.Context, p *direct.Plan, t *direct.Text) (direct.Result, direct.Reason, error) {
+func (s *Session) directChange(ctx *gms.Context, p *direct.Plan, t *direct.Text) (result direct.Result, reason direct.Reason, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			// Like any other error it ends the statement, and its transaction with it.
+			reason, err = direct.None, &panicError{p, debug.Stack()}
+		}
+	}()
 	tx, read, err := s.reader()
 	if err != nil {
 		return direct.Result{}, direct.None, err
 	}
-	result, reason, err := p.Change(ctx, ctx, tx, read, t, s.client.Capabilities&clientFoundRows != 0)
+	result, reason, err = p.Change(ctx, ctx, tx, read, t, s.client.Capabilities&clientFoundRows != 0)
 	var dup *direct.DuplicateError
 	if errors.As(err, &dup) {
 		err = duplicateKey(dup.DuplicateKeyError, dup.Table.Desc.Name, dup.Row)

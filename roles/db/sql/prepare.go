@@ -56,7 +56,8 @@ func (s *Session) prepare(ctx context.Context, query string) (*statement, error)
 	if err := st.placeholders(); err != nil {
 		return nil, err
 	}
-	st.isDirect = st.direct.Scan(query) && st.direct.Params() == len(st.names)
+	// What the parser has just read by an unusual sql_mode the scanner would read otherwise.
+	st.isDirect = !s.settingsNow().unusual && st.direct.Scan(query) && st.direct.Params() == len(st.names)
 	gctx, err = gctx.ProcessList.BeginOperation(gctx)
 	if err != nil {
 		return nil, err

@@ -234,7 +234,9 @@ func (t *IndexedTable) LookupPartitions(ctx *gms.Context, lookup gms.IndexLookup
 			p.spans = append(p.spans, s)
 		}
 	}
-	return &one{p}, nil
+	var err error
+	p.spans, err = distinctSpans(ctx, x.index, p.spans)
+	return &one{p}, err
 }
 
 // PartitionRows reads the rows of a partition as the session's statement sees them.
