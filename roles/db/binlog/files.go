@@ -216,15 +216,20 @@ func (l *Log) PurgeBefore(ctx context.Context, t time.Time) error {
 	return l.purge(ctx, func(f *file, _ uint64) bool { return int64(f.sealed.Last) < t.Unix() })
 }
 
-// purge removes the oldest files as long as old says so; total is the size in bytes
-// of the file and all after it.
+// purge removes the oldest files as long as old says so: first those that are plain files
+// already, which on a full disk gives the sealer room for the others.
 func (l *Log) purge(ctx context.Context, old func(f *file, total uint64) bool) error {
+	if err := l.removeOld(old); err != nil {
+		return err
+	}
 	if err := l.WaitSealed(ctx); err != nil {
 		return err
 	}
 	return l.removeOld(old)
 }
 
+// removeOld removes the oldest files as long as old says so and they are plain files;
+// total is the size in bytes of the file and all after it.
 func (l *Log) removeOld(old func(f *file, total uint64) bool) error {
 	l.purging.Lock()
 	defer l.purging.Unlock()

@@ -19,6 +19,9 @@ const (
 	expireEvery = 10 * time.Minute // how often files are looked at for their age
 )
 
+// errNotDurable marks a failed sync.
+var errNotDurable = errors.New("the data may be lost")
+
 // run is the sealer: it moves the tail into plain files and removes old ones.
 func (l *Log) run() {
 	retry := time.NewTimer(0)
@@ -88,6 +91,11 @@ func (l *Log) due() (number uint32, from sealed, to uint64) {
 // seal appends the tail of a file between two offsets to the plain file, or as much as
 // is sealed at once; makes it durable, and takes it out of the store.
 func (l *Log) seal(number uint32, from sealed, to uint64) error {
+	// The events are on the disk already and take their place a second time until the tail
+	// is deleted: not out of the reserve, which the store itself may need.
+	if err := l.st.CheckSpace(min(to-from.Offset, sealAtOnce*uint64(l.opts.SealSize))); err != nil {
+		return err
+	}
 	path := l.path(number)
 	f, err := l.st.FS().OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
@@ -100,10 +108,12 @@ func (l *Log) seal(number uint32, from sealed, to uint64) error {
 		}
 	}
 	mark, err := l.appendTo(f, number, from, to)
-	if err != nil {
+	if err != nil && !errors.Is(err, errNotDurable) {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	err = f.Sync()
+	if err == nil {
+		err = f.Sync()
+	}
 	if err == nil && from.Offset == firstOffset {
 		err = l.st.SyncDir(l.dir)
 	}
@@ -147,10 +157,16 @@ func (l *Log) appendTo(f vfs.File, number uint32, mark sealed, to uint64) (seale
 	var out []byte
 	from, at := mark.Offset, mark.Offset
 	write := func() error {
-		_, err := f.WriteAt(out, int64(at))
+		if _, err := f.WriteAt(out, int64(at)); err != nil {
+			return err
+		}
 		at += uint64(len(out))
 		out = out[:0]
-		return err
+		// Bit by bit: one sync of all of it would hold up the commits of others.
+		if _, err := f.SyncTo(int64(at)); err != nil {
+			return fmt.Errorf("%w: %w", errNotDurable, err)
+		}
+		return nil
 	}
 	for ok := it.First(); ok; ok = it.Next() {
 		if !isLogKey(it.Key(), number, mark.Offset) {
@@ -168,7 +184,7 @@ func (l *Log) appendTo(f vfs.File, number uint32, mark sealed, to uint64) (seale
 			}
 			rest = after
 		}
-		if len(out) >= chunkSize {
+		if len(out) >= largeSync {
 			if err := write(); err != nil {
 				return mark, err
 			}

@@ -67,6 +67,11 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 				}
 			}
 		}
+	case *sqlparser.Show:
+		switch strings.ToLower(st.Type) {
+		case "binary logs", "binary log status":
+			return s.need(ctx, gms.PrivilegeType_ReplicationClient, "SUPER or REPLICATION CLIENT")
+		}
 	case *sqlparser.LockTables:
 		return s.authorizeLocks(ctx, st)
 	case *sqlparser.Insert:

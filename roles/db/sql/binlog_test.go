@@ -179,7 +179,7 @@ func TestLogShowPurgeFlush(t *testing.T) {
 
 	c.must("CREATE USER reader")
 	reader := s.login("reader", "%", "")
-	for _, q := range []string{"SHOW BINLOG EVENTS", "PURGE BINARY LOGS TO 'binlog.000002'", "FLUSH LOGS", "SET sql_log_bin = 0"} {
+	for _, q := range []string{"SHOW BINLOG EVENTS", "SHOW MASTER STATUS", "SHOW BINARY LOGS", "PURGE BINARY LOGS TO 'binlog.000002'", "FLUSH LOGS", "SET sql_log_bin = 0"} {
 		reader.fails(1227, q)
 	}
 	c.fails(1373, "PURGE BINARY LOGS TO 'binlog.000007'")

@@ -19,7 +19,8 @@ const (
 	groupLimit   = 256      // transactions in one batch
 	groupBytes   = 64 << 20 // write-set bytes in one batch, unless the first is larger
 	queueLength  = 1024
-	publishAhead = 4 // groups applied and not yet published
+	batchAhead   = 1 << 20 // bytes of a batch that are allocated at once
+	publishAhead = 4       // groups applied and not yet published
 )
 
 // commitRequest is a transaction on its way into a batch.
@@ -174,7 +175,11 @@ func (r *commitRequest) size() int64 {
 	if r.set == nil {
 		return 0
 	}
-	return r.set.total() // events included
+	n := r.set.total()
+	if r.log != nil {
+		n += int64(len(r.log.Head) + len(r.log.Body))
+	}
+	return n
 }
 
 // run commits a group: refuse what may not go in, build the batch, apply and sync,
@@ -226,7 +231,11 @@ func (q *commitQueue) admit(r *commitRequest) error {
 }
 
 func (q *commitQueue) apply(g *group) error {
-	b := q.e.store.DB.NewBatch()
+	size := int64(4 << 10) // of what goes with every group
+	for _, r := range g.requests {
+		size += r.size()
+	}
+	b := q.e.store.DB.NewBatchWithSize(int(min(size, batchAhead)))
 	defer b.Close()
 	catalog := q.catalog
 	log, err := q.e.binlog.Begin(b, int64(q.seq), q.e.executedUpTo)
