@@ -81,8 +81,6 @@ func storeError(err error) error {
 		return mysqlError(1205, "Lock wait timeout exceeded; try restarting transaction")
 	case errors.Is(err, txn.ErrDiskFull):
 		return mysqlError(1021, "Disk full: writes are refused until there is space on the data directory's file system (delete files, DROP or TRUNCATE tables)")
-	case errors.Is(err, txn.ErrWriteSetFull):
-		return mysqlError(1197, "The transaction's changes exceed what one transaction may hold; commit in smaller parts")
 	case errors.Is(err, txn.ErrTableChanged):
 		return mysqlError(1412, "Table definition has changed, please retry transaction")
 	case errors.Is(err, txn.ErrReadOnly):

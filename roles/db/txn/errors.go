@@ -17,8 +17,6 @@ var (
 	ErrDiskFull = store.ErrDiskFull
 	// ErrReadOnly: the server does not accept writes (1290).
 	ErrReadOnly = errors.New("the server is running in read-only mode")
-	// ErrWriteSetFull: the transaction changed more than the write set limit (1197).
-	ErrWriteSetFull = errors.New("the transaction changes more than the server keeps in memory for one; split it into smaller ones")
 	// ErrTableChanged: the table's definition is not the one that the statement was
 	// planned for, or changed after the transaction's view was taken (1412).
 	ErrTableChanged = errors.New("table definition has changed, please retry transaction")
