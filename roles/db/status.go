@@ -23,7 +23,7 @@ type Detail struct {
 	Connections    int      `json:"connections"`
 	MaxConnections int      `json:"max_connections"`
 	Transactions   int64    `json:"transactions"` // open
-	LockWaiting    uint64   `json:"lock_waiting"` // transactions that wait for the writer lock
+	LockWaiting    uint64   `json:"lock_waiting"` // transactions that wait for a lock
 	OldestView     float64  `json:"oldest_view_seconds"`
 	Databases      []string `json:"databases"`
 	Users          []user   `json:"users"` // that the configuration asks for

@@ -1,12 +1,15 @@
 package direct
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/types"
 
+	"stack/roles/db/store"
 	"stack/roles/db/txn"
 )
 
@@ -80,7 +83,7 @@ func (c *change) find(read txn.Scan) (Reason, error) {
 	}
 	read.Index = w.index
 	for _, span := range spans {
-		read.Range = span
+		read.Range, read.Point = span, w.point && bytes.Equal(span.End, store.PrefixEnd(span.Start))
 		rows, err := c.tx.Scan(c.ctx, table, read)
 		if err != nil {
 			return None, err
@@ -268,6 +271,9 @@ func (c *change) insert() (Result, Reason, error) {
 	}
 	if len(w.assign) > 0 {
 		return c.insertOrUpdate(generate, values)
+	}
+	if first := slices.Index(generate, true); first >= 0 && first < t.Rows-1 {
+		c.tx.ExpectAutoIncrement(table, t.Rows-first) // as the planner, which does not look ahead
 	}
 	for r, row := range c.rows {
 		if err := c.add(row, generate[r]); err != nil {

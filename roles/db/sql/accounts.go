@@ -354,7 +354,8 @@ func (e *Engine) system(ctx context.Context, do func(*gms.Context, *Session) err
 	s.BaseSession.SetTransaction(tx)
 	// The node's own accounts and leftovers: another node has its own.
 	s.tx.Unlogged()
-	if err = s.tx.Lock(ctx); err == nil {
+	s.tx.SetTableWaitTimeout(s.seconds("innodb_lock_wait_timeout"))
+	if err = s.tx.LockCatalog(ctx); err == nil {
 		if err = do(gctx, s); err == nil {
 			err = s.CommitTransaction(gctx, tx)
 		}

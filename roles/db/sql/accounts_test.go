@@ -103,14 +103,13 @@ func TestRefusedByName(t *testing.T) {
 		"CREATE PROCEDURE pr() SELECT 1":                                  "CREATE PROCEDURE",
 		"CREATE EVENT ev ON SCHEDULE EVERY 1 HOUR DO DELETE FROM t":       "CREATE EVENT",
 		"CREATE FUNCTION fu() RETURNS INT RETURN 1":                       "CREATE FUNCTION",
-		"CALL pr()":                              "CALL",
-		"HANDLER t OPEN":                         "HANDLER",
-		"OPTIMIZE TABLE t":                       "OPTIMIZE",
-		"CHECK TABLE t":                          "CHECK TABLE",
-		"SELECT * FROM t FOR UPDATE NOWAIT":      "NOWAIT",
-		"SELECT * FROM t FOR UPDATE SKIP LOCKED": "SKIP LOCKED",
-		"START REPLICA":                          "replication",
-		"FLUSH TABLES WITH READ LOCK":            "FLUSH TABLES",
+		"CALL pr()":                          "CALL",
+		"HANDLER t OPEN":                     "HANDLER",
+		"OPTIMIZE TABLE t":                   "OPTIMIZE",
+		"CHECK TABLE t":                      "CHECK TABLE",
+		"SELECT * FROM t AS OF '2026-01-01'": "AS OF",
+		"START REPLICA":                      "replication",
+		"FLUSH TABLES WITH READ LOCK":        "FLUSH TABLES",
 	} {
 		c.fails(1235, query, name)
 	}

@@ -16,7 +16,7 @@ import (
 func init() {
 	rule := analyzer.Rule{Id: -1, Apply: compareByCollation}
 	analyzer.OnceAfterAll = append([]analyzer.Rule{rule}, analyzer.OnceAfterAll...)
-	analyzer.OnceAfterAll = append(analyzer.OnceAfterAll, analyzer.Rule{Id: -1, Apply: strictPlan})
+	analyzer.OnceAfterAll = append(analyzer.OnceAfterAll, analyzer.Rule{Id: -1, Apply: strictPlan}, analyzer.Rule{Id: -1, Apply: lockTargets})
 	// The short cut for simple SELECTs has rules of its own; any rule here turns it off.
 	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: oneRowEach})
 }
@@ -118,6 +118,9 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 			return nil, err
 		}
 		return iters.NewDistinctIter(ctx, child, distinctRows(n.Child.Schema(ctx))), nil
+	case *plan.Filter:
+		pushFilter(ctx, n)
+		return nil, nil
 	case *plan.UpdateSource:
 		return b.updates(ctx, n, row)
 	case *plan.SetOp:

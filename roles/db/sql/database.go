@@ -28,6 +28,7 @@ var (
 	_ gms.TemporaryTableCreator  = (*Database)(nil)
 	_ gms.TemporaryTableDatabase = (*Database)(nil)
 	_ gms.SchemaValidator        = (*Database)(nil)
+	_ gms.VersionedDatabase      = (*Database)(nil)
 )
 
 // Name is the database's name.
@@ -63,6 +64,26 @@ func (d *Database) GetTableInsensitive(ctx *gms.Context, name string) (gms.Table
 		return nil, false, nil
 	}
 	return newTable(d, st), true, nil
+}
+
+// GetTableInsensitiveAsOf returns a table whose rows are to be locked: AS OF means nothing
+// else here.
+func (d *Database) GetTableInsensitiveAsOf(ctx *gms.Context, name string, asOf any) (gms.Table, bool, error) {
+	marker, _ := asOf.(string)
+	lock, ok := lockMarkers[marker]
+	if !ok {
+		return nil, false, notAvailable("AS OF")
+	}
+	t, ok, err := d.GetTableInsensitive(ctx, name)
+	if stored, isStored := t.(*Table); isStored {
+		stored.lock = &lock
+	}
+	return t, ok, err
+}
+
+// GetTableNamesAsOf returns the names of the stored tables.
+func (d *Database) GetTableNamesAsOf(ctx *gms.Context, _ any) ([]string, error) {
+	return d.GetTableNames(ctx)
 }
 
 func findTable(cat *store.Catalog, database, name string) *store.Table {

@@ -20,6 +20,19 @@ import (
 // mariadb starts a server of its own and returns one connection to it.
 func mariadb(t *testing.T) *gosql.Conn {
 	t.Helper()
+	conn, err := mariadbServer(t).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(t.Context(), "USE test"); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// mariadbServer starts a server of its own with an empty database test.
+func mariadbServer(t *testing.T) *gosql.DB {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("mariadbd is run as root here")
 	}
@@ -58,16 +71,10 @@ func mariadb(t *testing.T) *gosql.Conn {
 		}
 		<-tick.C
 	}
-	conn, err := db.Conn(t.Context())
-	if err != nil {
+	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE test"); err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []string{"CREATE DATABASE test", "USE test"} {
-		if _, err := conn.ExecContext(t.Context(), q); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return conn
+	return db
 }
 
 // rowsOf runs a query on the peer; rows are as collected has them.

@@ -387,16 +387,19 @@ func (s *Session) directWrite(ctx context.Context, entry *direct.Entry, t *direc
 	mark, err := s.begin(gctx, kindWrite, entry.Plan.Statement)
 	if err != nil {
 		s.ran(kindWrite)
-		s.abandon(gctx, kindWrite, txn.Mark{})
+		s.abandon(gctx, kindWrite, txn.Mark{}, err)
 		return true, s.tell(err)
 	}
 	if tx, ok := s.GetTransaction().(*transaction); ok && tx.readOnly || s.tx.Catalog().Version != entry.Catalog {
-		s.abandon(gctx, kindWrite, mark)
+		s.abandon(gctx, kindWrite, mark, nil)
 		return s.left(direct.Changed)
 	}
 	result, reason, err := s.directChange(gctx, entry.Plan, t)
+	if errors.Is(err, txn.ErrTableChanged) {
+		reason = direct.Changed // between the plan and the lock of the table's definition
+	}
 	if reason != direct.None {
-		s.abandon(gctx, kindWrite, mark)
+		s.abandon(gctx, kindWrite, mark, nil)
 		return s.left(reason)
 	}
 	s.ran(kindWrite)
@@ -407,7 +410,7 @@ func (s *Session) directWrite(ctx context.Context, entry *direct.Entry, t *direc
 		err = gctx.Err()
 	}
 	if err != nil {
-		s.abandon(gctx, kindWrite, mark)
+		s.abandon(gctx, kindWrite, mark, err)
 		return true, s.tell(err)
 	}
 	if err := s.finish(gctx, kindWrite, mark, wasAutocommit); err != nil {
@@ -424,11 +427,8 @@ func (s *Session) directChange(ctx *gms.Context, p *direct.Plan, t *direct.Text)
 			reason, err = direct.None, &panicError{p, debug.Stack()}
 		}
 	}()
-	tx, read, err := s.reader()
-	if err != nil {
-		return direct.Result{}, direct.None, err
-	}
-	result, reason, err = p.Change(ctx, ctx, tx, read, t, s.client.Capabilities&clientFoundRows != 0)
+	read := txn.Scan{Mode: txn.LockExclusive, Before: s.start}
+	result, reason, err = p.Change(ctx, ctx, s.tx, read, t, s.client.Capabilities&clientFoundRows != 0)
 	var dup *direct.DuplicateError
 	if errors.As(err, &dup) {
 		err = duplicateKey(dup.DuplicateKeyError, dup.Table.Desc.Name, dup.Row)

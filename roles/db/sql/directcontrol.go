@@ -55,7 +55,7 @@ func (s *Session) directControl(query string, out sink) (done bool, err error) {
 
 func (s *Session) directBegin() error {
 	ctx := s.metaContext()
-	s.kind, s.newest, s.hold, s.start = kindControl, false, false, txn.Mark{}
+	s.kind, s.reads, s.hold, s.start = kindControl, txn.Consistent, false, txn.Mark{}
 	tx, err := s.StartTransaction(ctx, s.characteristic(ctx))
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ func (e *editor) Delete(ctx *gms.Context, row gms.Row) error {
 // IndexedAccess reads for foreign keys, which look at what the statement has written.
 func (e *editor) IndexedAccess(ctx *gms.Context, lookup gms.IndexLookup) gms.IndexedTable {
 	t := *e.Table
-	t.own = true
+	t.own, t.lock, t.filter = true, nil, nil
 	return t.IndexedAccess(ctx, lookup)
 }
 
@@ -171,7 +171,8 @@ func (e *editor) SetAutoIncrementValue(ctx *gms.Context, n uint64) error {
 	return e.session.tx.SetAutoIncrement(e.stored, n)
 }
 
-// AcquireAutoIncrementLock locks nothing: writers run one at a time.
+// AcquireAutoIncrementLock locks nothing: a statement takes the values for the rows that it
+// names at once.
 func (e *editor) AcquireAutoIncrementLock(*gms.Context) (func(), error) {
 	return func() {}, nil
 }
@@ -192,6 +193,7 @@ func (t *Table) GetNextAutoIncrementValue(ctx *gms.Context, given any) (uint64, 
 	if err != nil {
 		return 0, err
 	}
+	s.inserts.expect(s.tx, t, given != nil)
 	if given == nil {
 		s.generated = true
 		return s.tx.NextAutoIncrement(t.stored)
@@ -240,6 +242,7 @@ func (t *Table) Truncate(ctx *gms.Context) (int, error) {
 		}
 		return 0, t.refresh(ctx)
 	}
+	t.lock = &rowLock{mode: txn.LockExclusive}
 	parts, err := t.Partitions(ctx)
 	if err != nil {
 		return 0, err

@@ -79,6 +79,10 @@ func storeError(err error) error {
 	switch {
 	case errors.Is(err, txn.ErrLockWaitTimeout):
 		return mysqlError(1205, "Lock wait timeout exceeded; try restarting transaction")
+	case errors.Is(err, txn.ErrDeadlock):
+		return mysqlError(1213, "Deadlock found when trying to get lock; try restarting transaction")
+	case errors.Is(err, txn.ErrLocked):
+		return mysqlError(3572, "Statement aborted because lock(s) could not be acquired immediately and NOWAIT is set.")
 	case errors.Is(err, txn.ErrDiskFull):
 		return mysqlError(1021, "Disk full: writes are refused until there is space on the data directory's file system (delete files, DROP or TRUNCATE tables)")
 	case errors.Is(err, txn.ErrTableChanged):

@@ -70,8 +70,18 @@ func (t *Table) AddForeignKey(ctx *gms.Context, fk gms.ForeignKeyConstraint) err
 			}
 		}
 		desc.ForeignKeys = append(desc.ForeignKeys, foreignKeyDesc(fk))
-		return nil
+		return s.touchParent(ctx, t, fk)
 	})
+}
+
+// touchParent makes statements over the parent that are under way notice a new foreign key.
+func (s *Session) touchParent(ctx *gms.Context, child *Table, fk gms.ForeignKeyConstraint) error {
+	parent := findTable(s.catalog(), fk.ParentDatabase, fk.ParentTable)
+	if parent == nil || parent.Desc.ID == child.stored.Desc.ID {
+		return nil
+	}
+	_, err := s.tx.TouchTable(ctx, parent)
+	return err
 }
 
 // DropForeignKey removes a foreign key.

@@ -9,6 +9,8 @@ import (
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
+
+	"stack/roles/db/store"
 )
 
 // tableLocks are the locks of LOCK TABLES. A statement that names a table which another
@@ -195,19 +197,28 @@ func (l *tableLocks) take(ctx *gms.Context, s *Session, tables []lockedTable) er
 		if err := l.wait(ctx, s, func(owned map[tableName]bool) bool { return conflicts(owned, tables) }); err != nil {
 			return err
 		}
-		// A writer may be in the middle of its transaction: take its place once.
-		tx := s.engine.db.Begin(s.isolation(ctx))
-		err := tx.Lock(ctx)
-		if err != nil {
-			tx.Rollback()
+		taken, err := l.takeOnce(ctx, s, tables)
+		if taken || err != nil {
 			return err
 		}
-		taken := l.tryTake(s, tables)
-		tx.Rollback()
-		if taken {
-			return nil
+	}
+}
+
+// takeOnce waits for those who have written the tables and not committed.
+func (l *tableLocks) takeOnce(ctx *gms.Context, s *Session, tables []lockedTable) (bool, error) {
+	tx := s.engine.db.Begin(s.isolation(ctx))
+	defer tx.Rollback()
+	tx.SetTableWaitTimeout(s.seconds("lock_wait_timeout"))
+	var stored []*store.Table
+	for _, t := range tables {
+		if st := findTable(s.engine.db.Catalog(), t.table.database, t.table.name); st != nil {
+			stored = append(stored, st)
 		}
 	}
+	if err := lockInOrder(ctx, tx, stored); err != nil {
+		return false, err
+	}
+	return l.tryTake(s, tables), nil
 }
 
 func conflicts(owned map[tableName]bool, tables []lockedTable) bool {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"runtime/debug"
+	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/types"
@@ -23,8 +24,8 @@ type sink interface {
 	OK(affected, insertID uint64, info string)
 }
 
-// maxTableChanges is how often a statement of its own transaction is tried again when
-// a table changes between its view and its plan.
+// maxTableChanges is how often a statement is tried when a table changes between its
+// plan and its first row.
 const maxTableChanges = 3
 
 // Query runs the first statement of query.
@@ -47,8 +48,19 @@ func (s *Session) query(ctx context.Context, query string, multi bool, out sink)
 	return rest, s.count(s.execute(ctx, text, st, nil, out))
 }
 
-// forShare is MySQL 8's spelling of LOCK IN SHARE MODE, which the parser does not know.
-var forShare = regexp.MustCompile(`(?i)\bfor\s+share\s*(;|\)|$)`)
+// forShare is MySQL 8's FOR SHARE, which the parser does not know: it is made a FOR UPDATE
+// OF with this table before the others.
+var forShare = regexp.MustCompile(`(?i)\bfor\s+share(\s+of\b|\s+nowait\b|\s+skip\s+locked\b|\s*(?:;|\)|$))`)
+
+const shareTable = "#share"
+
+func updateForShare(clause string) string {
+	rest := forShare.FindStringSubmatch(clause)[1]
+	if strings.EqualFold(strings.TrimSpace(rest), "of") {
+		return "FOR UPDATE OF `" + shareTable + "`,"
+	}
+	return "FOR UPDATE OF `" + shareTable + "`" + rest
+}
 
 // parse parses the first statement of a text.
 func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.Statement, string, string, error) {
@@ -63,7 +75,7 @@ func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.S
 	if !forShare.MatchString(query) {
 		return nil, "", "", err
 	}
-	other := forShare.ReplaceAllString(query, "LOCK IN SHARE MODE$1")
+	other := forShare.ReplaceAllStringFunc(query, updateForShare)
 	if st, text, rest, e := s.engine.gms.Parser.Parse(ctx, other, multi); e == nil {
 		return st, text, rest, nil
 	}
@@ -106,8 +118,11 @@ func (s *Session) execute(ctx context.Context, text string, st sqlparser.Stateme
 	}
 	counted := &countingSink{sink: out}
 	for try := 1; ; try++ {
+		s.again = try > 1
 		err = s.once(ctx, k, text, st, bindings, counted)
-		again := err != nil && errors.Is(gms.UnwrapError(err), txn.ErrTableChanged) && !s.explicit() && !counted.begun && try < maxTableChanges
+		// What reads the newest rows is planned anew for the table of now; a view stays old.
+		retry := !s.explicit() || s.reads != txn.Consistent || k.locks()
+		again := err != nil && errors.Is(gms.UnwrapError(err), txn.ErrTableChanged) && retry && !counted.begun && try < maxTableChanges
 		if !again {
 			return s.tell(err)
 		}
@@ -155,7 +170,7 @@ func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.St
 	wasAutocommit := s.autocommit()
 	mark, err := s.begin(gctx, k, st)
 	if err != nil {
-		s.abandon(gctx, k, txn.Mark{})
+		s.abandon(gctx, k, txn.Mark{}, err)
 		return err
 	}
 	s.prepared, s.preparedText = nil, text
@@ -166,7 +181,7 @@ func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.St
 	err = s.stream(gctx, text, st, bindings, out)
 	s.prepared, s.preparedText = nil, ""
 	if err != nil {
-		s.abandon(gctx, k, mark)
+		s.abandon(gctx, k, mark, err)
 		return err
 	}
 	s.snapshotNow(gctx, text, st)
@@ -215,7 +230,7 @@ func (s *Session) begin(ctx *gms.Context, k kind, st sqlparser.Statement) (txn.M
 		s.BaseSession.SetTransaction(nil)
 	}
 	if k == kindControl {
-		s.kind, s.newest, s.hold, s.start = k, false, false, txn.Mark{}
+		s.kind, s.reads, s.hold, s.start = k, txn.Consistent, false, txn.Mark{}
 		switch st.(type) {
 		case *sqlparser.Begin, *sqlparser.Commit, *sqlparser.Rollback:
 			if s.tx == nil {
@@ -234,16 +249,23 @@ func (s *Session) begin(ctx *gms.Context, k kind, st sqlparser.Statement) (txn.M
 	}
 	explicit := s.explicit()
 	s.kind = k
-	s.hold = k == kindTemporary && explicit
-	s.newest = k.locks()
+	// The planner takes a SELECT from a view for DDL, and CREATE TEMPORARY TABLE too.
+	s.hold = explicit && !k.commits()
+	s.reads, s.inserts = s.readsOf(ctx, k), s.insertedBy(st)
 	s.tx.NewStatement()
-	serial := k == kindRead && explicit && s.isolation(ctx) == txn.Serializable
-	if k.locks() || serial {
-		// Before planning: what is planned is what is there until the end.
-		if err := s.tx.Lock(ctx); err != nil {
+	if k.locks() || s.reads != txn.Consistent {
+		s.tx.UseNewest()
+	}
+	if s.again && (k == kindWrite || k == kindLockingRead || s.reads != txn.Consistent) && !k.changesCatalog() {
+		if err := s.keepDefinitions(ctx, st); err != nil {
 			return txn.Mark{}, err
 		}
-		s.newest = true
+	}
+	if k.changesCatalog() {
+		// Before planning: what is planned is what is there until the end.
+		if err := s.lockDefinitions(ctx, st); err != nil {
+			return txn.Mark{}, err
+		}
 	}
 	mark := s.tx.Mark()
 	s.start = s.startOf(k, st, mark)
@@ -367,13 +389,14 @@ func (s *Session) finish(ctx *gms.Context, k kind, mark txn.Mark, wasAutocommit 
 
 func (s *Session) leaveTransactionIf(kind) { s.BaseSession.SetTransaction(nil) }
 
-// abandon ends a statement that failed: what it wrote is undone.
-func (s *Session) abandon(ctx *gms.Context, k kind, mark txn.Mark) {
+// abandon ends a statement that failed: what it wrote is undone. The victim of a deadlock
+// loses its whole transaction.
+func (s *Session) abandon(ctx *gms.Context, k kind, mark txn.Mark, err error) {
 	s.stopRewriter()
 	s.hold = false
 	if s.tx == nil {
 		s.BaseSession.SetTransaction(nil)
-	} else if s.explicit() && !k.commits() {
+	} else if s.explicit() && !k.commits() && !errors.Is(gms.UnwrapError(err), txn.ErrDeadlock) {
 		s.tx.RollbackTo(mark)
 		s.tx.Release(mark)
 	} else {
@@ -394,8 +417,8 @@ func (s *Session) stopRewriter() {
 // runner runs the statements inside others, such as a trigger's body.
 type runner struct{ engine *Engine }
 
-// QueryWithBindings runs st within the running statement: under its locks, reading
-// what it reads.
+// QueryWithBindings runs st within the running statement: as a part of it, reading as it
+// reads.
 func (r *runner) QueryWithBindings(ctx *gms.Context, query string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, flags *gms.QueryFlags) (gms.Schema, gms.RowIter, *gms.QueryFlags, error) {
 	s, err := sessionOf(ctx)
 	if err != nil {

@@ -1,10 +1,12 @@
 package sql
 
 import (
+	"bytes"
 	"io"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 
+	"stack/roles/db/store"
 	"stack/roles/db/txn"
 )
 
@@ -41,14 +43,15 @@ func (r *scan) open(ctx *gms.Context) error {
 	if err != nil {
 		return err
 	}
-	tx, read, err := r.session.reader()
+	tx, read, err := r.session.reader(r.table)
 	if err != nil {
 		return err
 	}
-	if r.table.own {
-		read.Before = txn.Mark{}
-	}
 	read.Index, read.Range, read.Reverse, read.Columns = r.part.index, rng, r.part.reverse, columns
+	read.Point = s.single && bytes.Equal(rng.End, store.PrefixEnd(rng.Start))
+	if len(r.rest) > 0 || r.table.filter != nil {
+		read.Accept = func(row gms.Row) (bool, error) { return r.accepts(ctx, row) }
+	}
 	r.rows, err = tx.Scan(ctx, r.table.stored, read)
 	return err
 }
@@ -79,23 +82,29 @@ func (r *scan) Next(ctx *gms.Context) (gms.Row, error) {
 			continue
 		}
 		r.single = r.part.spans[r.next-1].single
-		row := r.rows.Row()
-		ok, err := r.holds(ctx, row)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			continue
-		}
-		if r.table.projected == nil {
-			return row, nil
-		}
-		asked := make(gms.Row, len(r.table.columns))
-		for i, c := range r.table.columns {
-			asked[i] = row[c]
-		}
-		return asked, nil
+		return r.asked(r.rows.Row()), nil
 	}
+}
+
+// asked is the row of the columns that the planner has asked for.
+func (r *scan) asked(row gms.Row) gms.Row {
+	if r.table.projected == nil {
+		return row
+	}
+	asked := make(gms.Row, len(r.table.columns))
+	for i, c := range r.table.columns {
+		asked[i] = row[c]
+	}
+	return asked
+}
+
+// accepts says whether a row meets what the span leaves to check and what is filtered
+// above.
+func (r *scan) accepts(ctx *gms.Context, row gms.Row) (bool, error) {
+	if ok, err := r.holds(ctx, row); !ok || err != nil || r.table.filter == nil {
+		return ok, err
+	}
+	return r.table.filter(ctx, r.asked(row))
 }
 
 func (r *scan) holds(ctx *gms.Context, row gms.Row) (bool, error) {

@@ -24,12 +24,14 @@ type Session struct {
 	engine *Engine
 	client wire.Client
 
-	tx        *txn.Txn // nil between transactions
-	kind      kind     // of the running statement
-	newest    bool     // the running statement reads the newest rows, not the view
-	generated bool     // an AUTO_INCREMENT value was made: replaceID asks
-	start     txn.Mark // of the running statement, if its reads see none of its own writes
-	hold      bool     // the running statement must not end the transaction
+	tx        *txn.Txn     // nil between transactions
+	kind      kind         // of the running statement
+	reads     txn.ReadMode // how the running statement reads tables of which it says nothing
+	inserts   insertedRows // that the running statement names
+	again     bool         // the running statement has met a table that changed
+	generated bool         // an AUTO_INCREMENT value was made: replaceID asks
+	start     txn.Mark     // of the running statement, if its reads see none of its own writes
+	hold      bool         // the running statement must not end the transaction
 	rewriter  *rewriter
 	settings  settings
 	direct    directStatement
@@ -85,15 +87,33 @@ func (s *Session) catalog() *store.Catalog {
 	return s.tx.Catalog()
 }
 
-// reader is the transaction to read from, and what its running statement sees.
-func (s *Session) reader() (*txn.Txn, txn.Scan, error) {
+// reader is the transaction to read a table from, and what its running statement sees.
+func (s *Session) reader(t *Table) (*txn.Txn, txn.Scan, error) {
+	read := txn.Scan{Mode: s.reads, Before: s.start}
 	switch {
 	case s.tx == nil:
-		return nil, txn.Scan{}, errNoSession
-	case s.newest:
-		return s.tx, txn.Scan{Mode: txn.LockExclusive, Before: s.start}, nil
+		return nil, read, errNoSession
+	case t.own:
+		// For foreign keys: what is found, or found missing, stays so.
+		read.Mode, read.Before = txn.LockShared, txn.Mark{}
+	case t.lock != nil:
+		read.Mode, read.Waiting = t.lock.mode, t.lock.waiting
 	}
-	return s.tx, txn.Scan{Mode: txn.Consistent, Before: s.start}, nil
+	return s.tx, read, nil
+}
+
+// readsOf is how a statement reads tables that it neither changes nor locks by name. What
+// goes into a change must not be out of date when the change is made: it is locked, or,
+// under READ COMMITTED, at least the newest.
+func (s *Session) readsOf(ctx *gms.Context, k kind) txn.ReadMode {
+	level := s.isolation(ctx)
+	switch {
+	case k.writes() && level == txn.ReadCommitted:
+		return txn.Latest
+	case k.writes(), level == txn.Serializable && s.explicit() && (k == kindRead || k == kindLockingRead):
+		return txn.LockShared
+	}
+	return txn.Consistent
 }
 
 // startOf is the mark up to which a statement reads: its own changes must not feed it.
@@ -142,6 +162,9 @@ func (s *Session) StartTransaction(ctx *gms.Context, c gms.TransactionCharacteri
 	s.tx = s.engine.db.Begin(s.isolation(ctx))
 	if wait := s.seconds("innodb_lock_wait_timeout"); wait > 0 {
 		s.tx.SetLockWaitTimeout(wait)
+	}
+	if wait := s.seconds("lock_wait_timeout"); wait > 0 {
+		s.tx.SetTableWaitTimeout(wait)
 	}
 	if !s.logsChanges() {
 		s.tx.Unlogged()
@@ -213,6 +236,14 @@ func (s *Session) SetTransaction(tx gms.Transaction) {
 		return
 	}
 	s.BaseSession.SetTransaction(tx)
+}
+
+// SetIgnoreAutoCommit ends, with false, what BEGIN has begun: not within a statement that
+// must not end the transaction.
+func (s *Session) SetIgnoreAutoCommit(on bool) {
+	if on || !s.hold {
+		s.BaseSession.SetIgnoreAutoCommit(on)
+	}
 }
 
 // CreateSavepoint sets a savepoint.

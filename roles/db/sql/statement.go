@@ -38,6 +38,10 @@ func (k kind) writes() bool {
 
 func (k kind) locks() bool { return k.writes() || k == kindLockingRead }
 
+// changesCatalog says whether the statement changes what tables, objects or accounts
+// there are.
+func (k kind) changesCatalog() bool { return k.writes() && k != kindWrite }
+
 // commits says whether the statement ends the open transaction before itself.
 func (k kind) commits() bool {
 	switch k {
@@ -51,20 +55,20 @@ func (k kind) commits() bool {
 func (s *Session) classify(st sqlparser.Statement) (kind, error) {
 	switch st := st.(type) {
 	case *sqlparser.Select, *sqlparser.SetOp, *sqlparser.ParenSelect:
-		return classifySelect(st)
+		return s.classifySelect(st)
 	case *sqlparser.Insert:
 		if len(st.Partitions) > 0 {
 			return 0, notAvailable("PARTITION")
 		}
-		return kindWrite, refuseFiles(st)
+		return kindWrite, s.refuseFiles(st)
 	case *sqlparser.Update:
-		return kindWrite, refuseFiles(st)
+		return kindWrite, s.refuseFiles(st)
 	case *sqlparser.Delete:
 		if len(st.Partitions) > 0 {
 			return 0, notAvailable("PARTITION")
 		}
 		keepRowByRow(st)
-		return kindWrite, refuseFiles(st)
+		return kindWrite, s.refuseFiles(st)
 	case *sqlparser.Load:
 		return 0, mysqlError(1148, "The used command is not allowed with this MySQL version: LOAD DATA")
 	case *sqlparser.DDL:
@@ -123,7 +127,7 @@ func classifyRest(st sqlparser.Statement) (kind, error) {
 	return kindOther, nil
 }
 
-func classifySelect(st sqlparser.Statement) (kind, error) {
+func (s *Session) classifySelect(st sqlparser.Statement) (kind, error) {
 	k := kindRead
 	err := sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
 		var lock *sqlparser.Lock
@@ -139,11 +143,8 @@ func classifySelect(st sqlparser.Statement) (kind, error) {
 		}
 		if lock != nil && lock.Type != "" {
 			k = kindLockingRead
-			if strings.Contains(strings.ToLower(lock.Type), "nowait") {
-				return false, notAvailable("NOWAIT")
-			}
-			if strings.Contains(strings.ToLower(lock.Type), "skip locked") {
-				return false, notAvailable("SKIP LOCKED")
+			if err := s.markLocked(n, lock); err != nil {
+				return false, err
 			}
 		}
 		return true, nil
@@ -151,10 +152,10 @@ func classifySelect(st sqlparser.Statement) (kind, error) {
 	return k, err
 }
 
-// refuseFiles refuses INTO OUTFILE and locking clauses that do not exist yet inside a
-// writing statement.
-func refuseFiles(st sqlparser.Statement) error {
-	_, err := classifySelect(st)
+// refuseFiles refuses INTO OUTFILE inside a writing statement, and marks the tables of its
+// locking clauses.
+func (s *Session) refuseFiles(st sqlparser.Statement) error {
+	_, err := s.classifySelect(st)
 	return err
 }
 

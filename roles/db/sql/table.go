@@ -21,7 +21,9 @@ type Table struct {
 	projected []string // nil: every column
 	columns   []int    // positions of projected
 	schema    gms.Schema
-	own       bool // reads see what the running statement has written
+	own       bool // read for a foreign key: sees what the running statement has written
+	lock      *rowLock
+	filter    func(*gms.Context, gms.Row) (bool, error) // drops rows of the schema above
 }
 
 var (

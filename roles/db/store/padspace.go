@@ -25,6 +25,28 @@ func (ix *Index) PadEqual(row sql.Row, seek func(k []byte) ([]byte, error), each
 	return ix.padEqual(AppendIndexPrefix(nil, SpaceRows, ix.Desc.ID), 0, row, seek, each)
 }
 
+// TrimmedKey is the key that an entry of row in a unique index would have without the
+// trailing spaces of its columns: one key for all spellings that PadEqual holds equal. nil
+// where a column is NULL.
+func (ix *Index) TrimmedKey(row sql.Row) ([]byte, error) {
+	key := AppendIndexPrefix(nil, SpaceRows, ix.Desc.ID)
+	for i := range ix.columns {
+		c := &ix.columns[i]
+		if row[c.at] == nil {
+			return nil, nil
+		}
+		if s, ok := row[c.at].(string); ok && c.codec.padSpace {
+			key = append(c.codec.appendTrimmed(append(key, keyValue), s, c.prefix), textEnd)
+			continue
+		}
+		var err error
+		if key, err = c.codec.appendKey(key, row[c.at], c.prefix, c.desc); err != nil {
+			return nil, err
+		}
+	}
+	return key, nil
+}
+
 // padEqual goes on at column i below prefix. The keys with n trailing spaces are
 // looked for by seeks that jump over what lies between, so that the cost is one seek
 // for every spelling that exists and one more, not one for every length.

@@ -10,26 +10,20 @@ import (
 )
 
 // BenchmarkCommitGroups commits one row of about 190 bytes with an index entry per
-// transaction, on a real directory with a sync per group. Writers do not exclude
-// each other here, so that the groups are what the queue makes of them; "serial" is
-// what this version's lock manager lets through.
+// transaction, on a real directory with a sync per group.
 func BenchmarkCommitGroups(b *testing.B) {
-	for _, c := range []struct {
-		name    string
-		writers int
-		locks   Locks
-	}{{"1", 1, rowLocks{}}, {"8", 8, rowLocks{}}, {"64", 64, rowLocks{}}, {"64 serial", 64, NewSerialLocks()}} {
-		b.Run("writers="+c.name, func(b *testing.B) {
+	for _, writers := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
 			st, err := store.Open(store.Options{Dir: b.TempDir()})
 			must(b, err)
-			e, err := Open(st, Options{Locks: c.locks})
+			e, err := Open(st, Options{})
 			must(b, err)
 			desc := people(b)
 			desc.Indexes = desc.Indexes[1:2]
 			table := createTable(b, e, desc)
 			note := strings.Repeat("n", 150)
 			var id atomic.Int64
-			b.SetParallelism(c.writers) // times GOMAXPROCS goroutines share the work
+			b.SetParallelism(writers) // times GOMAXPROCS goroutines share the work
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {

@@ -340,7 +340,7 @@ func (q *commitQueue) publish() {
 		q.e.publish(g.view)
 		for _, r := range g.requests {
 			if r.owner != nil {
-				q.e.locks.ReleaseAll(r.owner)
+				q.e.locks.releaseAll(r.owner)
 			}
 			r.done <- nil
 		}

@@ -60,20 +60,20 @@ func (c *counters) peek(key []byte) (uint64, error) {
 	return n.next, nil
 }
 
-// take returns the next value and moves on.
-func (c *counters) take(key []byte) (uint64, error) {
+// take returns the next of n values and moves on behind them.
+func (c *counters) take(key []byte, n uint64) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, err := c.at(key)
+	x, err := c.at(key)
 	if err != nil {
 		return 0, err
 	}
-	if n.next == math.MaxUint64 {
+	if x.next == math.MaxUint64 {
 		return 0, ErrAutoIncrementExhausted
 	}
-	v := n.next
-	n.next++
-	c.moved[string(key)] = n
+	v := x.next
+	x.next += min(n, math.MaxUint64-v)
+	c.moved[string(key)] = x
 	return v, nil
 }
 
@@ -129,11 +129,38 @@ func (c *counters) forget(index uint32) {
 	}
 }
 
+// reserved are AUTO_INCREMENT values that a statement has taken and not used.
+type reserved struct {
+	index      uint32 // primary index of the table
+	next, last uint64 // none left where next > last
+	want       uint64 // values to take at once
+}
+
+// ExpectAutoIncrement tells that the statement will insert up to n rows into a table: its
+// AUTO_INCREMENT values follow each other, whoever else inserts. What is not used is lost.
+func (t *Txn) ExpectAutoIncrement(table *store.Table, n int) {
+	t.ahead = reserved{index: table.Primary.Desc.ID, next: 1, want: uint64(max(n, 1))}
+}
+
 // NextAutoIncrement takes the next AUTO_INCREMENT value of a table. It is not given
 // back by a rollback.
 func (t *Txn) NextAutoIncrement(table *store.Table) (uint64, error) {
 	t.counted = true
-	return t.e.counters.take(store.MetaAutoIncrementKey(table.Primary.Desc.ID))
+	index := table.Primary.Desc.ID
+	if t.ahead.index != index {
+		return t.e.counters.take(store.MetaAutoIncrementKey(index), 1)
+	}
+	if t.ahead.next > t.ahead.last {
+		first, err := t.e.counters.take(store.MetaAutoIncrementKey(index), t.ahead.want)
+		if err != nil {
+			return 0, err
+		}
+		last := first + min(t.ahead.want-1, math.MaxUint64-1-first)
+		t.ahead = reserved{index: index, next: first, last: last, want: 1}
+	}
+	v := t.ahead.next
+	t.ahead.next++
+	return v, nil
 }
 
 // RaiseAutoIncrement makes the next AUTO_INCREMENT value of a table at least next.
@@ -183,6 +210,9 @@ func (t *Txn) noteAutoIncrement(table *store.Table, v any) error {
 	}
 	if next < math.MaxUint64 {
 		next++
+	}
+	if a := &t.ahead; a.index == table.Primary.Desc.ID && a.next < next {
+		a.next = next // a value in between must not come from what was taken before
 	}
 	return t.RaiseAutoIncrement(table, next)
 }

@@ -1,7 +1,6 @@
 package txn
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,8 +14,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/dolthub/go-mysql-server/sql"
-
-	"stack/roles/db/store"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "seed of the randomised tests; 0 takes the time")
@@ -30,17 +27,6 @@ func seeded(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 2))
 }
 
-// rowLocks lets every owner write at once: for tests whose writers keep to their own
-// keys. It stands where range locks will come.
-type rowLocks struct{}
-
-func (rowLocks) Lock(c context.Context, o *Owner, _ store.KeyRange, _ LockMode, _ time.Duration) error {
-	o.holds = true
-	return c.Err()
-}
-func (rowLocks) ReleaseAll(o *Owner)  { o.holds = false }
-func (rowLocks) Waits() (t, n uint64) { return 0, 0 }
-
 // Writers commit pairs of rows while copies of the file system are taken that lose
 // what was not synced, in part or whole. In each copy every commit that had been
 // answered is there, none is half there, and the position is that of the rows.
@@ -48,7 +34,7 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 	r := seeded(t)
 	for round := range 4 {
 		fs := vfs.NewCrashableMem()
-		e, stop := openMem(t, fs, Options{Locks: rowLocks{}})
+		e, stop := openMem(t, fs, Options{})
 		table := createTable(t, e, people(t))
 		const writers = 8
 		var acked [writers]atomic.Int64

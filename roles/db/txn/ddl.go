@@ -10,17 +10,18 @@ import (
 
 // The DDL methods change the catalog within a transaction; the descriptors go in the
 // same batch as everything else that it writes. The caller commits before and after,
-// as MySQL does. They take the writer lock, so that no writer works on a table while
-// it changes; readers go on with the view that they have.
+// as MySQL does. They lock the catalog, so that one transaction at a time changes it,
+// and the tables that they change, so that nobody writes one meanwhile; readers go on
+// with the view that they have.
 
 func (t *Txn) beginDDL(ctx context.Context) (*store.Catalog, error) {
-	if t.ended {
-		return nil, ErrDone
+	if err := t.usable(); err != nil {
+		return nil, err
 	}
 	if t.e.readOnly.Load() {
 		return nil, ErrReadOnly
 	}
-	if err := t.lock(ctx, store.SpaceRange(store.SpaceCatalog), Exclusive); err != nil {
+	if err := t.LockCatalog(ctx); err != nil {
 		return nil, err
 	}
 	if t.staged != nil {
@@ -42,7 +43,7 @@ func (t *Txn) stage(catalog *store.Catalog, database string, key []byte, desc an
 		}
 	}
 	if err == nil {
-		t.staged = catalog
+		t.staged, t.locked = catalog, nil
 		t.changes = t.changes || !store.Internal(database)
 	}
 	return err
@@ -178,8 +179,19 @@ func (t *Txn) putTable(catalog *store.Catalog, desc *store.TableDesc) (*store.Ta
 	return table, t.stage(catalog.WithTable(table), desc.Database, store.TableKey(desc.ID), desc)
 }
 
-// current returns the table of this id as it is now, refusing one that the caller
-// knows in an older version.
+// beginTable begins a change of a table that exists: it has it for itself. A table that
+// the caller knows in an older version is refused.
+func (t *Txn) beginTable(ctx context.Context, table *store.Table) (*store.Catalog, error) {
+	catalog, err := t.beginDDL(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.LockTable(ctx, table); err != nil {
+		return nil, err
+	}
+	return catalog, t.currentTable(catalog, table)
+}
+
 func (t *Txn) currentTable(catalog *store.Catalog, table *store.Table) error {
 	if now := catalog.TableByID(table.Desc.ID); now == nil || now.Desc.Version != table.Desc.Version {
 		return fmt.Errorf("%s.%s: %w", table.Desc.Database, table.Desc.Name, ErrTableChanged)
@@ -189,11 +201,8 @@ func (t *Txn) currentTable(catalog *store.Catalog, table *store.Table) error {
 
 // RenameTable moves a table to another name or database.
 func (t *Txn) RenameTable(ctx context.Context, table *store.Table, database, name string) (*store.Table, error) {
-	catalog, err := t.beginDDL(ctx)
+	catalog, err := t.beginTable(ctx, table)
 	if err != nil {
-		return nil, err
-	}
-	if err := t.currentTable(catalog, table); err != nil {
 		return nil, err
 	}
 	if catalog.Database(database) == nil {
@@ -210,15 +219,13 @@ func (t *Txn) RenameTable(ctx context.Context, table *store.Table, database, nam
 
 // DropTable removes a table; its keys go when no view needs them.
 func (t *Txn) DropTable(ctx context.Context, table *store.Table) error {
-	catalog, err := t.beginDDL(ctx)
+	catalog, err := t.beginTable(ctx, table)
 	if err != nil {
-		return err
-	}
-	if err := t.currentTable(catalog, table); err != nil {
 		return err
 	}
 	t.dropIndexes(table)
 	t.frees = true
+	t.dropped = append(t.dropped, table.Desc.ID)
 	return t.stage(catalog.WithoutTable(table.Desc.ID), table.Desc.Database, store.TableKey(table.Desc.ID), nil)
 }
 
@@ -232,11 +239,8 @@ func (t *Txn) dropIndexes(table *store.Table) {
 // TruncateTable empties a table by giving it new index ids; AUTO_INCREMENT begins
 // again at 1.
 func (t *Txn) TruncateTable(ctx context.Context, table *store.Table) (*store.Table, error) {
-	catalog, err := t.beginDDL(ctx)
+	catalog, err := t.beginTable(ctx, table)
 	if err != nil {
-		return nil, err
-	}
-	if err := t.currentTable(catalog, table); err != nil {
 		return nil, err
 	}
 	t.dropIndexes(table)
@@ -255,11 +259,8 @@ func (t *Txn) TruncateTable(ctx context.Context, table *store.Table) (*store.Tab
 // VARCHAR, more ENUM members), NOT NULL to NULL. Anything else is refused: use
 // Rebuild. desc is a changed Clone of table.Desc.
 func (t *Txn) AlterTable(ctx context.Context, table *store.Table, desc *store.TableDesc) (*store.Table, error) {
-	catalog, err := t.beginDDL(ctx)
+	catalog, err := t.beginTable(ctx, table)
 	if err != nil {
-		return nil, err
-	}
-	if err := t.currentTable(catalog, table); err != nil {
 		return nil, err
 	}
 	if err := sameName(table.Desc, desc); err != nil {
@@ -278,6 +279,13 @@ func (t *Txn) AlterTable(ctx context.Context, table *store.Table, desc *store.Ta
 	giveLayout(desc)
 	desc.Version = table.Desc.Version + 1
 	return t.putTable(catalog, desc)
+}
+
+// TouchTable gives a table a new version for a change that is not its own, such as a
+// foreign key that begins to name it: statements that were planned before, and would
+// write it without regard to that, are planned again.
+func (t *Txn) TouchTable(ctx context.Context, table *store.Table) (*store.Table, error) {
+	return t.AlterTable(ctx, table, table.Desc)
 }
 
 // sameName keeps a change of a table from taking another one's name unseen.

@@ -1,6 +1,6 @@
-// Package txn owns transactions over package store: write sets, views, the lock
-// manager's place, the commit queue and the executed position. It is the only writer
-// of rows, index entries and descriptors.
+// Package txn owns transactions over package store: write sets, views, locks, the commit
+// queue and the executed position. It is the only writer of rows, index entries and
+// descriptors.
 //
 // A commit goes encode → queue → leader: one batch and one sync for up to 256
 // transactions, a snapshot before the next group is applied; then, off the leader and

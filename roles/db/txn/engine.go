@@ -35,7 +35,6 @@ type Options struct {
 	// moved to temporary storage. Default 32 MiB.
 	WriteSetLimit int64
 	Durability    Durability
-	Locks         Locks // default: writers run one at a time
 	Log           *slog.Logger
 	Binlog        binlog.Options
 	// Observe is called after each group with the number of transactions and the time
@@ -53,7 +52,7 @@ type Engine struct {
 	store *store.Store
 	log   *slog.Logger
 	opts  Options
-	locks Locks
+	locks *locks
 
 	lockWait   atomic.Int64
 	durability atomic.Int32
@@ -81,16 +80,13 @@ func Open(st *store.Store, opts Options) (*Engine, error) {
 	if opts.WriteSetLimit == 0 {
 		opts.WriteSetLimit = defaultWriteSetLimit
 	}
-	if opts.Locks == nil {
-		opts.Locks = NewSerialLocks()
-	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	if opts.Binlog.Log == nil {
 		opts.Binlog.Log = opts.Log
 	}
-	e := &Engine{store: st, log: opts.Log, opts: opts, locks: opts.Locks, views: map[*view]struct{}{}}
+	e := &Engine{store: st, log: opts.Log, opts: opts, locks: newLocks(), views: map[*view]struct{}{}}
 	e.lockWait.Store(int64(opts.LockWaitTimeout))
 	e.durability.Store(int32(opts.Durability))
 	e.counters.init(st.DB)
@@ -164,6 +160,7 @@ type Stats struct {
 	Groups        uint64 // batches they went in
 	LockWaits     uint64 // lock requests that had to wait, in total
 	LockWaiting   uint64 // lock requests waiting now
+	Deadlocks     uint64 // transactions that were chosen to end a deadlock
 	Views         int    // open views, the published one included
 	OldestViewAge time.Duration
 	PendingDrops  int // dropped indexes whose keys wait for old views
@@ -172,7 +169,8 @@ type Stats struct {
 // Stats reads the counters.
 func (e *Engine) Stats() Stats {
 	s := Stats{Active: e.active.Load(), Commits: e.queue.commits.Load(), Groups: e.queue.groups.Load()}
-	s.LockWaits, s.LockWaiting = e.locks.Waits()
+	s.LockWaits, s.LockWaiting = e.locks.waits()
+	s.Deadlocks = e.locks.deadlocks.Load()
 	e.viewsMu.Lock()
 	s.Views = len(e.views)
 	e.viewsMu.Unlock()

@@ -13,6 +13,11 @@ var (
 	// ErrLockWaitTimeout: another transaction held a lock for longer than the lock
 	// wait timeout (MySQL 1205).
 	ErrLockWaitTimeout = errors.New("lock wait timeout exceeded; try restarting transaction")
+	// ErrLocked: another transaction has the lock, and the caller does not wait (3572).
+	ErrLocked = errors.New("the row is locked by another transaction")
+	// ErrDeadlock: transactions waited for each other and this one, which had written
+	// least, was chosen to give way (1213). All that is left is to roll it back.
+	ErrDeadlock = errors.New("deadlock found when trying to get lock; try restarting transaction")
 	// ErrDiskFull: the commit was refused before the store met a full disk (1021).
 	ErrDiskFull = store.ErrDiskFull
 	// ErrReadOnly: the server does not accept writes (1290).

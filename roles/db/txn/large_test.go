@@ -186,7 +186,7 @@ func TestLargeTransactionMeetsErrors(t *testing.T) {
 // While a large transaction commits others go on, readers see it whole or not at all, and
 // a view from before does not change.
 func TestLargeCommitBesideOthers(t *testing.T) {
-	e, _ := openMem(t, vfs.NewMem(), Options{WriteSetLimit: 64 << 10, Locks: rowLocks{}})
+	e, _ := openMem(t, vfs.NewMem(), Options{WriteSetLimit: 64 << 10})
 	g := &largeChange{rows: 400}
 	table := createTable(t, e, people(t))
 	for id := range g.rows {

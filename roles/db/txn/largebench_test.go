@@ -33,7 +33,7 @@ func benchmarkLarge(b *testing.B, rows int64) {
 	st, err := store.Open(store.Options{Dir: dir, CacheBytes: 64 << 20})
 	must(b, err)
 	var longest atomic.Int64 // time of the leader with a group
-	e, err := Open(st, Options{Locks: rowLocks{}, Observe: func(_ int, took time.Duration) {
+	e, err := Open(st, Options{Observe: func(_ int, took time.Duration) {
 		longest.Store(max(longest.Load(), int64(took)))
 	}})
 	must(b, err)

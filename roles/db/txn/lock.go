@@ -1,8 +1,11 @@
 package txn
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stack/roles/db/store"
@@ -16,123 +19,232 @@ const (
 	Exclusive                 // with none
 )
 
+// compatible says whether two owners may hold overlapping locks.
+func compatible(a, b LockMode) bool { return a == Shared && b == Shared }
+
+// noWait as a wait for a lock means: fail with ErrLocked instead of waiting.
+const noWait time.Duration = -1
+
+// escalateAt is how many points an owner may lock in one space before they become a
+// range.
+const escalateAt = 50_000
+
+// lockSpace names an ordered set of keys in which locks are taken.
+type lockSpace uint64
+
+// indexSpace is the keys of an index: rows and entries, and the gaps between them.
+func indexSpace(index uint32) lockSpace { return lockSpace(index) }
+
+// tableSpace holds one point, the definition of a table.
+func tableSpace(table uint32) lockSpace { return lockSpace(table) | 1<<32 }
+
+// catalogSpace holds one point, for which those who change the catalog queue up.
+const catalogSpace lockSpace = 2 << 32
+
+// ofTable says whether a space belongs to a table's definition.
+func (s lockSpace) ofTable() bool { return s>>32 == 1 }
+
+// wholeKey is the only key of the spaces that hold one.
+var wholeKey = []byte{}
+
 // Owner is who holds locks: a transaction. One goroutine at a time uses it.
 type Owner struct {
-	holds bool
+	held    []*held
+	waiting atomic.Pointer[lockRequest] // what it waits for, nil if nothing
+	writes  atomic.Int64                // rows written: the owner with the fewest is the victim of a deadlock
 }
 
-// Locks is the lock manager. Implementations are safe for concurrent use by
-// different owners.
-type Locks interface {
-	// Lock takes the keys of r (a point where End is Start plus a zero byte) for owner
-	// until ReleaseAll. Taking what the owner has is free. It waits in a fair queue and
-	// returns ErrLockWaitTimeout after wait, or ctx's error when ctx ends; then nothing
-	// was taken.
-	Lock(ctx context.Context, owner *Owner, r store.KeyRange, mode LockMode, wait time.Duration) error
-	// ReleaseAll gives back everything that owner holds.
-	ReleaseAll(owner *Owner)
-	// Waits is how many calls of Lock have had to wait so far, and how many wait now.
-	Waits() (total, now uint64)
+// locks is the lock manager: points and ranges of keys in spaces, shared or exclusive,
+// in fair queues. A request waits for every lock of another owner that it overlaps,
+// unless both are shared, and for every request before it in the queue that it
+// overlaps so; except for requests that wait for the asking owner itself, behind which
+// it could only deadlock. Its methods may be called by many owners at a time.
+type locks struct {
+	spaces sync.Map   // lockSpace → *keyLocks
+	search sync.Mutex // held by the one search for a deadlock that runs
+	limit  int        // escalateAt, but in tests
+
+	total        atomic.Uint64
+	now          atomic.Int64
+	tableWaiters atomic.Int64 // requests that wait in table spaces
+	deadlocks    atomic.Uint64
 }
 
-// SerialLocks lets one owner at a time hold locks, whatever the keys: writers run one
-// after another, in the order in which they asked.
-type SerialLocks struct {
-	mu    sync.Mutex
-	taken bool
-	queue []*waiter
-	total uint64
+func newLocks() *locks { return &locks{limit: escalateAt} }
+
+// at returns a space's locks.
+func (l *locks) at(space lockSpace) *keyLocks {
+	if k, ok := l.spaces.Load(space); ok {
+		return k.(*keyLocks)
+	}
+	k, _ := l.spaces.LoadOrStore(space, &keyLocks{space: space})
+	return k.(*keyLocks)
 }
 
-type waiter struct {
-	granted chan struct{} // closed under mu when the lock is handed over
-	done    bool          // granted or gone
+// enter returns a space's locks with its mutex held.
+func (l *locks) enter(space lockSpace) *keyLocks {
+	for {
+		k := l.at(space)
+		if k.mu.Lock(); !k.dead {
+			return k
+		}
+		k.mu.Unlock()
+	}
 }
 
-// NewSerialLocks makes the lock manager under which writers run one at a time.
-func NewSerialLocks() *SerialLocks { return &SerialLocks{} }
+// forget drops the memory of a space where nothing is locked. An index whose keys
+// somebody may still read must not be forgotten: its version would begin anew.
+func (l *locks) forget(space lockSpace) {
+	k := l.enter(space)
+	defer k.mu.Unlock()
+	if k.first == nil && len(k.ranged) == 0 && k.points.seek(nil) == nil {
+		k.dead = true
+		l.spaces.Delete(space)
+	}
+}
 
-// Lock implements Locks.
-func (l *SerialLocks) Lock(ctx context.Context, owner *Owner, _ store.KeyRange, _ LockMode, wait time.Duration) error {
-	if owner.holds {
+// point locks one key until releaseAll. It returns whether the owner did not have the
+// lock before, so that unlock may give it back. It waits up to wait in a fair queue.
+// Errors, with which nothing was taken: ErrLockWaitTimeout, ErrLocked (noWait only),
+// ErrDeadlock, ctx's.
+func (l *locks) point(ctx context.Context, o *Owner, space lockSpace, key []byte, mode LockMode, wait time.Duration) (bool, error) {
+	k := l.enter(space)
+	h := o.in(k)
+	if h != nil && h.holdsPoint(key, mode) {
+		k.mu.Unlock()
+		return false, nil
+	}
+	fresh, err := l.acquire(ctx, k, lockRequest{owner: o, keys: k, point: true, start: key, mode: mode}, wait)
+	if err == nil && fresh {
+		if h = o.in(k); h != nil && len(h.points) >= max(h.escalate, l.limit) {
+			err = l.escalate(ctx, h, wait)
+		}
+	}
+	return fresh, err
+}
+
+// span locks the keys of a range, those that are there and those that are not, as point
+// does one.
+func (l *locks) span(ctx context.Context, o *Owner, space lockSpace, r store.KeyRange, mode LockMode, wait time.Duration) error {
+	if bytes.Compare(r.Start, r.End) >= 0 {
 		return nil
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	if !l.taken {
-		l.taken, owner.holds = true, true
-		l.mu.Unlock()
+	k := l.enter(space)
+	if h := o.in(k); h != nil && h.covers(r.Start, r.End, mode) {
+		k.mu.Unlock()
 		return nil
 	}
-	w := &waiter{granted: make(chan struct{})}
-	l.queue = append(l.queue, w)
-	l.total++
-	l.mu.Unlock()
+	_, err := l.acquire(ctx, k, lockRequest{owner: o, keys: k, start: r.Start, end: r.End, mode: mode}, wait)
+	return err
+}
 
+// acquire takes a lock that the owner lacks. k.mu is held and is given back. It reports
+// whether a point is new: not one whose mode became stronger.
+func (l *locks) acquire(ctx context.Context, k *keyLocks, r lockRequest, wait time.Duration) (bool, error) {
+	b := k.blocker(&r)
+	if b == nil {
+		fresh := k.grant(&r)
+		k.mu.Unlock()
+		return fresh, nil
+	}
+	if wait == noWait || ctx.Err() != nil {
+		k.mu.Unlock()
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		return false, ErrLocked
+	}
+	q := &r
+	onlyTables := !slices.ContainsFunc(r.owner.held, func(h *held) bool { return !h.keys.space.ofTable() })
+	nothing := len(r.owner.held) == 0
+	q.start, q.end = append([]byte{}, r.start...), append([]byte(nil), r.end...)
+	q.done, q.witness = make(chan struct{}), b
+	k.enqueue(q)
+	l.total.Add(1)
+	l.now.Add(1)
+	defer l.now.Add(-1)
+	if k.space.ofTable() {
+		l.tableWaiters.Add(1)
+		defer l.tableWaiters.Add(-1)
+	}
+	k.mu.Unlock()
+
+	// Nobody waits for an owner that holds nothing that somebody could wait for.
+	if !nothing && (!onlyTables || l.tableWaiters.Load() > 0) {
+		l.breakDeadlocks(q)
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	err := error(nil)
+	var err error
 	select {
-	case <-w.granted:
+	case <-q.done:
+		return q.fresh, q.err
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timer.C:
 		err = ErrLockWaitTimeout
 	}
-	if err != nil && l.leave(w) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !q.ended() {
+		k.leave(q, err)
+	}
+	return q.fresh, q.err // granted at the very moment of giving up: the lock is ours
+}
+
+// unlock gives back a point that point has just taken anew.
+func (l *locks) unlock(o *Owner, space lockSpace, key []byte) {
+	k := l.enter(space)
+	defer k.mu.Unlock()
+	if h := o.in(k); h != nil && h.dropPoint(key) {
+		k.wake(o)
+	}
+}
+
+// releaseAll gives back everything that an owner holds. What a writer held exclusively it
+// may have changed: the versions of those spaces move.
+func (l *locks) releaseAll(o *Owner) {
+	for i, h := range o.held {
+		k := h.keys
+		k.mu.Lock()
+		h.dropAll()
+		k.wake(o)
+		k.mu.Unlock()
+		o.held[i] = nil
+	}
+	o.held = o.held[:0]
+}
+
+// waits is how many requests have had to wait so far, and how many wait now.
+func (l *locks) waits() (total, now uint64) {
+	return l.total.Load(), uint64(max(l.now.Load(), 0))
+}
+
+// escalate turns the points that an owner holds in a space into one range from the
+// first to the last. Where others are in the way it goes on with points, up to four
+// times the limit; then it waits for them.
+func (l *locks) escalate(ctx context.Context, h *held, wait time.Duration) error {
+	k := h.keys
+	k.mu.Lock()
+	r := h.hull()
+	if k.blocker(&r) == nil {
+		k.grant(&r)
+		h.absorb()
+		k.mu.Unlock()
+		return nil
+	}
+	h.escalate = len(h.points) + l.limit/10
+	k.mu.Unlock()
+	if len(h.points) < 4*l.limit || wait == noWait {
+		return nil
+	}
+	if err := l.span(ctx, h.owner, k.space, store.KeyRange{Start: r.start, End: r.end}, r.mode, wait); err != nil {
 		return err
 	}
-	// Granted, perhaps at the very moment of giving up: the lock is ours either way.
-	owner.holds = true
-	if err != nil {
-		l.ReleaseAll(owner)
-	}
-	return err
-}
-
-// leave takes w out of the queue; false: the lock has been handed to it already.
-func (l *SerialLocks) leave(w *waiter) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if w.done {
-		return false
-	}
-	for i, x := range l.queue {
-		if x == w {
-			l.queue = append(l.queue[:i], l.queue[i+1:]...)
-			break
-		}
-	}
-	w.done = true
-	return true
-}
-
-// ReleaseAll implements Locks: the longest waiting owner gets the lock.
-func (l *SerialLocks) ReleaseAll(owner *Owner) {
-	if !owner.holds {
-		return
-	}
-	owner.holds = false
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.queue) == 0 {
-		l.taken = false
-		return
-	}
-	w := l.queue[0]
-	l.queue[0] = nil
-	l.queue = l.queue[1:]
-	w.done = true
-	close(w.granted)
-}
-
-// Waits implements Locks.
-func (l *SerialLocks) Waits() (total, now uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.total, uint64(len(l.queue))
+	k.mu.Lock()
+	h.absorb()
+	k.mu.Unlock()
+	return nil
 }
 
 // pointRange is the range that holds one key.

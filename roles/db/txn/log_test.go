@@ -242,7 +242,7 @@ func TestLogMatchesTheTableAfterCrashes(t *testing.T) {
 	r := seeded(t)
 	for round := range 3 {
 		fs := vfs.NewCrashableMem()
-		e, stop := openMem(t, fs, Options{Locks: rowLocks{}, Binlog: tiny})
+		e, stop := openMem(t, fs, Options{Binlog: tiny})
 		table := createTable(t, e, people(t))
 		var wait sync.WaitGroup
 		budget := make(chan struct{}, 1000)

@@ -22,11 +22,8 @@ const buildBatch = 4 << 20 // bytes written at once by a rebuild
 // to nobody until the commit. Errors: *DuplicateKeyError (of the new table), what
 // change returns.
 func (t *Txn) Rebuild(ctx context.Context, table *store.Table, desc *store.TableDesc, change func(sql.Row) (sql.Row, error)) (*store.Table, error) {
-	catalog, err := t.beginDDL(ctx)
+	catalog, err := t.beginTable(ctx, table)
 	if err != nil {
-		return nil, err
-	}
-	if err := t.currentTable(catalog, table); err != nil {
 		return nil, err
 	}
 	if err := sameName(table.Desc, desc); err != nil {
@@ -75,11 +72,8 @@ func (t *Txn) Rebuild(ctx context.Context, table *store.Table, desc *store.Table
 // added or dropped excepted. virtual computes the virtual columns of a row, nil
 // where there are none. *DuplicateKeyError: a unique index cannot hold the rows.
 func (t *Txn) AddIndexes(ctx context.Context, table *store.Table, desc *store.TableDesc, virtual func(sql.Row) (sql.Row, error)) (*store.Table, error) {
-	catalog, err := t.beginDDL(ctx)
+	catalog, err := t.beginTable(ctx, table)
 	if err != nil {
-		return nil, err
-	}
-	if err := t.currentTable(catalog, table); err != nil {
 		return nil, err
 	}
 	if err := sameName(table.Desc, desc); err != nil {
@@ -191,12 +185,11 @@ func (b *builder) carryCounters(old *store.Table) error {
 // copyRows calls each for every row of table and makes what it wrote durable. key is
 // the row's key in the primary index of table.
 func (b *builder) copyRows(table *store.Table, each func(key []byte, row sql.Row) error) error {
-	rows, err := b.t.Scan(b.ctx, table, Scan{Mode: LockExclusive})
+	rows, err := b.t.Scan(b.ctx, table, Scan{Mode: Latest})
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	rows.track = false // nobody hands these rows back
 	for rows.Next() {
 		if err := each(rows.Key(), rows.Row()); err != nil {
 			return err

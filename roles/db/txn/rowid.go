@@ -54,11 +54,8 @@ func (t *Txn) locateByValue(ctx context.Context, table *store.Table, row sql.Row
 	hash := rowHash{table.Primary.Desc.ID, xxhash.Sum64(want)}
 	for known := t.rowIDs.keys[hash]; len(known) > 0; known = t.rowIDs.keys[hash] {
 		key = known[len(known)-1]
-		if data, err = t.get(t.e.store.DB, key); err != nil {
-			return nil, nil, err
-		}
-		if bytes.Equal(data, want) {
-			return key, data, nil
+		if data, err = t.lockEqual(ctx, table, key, want); err != nil || data != nil {
+			return key, data, err
 		}
 		t.rowIDs.keys[hash] = known[:len(known)-1] // deleted or changed since
 		t.rowIDs.n--
@@ -66,10 +63,29 @@ func (t *Txn) locateByValue(ctx context.Context, table *store.Table, row sql.Row
 	return t.scanForRow(ctx, table, want)
 }
 
-// scanForRow reads the table until it finds the row. Rows of older layouts are
-// encoded anew to be compared.
+// lockEqual locks a row and returns it if it is stored as want, else nil.
+func (t *Txn) lockEqual(ctx context.Context, table *store.Table, key, want []byte) ([]byte, error) {
+	fresh, err := t.lockKey(ctx, table.Primary, key)
+	if err != nil {
+		return nil, err
+	}
+	data, err := t.get(t.e.store.DB, key)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(data, want) {
+		if fresh {
+			t.e.locks.unlock(&t.owner, indexSpace(table.Primary.Desc.ID), key)
+		}
+		return nil, nil
+	}
+	return data, nil
+}
+
+// scanForRow reads the table until it finds the row, which the statement has locked
+// when it read it. Rows of older layouts are encoded anew to be compared.
 func (t *Txn) scanForRow(ctx context.Context, table *store.Table, want []byte) (key, data []byte, err error) {
-	rows, err := t.Scan(ctx, table, Scan{Mode: LockExclusive})
+	rows, err := t.Scan(ctx, table, Scan{Mode: Latest})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -79,8 +95,12 @@ func (t *Txn) scanForRow(ctx context.Context, table *store.Table, want []byte) (
 		if err != nil {
 			return nil, nil, err
 		}
-		if bytes.Equal(have, want) {
-			return append([]byte(nil), rows.Key()...), append([]byte(nil), rows.data...), nil
+		if !bytes.Equal(have, want) {
+			continue
+		}
+		key, stored := append([]byte(nil), rows.Key()...), append([]byte(nil), rows.data...)
+		if data, err = t.lockEqual(ctx, table, key, stored); err != nil || data != nil {
+			return key, data, err
 		}
 	}
 	if err := rows.Err(); err != nil {

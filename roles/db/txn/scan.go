@@ -20,20 +20,41 @@ const (
 	// Latest reads what is published now and takes no lock (sources of DML under
 	// READ COMMITTED).
 	Latest
-	// LockShared and LockExclusive lock the range first and read the newest state.
+	// LockShared and LockExclusive read the newest rows and lock them: under
+	// REPEATABLE READ and SERIALIZABLE the keys passed and what lies between them, so
+	// that nothing new comes between; under READ COMMITTED the rows returned.
 	LockShared
 	LockExclusive
+)
+
+// locks says whether the mode locks, and how.
+func (m ReadMode) locks() (LockMode, bool) {
+	return LockMode(m - LockShared), m >= LockShared
+}
+
+// Waiting says what a locking read does with rows that others have locked.
+type Waiting int
+
+const (
+	WaitLocked Waiting = iota // wait for them
+	FailLocked                // fail with ErrLocked (NOWAIT)
+	SkipLocked                // leave them out; only the rows returned are locked
 )
 
 // Scan says what Txn.Scan reads.
 type Scan struct {
 	Index   *store.Index   // nil: the primary index
 	Range   store.KeyRange // zero: the whole index
+	Point   bool           // Range begins with the only key that can be in it: all columns of a unique index, none NULL
 	Reverse bool
 	Mode    ReadMode
+	Waiting Waiting
 	Columns []int // positions of the columns to decode; nil: all. Others are nil in the rows.
 	Reuse   bool  // Rows.Row returns the same slice for every row
 	Before  Mark  // zero: all own writes are seen; else those made before this mark, which must be live
+	// Accept, where not nil, says which rows to return. The others are not locked where
+	// the isolation allows it. It may be asked twice for a row and keeps none.
+	Accept func(row sql.Row) (bool, error)
 }
 
 // Rows iterates over the rows of a scan. It sees the transaction's writes made before
@@ -44,13 +65,15 @@ type Rows struct {
 	ctx     context.Context
 	table   *store.Table
 	index   *store.Index
-	reader  pebble.Reader
-	view    *view // held by this scan alone (Latest); nil otherwise
-	it      *iter
-	columns []int
+	scan    Scan
+	next    func() (bool, error) // moves to the next row and decodes it
+	reader  pebble.Reader        // of the rows' data
+	view    *view                // held by this scan alone; nil where it is the transaction's, or none
+	it      *iter                // nil: a point
+	seq     uint64               // own writes up to this number are seen
 	covered bool
 	track   bool // remember row ids
-	reuse   bool // as Scan.Reuse
+	locked  lockedRows
 	primary []byte
 	data    []byte
 	row     sql.Row
@@ -58,37 +81,31 @@ type Rows struct {
 	closed  bool
 }
 
-// Scan opens rows of table. Errors: ErrTableChanged, ErrLockWaitTimeout, ctx's.
+// Scan opens rows of table. Errors: ErrTableChanged, ErrLockWaitTimeout, ErrDeadlock,
+// ctx's.
 func (t *Txn) Scan(ctx context.Context, table *store.Table, s Scan) (*Rows, error) {
-	if t.ended {
-		return nil, ErrDone
+	if err := t.usable(); err != nil {
+		return nil, err
 	}
-	r := &Rows{t: t, ctx: ctx, table: table, index: s.Index, columns: s.Columns, reuse: s.Reuse}
+	r := &Rows{t: t, ctx: ctx, table: table, index: s.Index, scan: s, seq: t.set.seq}
 	if r.index == nil {
 		r.index = table.Primary
 	}
 	if s.Range.Start == nil && s.Range.End == nil {
-		s.Range = store.IndexSpan(store.SpaceRows, r.index.Desc.ID)
+		r.scan.Range = store.IndexSpan(store.SpaceRows, r.index.Desc.ID)
 	}
 	r.covered = !r.index.IsPrimary() && s.Columns != nil && r.index.Covers(s.Columns)
-	var err error
-	if r.reader, r.view, err = t.reader(ctx, table, s.Range, s.Mode); err != nil {
-		return nil, err
-	}
-	seq := t.set.seq
 	if s.Before != (Mark{}) {
 		i := t.find(s.Before)
 		if i < 0 {
-			r.dropView()
 			return nil, fmt.Errorf("scan of table %s.%s: the mark is not live", table.Desc.Database, table.Desc.Name)
 		}
-		seq = t.set.marks[i].seq
+		r.seq = t.set.marks[i].seq
 	}
-	if r.it, err = t.newIter(r.reader, s.Range, s.Reverse, seq); err != nil {
+	if err := r.open(); err != nil {
 		r.dropView()
 		return nil, err
 	}
-	r.track = !table.HasPrimaryKey() && (s.Mode == LockExclusive || s.Mode == LockShared)
 	if t.rows == nil {
 		t.rows = map[*Rows]struct{}{}
 	}
@@ -96,24 +113,36 @@ func (t *Txn) Scan(ctx context.Context, table *store.Table, s Scan) (*Rows, erro
 	return r, nil
 }
 
-// reader chooses the state that a read mode sees and checks that the table is in it
-// as the caller knows it. A view that is returned belongs to the caller.
-func (t *Txn) reader(ctx context.Context, table *store.Table, r store.KeyRange, mode ReadMode) (pebble.Reader, *view, error) {
+// open chooses how the rows are read.
+func (r *Rows) open() error {
+	_, locks := r.scan.Mode.locks()
+	if locks {
+		if err := r.t.lockTable(r.ctx, r.table); err != nil {
+			return err
+		}
+		r.track = !r.table.HasPrimaryKey()
+		if !r.t.owns(r.table) && !r.t.hasTable(r.table) {
+			return r.openLocked()
+		}
+		r.scan.Mode = Latest // nobody else can write the table
+	}
+	var err error
+	if r.reader, r.view, err = r.t.reader(r.table, r.scan.Mode); err != nil {
+		return err
+	}
+	r.next = r.nextUnlocked
+	r.it, err = r.t.newIter(r.reader, r.scan.Range, r.scan.Reverse, r.seq)
+	return err
+}
+
+// reader chooses the state that a read without locks sees and checks that the table is
+// in it as the caller knows it. A view that is returned belongs to the caller.
+func (t *Txn) reader(table *store.Table, mode ReadMode) (pebble.Reader, *view, error) {
 	if t.owns(table) {
 		// Made or changed by this transaction: its rows stand in the store, past any view.
 		return t.e.store.DB, nil, nil
 	}
-	switch mode {
-	case LockShared, LockExclusive:
-		lock := Exclusive
-		if mode == LockShared {
-			lock = Shared
-		}
-		if err := t.lock(ctx, r, lock); err != nil {
-			return nil, nil, err
-		}
-		return t.e.store.DB, nil, t.checkTable(table, t.e.Catalog())
-	case Latest:
+	if mode == Latest {
 		v := t.e.currentView()
 		if v == nil {
 			return nil, nil, ErrClosed
@@ -150,8 +179,8 @@ func (t *Txn) checkTable(table *store.Table, catalog *store.Catalog) error {
 	return fmt.Errorf("%s.%s: %w", table.Desc.Database, table.Desc.Name, ErrTableChanged)
 }
 
-// owns reports whether the transaction itself made the table what it is. It holds
-// the lock then.
+// owns reports whether the transaction itself made the table what it is. It has the
+// table for itself then.
 func (t *Txn) owns(table *store.Table) bool {
 	if t.staged == nil || t.staged.TableByID(table.Desc.ID) != table {
 		return false
@@ -165,56 +194,88 @@ func (r *Rows) Next() bool {
 	if r.err != nil || r.closed {
 		return false
 	}
-	if r.err = r.ctx.Err(); r.err != nil || !r.it.next() {
-		if r.err == nil {
-			r.err = r.it.err
-		}
+	if r.err = r.ctx.Err(); r.err != nil {
 		return false
 	}
-	r.err = r.decode()
-	return r.err == nil
+	var ok bool
+	ok, r.err = r.next()
+	return ok && r.err == nil
 }
 
-func (r *Rows) decode() error {
-	row := r.row
-	if row == nil || !r.reuse {
-		row = make(sql.Row, len(r.table.Types))
+func (r *Rows) nextUnlocked() (bool, error) {
+	for r.it.next() {
+		if err := r.decode(r.it.key, r.it.value); err != nil {
+			return false, err
+		}
+		if ok, err := r.accepted(); ok || err != nil {
+			return ok, err
+		}
+		if err := r.ctx.Err(); err != nil {
+			return false, err
+		}
 	}
+	return false, r.it.err
+}
+
+func (r *Rows) accepted() (bool, error) {
+	if r.scan.Accept == nil {
+		return true, nil
+	}
+	return r.scan.Accept(r.row)
+}
+
+// decode makes the entry under key the current row.
+func (r *Rows) decode(key, value []byte) error {
 	if r.index.IsPrimary() {
-		r.primary, r.data = append(r.primary[:0], r.it.key...), r.it.value
-	} else {
-		primary, err := r.index.PrimaryKeyOf(r.it.key, r.it.value)
-		if err != nil {
-			return err
-		}
-		r.primary = primary
-		if r.covered {
-			r.row = row
-			return r.index.RowOf(r.it.key, primary, row)
-		}
-		if r.data, err = r.t.getAt(r.reader, primary, r.it); err != nil {
-			return err
-		}
-		if r.data == nil {
-			return fmt.Errorf("index %s of table %s.%s names a row that is not there (key % x): %w",
-				r.index.Desc.Name, r.table.Desc.Database, r.table.Desc.Name, r.it.key, store.ErrCorrupt)
-		}
+		r.primary = append(r.primary[:0], key...)
+		return r.decodeRow(value)
 	}
-	if err := r.table.DecodeRow(r.ctx, r.primary, r.data, r.columns, r.large, row); err != nil {
+	primary, err := r.index.PrimaryKeyOf(key, value)
+	if err != nil {
+		return err
+	}
+	r.primary = primary
+	if r.covered {
+		r.row = r.blank()
+		return r.index.RowOf(key, primary, r.row)
+	}
+	data, err := r.t.getAt(r.reader, primary, r.seq)
+	if err != nil {
+		return err
+	}
+	if data == nil {
+		return fmt.Errorf("index %s of table %s.%s names a row that is not there (key % x): %w",
+			r.index.Desc.Name, r.table.Desc.Database, r.table.Desc.Name, key, store.ErrCorrupt)
+	}
+	return r.decodeRow(data)
+}
+
+func (r *Rows) decodeRow(data []byte) error {
+	r.data = data
+	row := r.blank()
+	if err := r.table.DecodeRow(r.ctx, r.primary, data, r.scan.Columns, r.large, row); err != nil {
 		return err
 	}
 	if r.track {
-		r.t.rowIDs.note(r.table, r.primary, r.data)
+		r.t.rowIDs.note(r.table, r.primary, data)
 	}
 	r.row = row
 	return nil
 }
 
-// getAt reads a row as the iterator sees it: a row that the transaction has changed
-// since the scan began is read in its state of then.
-func (t *Txn) getAt(reader pebble.Reader, key []byte, it *iter) ([]byte, error) {
-	if it.set != nil {
-		value, deleted, found, err := t.set.get(key, it.set.seq)
+// blank is where the next row goes.
+func (r *Rows) blank() sql.Row {
+	if r.scan.Reuse && r.row != nil {
+		return r.row
+	}
+	return make(sql.Row, len(r.table.Types))
+}
+
+// getAt reads a row with the writes of the transaction up to number seq: a row that it
+// has changed since a scan began is read in its state of then.
+func (t *Txn) getAt(reader pebble.Reader, key []byte, seq uint64) ([]byte, error) {
+	if !t.set.empty() {
+		value, deleted, found, err := t.set.get(key, seq)
 		switch {
 		case err != nil || deleted:
 			return nil, err
@@ -226,7 +287,7 @@ func (t *Txn) getAt(reader pebble.Reader, key []byte, it *iter) ([]byte, error) 
 }
 
 func (r *Rows) large(primary []byte, ref store.LargeRef) ([]byte, error) {
-	return readLarge(ref, primary, func(key []byte) ([]byte, error) { return r.t.getAt(r.reader, key, r.it) })
+	return readLarge(ref, primary, func(key []byte) ([]byte, error) { return r.t.getAt(r.reader, key, r.seq) })
 }
 
 // readLarge puts the chunks of a large value together.
@@ -255,14 +316,17 @@ func (r *Rows) Key() []byte { return r.primary }
 // Err is the error that ended the iteration, nil at its regular end.
 func (r *Rows) Err() error { return r.err }
 
-// Close releases what the scan holds. It may be called again.
+// Close releases what the scan holds; locks stay. It may be called again.
 func (r *Rows) Close() error {
 	if r.closed {
 		return nil
 	}
 	r.closed = true
 	delete(r.t.rows, r)
-	err := r.it.close()
+	var err error
+	if r.it != nil {
+		err = r.it.close()
+	}
 	r.dropView()
 	if r.err == nil {
 		r.err = err
@@ -278,16 +342,33 @@ func (r *Rows) dropView() {
 }
 
 // Get reads the row with these primary-key values, nil if there is none. Values that
-// do not fit the columns' types match no row.
+// do not fit the columns' types match no row. A locking mode locks the key, whether a
+// row is there or (but under READ COMMITTED) not. Errors as Scan's.
 func (t *Txn) Get(ctx context.Context, table *store.Table, values []any, columns []int, mode ReadMode) (sql.Row, error) {
-	if t.ended {
-		return nil, ErrDone
+	if err := t.usable(); err != nil {
+		return nil, err
 	}
 	key, ok, err := table.PointKey(values)
 	if err != nil || !ok {
 		return nil, err
 	}
-	reader, v, err := t.reader(ctx, table, pointRange(key), mode)
+	if lock, locks := mode.locks(); locks {
+		if err := t.lockTable(ctx, table); err != nil {
+			return nil, err
+		}
+		space := indexSpace(table.Primary.Desc.ID)
+		fresh, err := t.point(ctx, space, key, lock, t.lockWait)
+		if err != nil {
+			return nil, err
+		}
+		// What is locked is published: whoever applied something to it would hold it still.
+		row, err := t.rowAt(ctx, t.e.store.DB, table, key, columns)
+		if err == nil && row == nil && fresh && t.isolation == ReadCommitted {
+			t.e.locks.unlock(&t.owner, space, key)
+		}
+		return row, err
+	}
+	reader, v, err := t.reader(table, mode)
 	if v != nil {
 		defer t.e.releaseView(v)
 	}

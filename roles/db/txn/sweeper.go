@@ -98,6 +98,7 @@ func (s *sweeper) sweep() {
 	}
 	for _, id := range ready {
 		s.e.counters.forget(id)
+		s.e.locks.forget(indexSpace(id))
 	}
 	err := deleteIndexes(s.e.store.DB, ready)
 	if err == nil {

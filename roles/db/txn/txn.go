@@ -24,7 +24,12 @@ type Txn struct {
 	e         *Engine
 	isolation Isolation
 	owner     Owner
-	lockWait  time.Duration
+	lockWait  time.Duration // for rows
+	tableWait time.Duration // for definitions of tables
+	locked    *store.Table  // the last one whose definition it has locked and looked at
+	newest    bool          // plans with the newest catalog
+	doomed    bool          // chosen as the victim of a deadlock
+	dropped   []uint32      // ids of tables
 	set       *writeSet
 	lastMark  uint64
 
@@ -35,6 +40,7 @@ type Txn struct {
 	built   []uint32
 	frees   bool
 	counted bool // took AUTO_INCREMENT values that a rollback must log
+	ahead   reserved
 	rows    map[*Rows]struct{}
 	rowIDs  rowIDs
 	ended   bool
@@ -49,21 +55,27 @@ type Txn struct {
 // Begin starts a transaction. It costs nothing until it reads or writes.
 func (e *Engine) Begin(isolation Isolation) *Txn {
 	e.active.Add(1)
+	wait := time.Duration(e.lockWait.Load())
 	t := &Txn{
-		e: e, isolation: isolation, lockWait: time.Duration(e.lockWait.Load()),
+		e: e, isolation: isolation, lockWait: wait, tableWait: wait,
 		rowLog: rowLog{Rows: event.Rows{Server: e.binlog.ServerID()}},
 	}
 	t.set = newWriteSet(e.opts.WriteSetLimit, t)
 	return t
 }
 
-// SetLockWaitTimeout bounds each wait for a lock from now on.
+// SetLockWaitTimeout bounds each wait for a lock of rows from now on.
 func (t *Txn) SetLockWaitTimeout(d time.Duration) { t.lockWait = d }
+
+// SetTableWaitTimeout bounds each wait for the definition of a table or for the
+// catalog from now on.
+func (t *Txn) SetTableWaitTimeout(d time.Duration) { t.tableWait = d }
 
 // NewStatement ends the reading of the statement before: under READ COMMITTED, and
 // where nothing was read from the view yet, the next read sees the newest commits.
 func (t *Txn) NewStatement() {
 	t.rowIDs.clear()
+	t.ahead = reserved{}
 	if t.view != nil && (!t.pinned || t.isolation == ReadCommitted) {
 		t.e.releaseView(t.view)
 		t.view, t.pinned = nil, false
@@ -71,12 +83,12 @@ func (t *Txn) NewStatement() {
 }
 
 // Catalog is what the transaction's statements are planned with: its own changes if
-// it made some; the newest once it holds locks; else its view's.
+// it made some; the newest once it writes or reads the newest rows; else its view's.
 func (t *Txn) Catalog() *store.Catalog {
 	switch {
 	case t.staged != nil:
 		return t.staged
-	case t.owner.holds:
+	case t.newest:
 		return t.e.Catalog()
 	}
 	if v := t.takeView(); v != nil {
@@ -98,28 +110,21 @@ func (t *Txn) StartSnapshot() {
 	t.pinned = t.takeView() != nil
 }
 
-// Lock makes the transaction a writer. The first write and every locking read do it
-// by themselves. Errors: ErrLockWaitTimeout, ctx's.
-func (t *Txn) Lock(ctx context.Context) error {
-	return t.lock(ctx, store.KeyRange{}, Exclusive)
-}
-
-func (t *Txn) lock(ctx context.Context, r store.KeyRange, mode LockMode) error {
-	if t.ended {
-		return ErrDone
-	}
-	return t.e.locks.Lock(ctx, &t.owner, r, mode, t.lockWait)
-}
+// UseNewest plans the statements from now on with the newest catalog, as those must be
+// that write or lock rows. A table that changes between the plan and its first row is
+// ErrTableChanged: to be planned again.
+func (t *Txn) UseNewest() { t.newest = true }
 
 // HasWrites reports whether a commit would write anything.
 func (t *Txn) HasWrites() bool { return !t.set.empty() || t.staged != nil }
 
 // Commit makes the transaction durable and visible, and ends it, also on error:
-// ErrReadOnly, ErrDiskFull and ErrClosed mean that nothing was written. ctx bounds
+// ErrReadOnly, ErrDiskFull, ErrClosed and ErrDeadlock mean that nothing was written. ctx bounds
 // nothing once the commit is queued: its outcome is never left open.
 func (t *Txn) Commit(ctx context.Context) error {
-	if t.ended {
-		return ErrDone
+	if err := t.usable(); err != nil {
+		t.Rollback()
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		t.Rollback()
@@ -184,7 +189,10 @@ func (t *Txn) letGo() {
 func (t *Txn) end() {
 	t.ended = true
 	t.abandon(0)
-	t.e.locks.ReleaseAll(&t.owner)
+	t.e.locks.releaseAll(&t.owner)
+	for _, id := range t.dropped {
+		t.e.locks.forget(tableSpace(id))
+	}
 	if err := errors.Join(t.set.close(), t.rowLog.close()); err != nil {
 		t.e.log.Error("remove the temporary storage of a transaction: " + err.Error())
 	}

@@ -203,14 +203,14 @@ func TestFailedWritesLeaveNothing(t *testing.T) {
 	checkClean(t, e)
 }
 
-func TestWritersQueueFairlyWithDeadline(t *testing.T) {
+func TestCatalogQueuesFairlyWithDeadline(t *testing.T) {
 	e, _ := openMem(t, vfs.NewMem(), Options{})
 	first := e.Begin(RepeatableRead)
-	must(t, first.Lock(ctx))
+	must(t, first.LockCatalog(ctx))
 	late := e.Begin(RepeatableRead)
 	defer late.Rollback()
-	late.SetLockWaitTimeout(10 * time.Millisecond)
-	if err := late.Lock(ctx); !errors.Is(err, ErrLockWaitTimeout) {
+	late.SetTableWaitTimeout(10 * time.Millisecond)
+	if err := late.LockCatalog(ctx); !errors.Is(err, ErrLockWaitTimeout) {
 		t.Fatalf("got %v", err)
 	}
 	killed, kill := context.WithCancel(ctx)
@@ -220,8 +220,8 @@ func TestWritersQueueFairlyWithDeadline(t *testing.T) {
 		}
 		kill()
 	}()
-	late.SetLockWaitTimeout(time.Minute)
-	if err := late.Lock(killed); !errors.Is(err, context.Canceled) {
+	late.SetTableWaitTimeout(time.Minute)
+	if err := late.LockCatalog(killed); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
 	}
 	var mu sync.Mutex
@@ -231,7 +231,7 @@ func TestWritersQueueFairlyWithDeadline(t *testing.T) {
 		wait.Go(func() {
 			tx := e.Begin(RepeatableRead)
 			defer tx.Rollback()
-			if err := tx.Lock(ctx); err != nil {
+			if err := tx.LockCatalog(ctx); err != nil {
 				t.Error(err)
 				return
 			}
@@ -248,7 +248,7 @@ func TestWritersQueueFairlyWithDeadline(t *testing.T) {
 	if fmt.Sprint(order) != "[0 1 2 3 4 5 6 7]" {
 		t.Errorf("served in the order %v", order)
 	}
-	must(t, late.Lock(ctx))
+	must(t, late.LockCatalog(ctx))
 }
 
 func TestReadOnlyAndFullDiskRefuseCommits(t *testing.T) {

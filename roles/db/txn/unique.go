@@ -13,7 +13,7 @@ import (
 // or under a PAD SPACE collation one that differs in trailing spaces only. self is
 // the primary key of the row that is being changed, nil for a new one.
 func (t *Txn) unique(ctx context.Context, table *store.Table, ix *store.Index, row sql.Row, key, self []byte) error {
-	if err := t.lock(ctx, pointRange(key), Exclusive); err != nil {
+	if err := t.lockEntry(ctx, ix, row, key); err != nil {
 		return err
 	}
 	value, err := t.get(t.e.store.DB, key)
@@ -39,8 +39,36 @@ func (t *Txn) unique(ctx context.Context, table *store.Table, ix *store.Index, r
 		}
 		return it.key, nil
 	}, func(found []byte) error {
-		return t.conflict(ctx, table, ix, found, it.value, self)
+		// Another transaction may be about to remove it.
+		found = bytes.Clone(found)
+		if _, err := t.lockKey(ctx, ix, found); err != nil {
+			return err
+		}
+		value, err := t.get(t.e.store.DB, found)
+		if err != nil || value == nil {
+			return err
+		}
+		return t.conflict(ctx, table, ix, found, value, self)
 	})
+}
+
+// lockEntry locks the key of an entry of row that is added. Where trailing spaces do
+// not count, it locks the spelling without them as well, so that two that add spellings of
+// one value meet.
+func (t *Txn) lockEntry(ctx context.Context, ix *store.Index, row sql.Row, key []byte) error {
+	if ix.Padded() && (ix.Desc.Unique || ix.IsPrimary()) {
+		trimmed, err := ix.TrimmedKey(row)
+		if err != nil {
+			return err
+		}
+		if trimmed != nil && !bytes.Equal(trimmed, key) {
+			if _, err := t.lockKey(ctx, ix, trimmed); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := t.lockKey(ctx, ix, key)
+	return err
 }
 
 // conflict returns a *DuplicateKeyError for an entry, unless it is the row's own.
@@ -54,6 +82,10 @@ func (t *Txn) conflict(ctx context.Context, table *store.Table, ix *store.Index,
 	}
 	if bytes.Equal(primary, self) {
 		return nil
+	}
+	// The caller may go on to change the row that is in the way.
+	if _, err := t.lockKey(ctx, table.Primary, primary); err != nil {
+		return err
 	}
 	existing, err := t.rowAt(ctx, t.e.store.DB, table, primary, nil)
 	if err != nil {

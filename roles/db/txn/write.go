@@ -33,16 +33,18 @@ func entriesOf(table *store.Table, row sql.Row, primary []byte) ([]entry, error)
 
 // beginWrite checks and locks what every change of a row needs.
 func (t *Txn) beginWrite(ctx context.Context, table *store.Table) error {
-	if t.ended {
-		return ErrDone
+	if err := t.usable(); err != nil {
+		return err
 	}
 	if t.e.readOnly.Load() {
 		return ErrReadOnly
 	}
-	if err := t.lock(ctx, store.KeyRange{}, Exclusive); err != nil {
+	if err := t.lockTable(ctx, table); err != nil {
 		return err
 	}
-	return t.checkTable(table, t.e.Catalog())
+	t.newest = true
+	t.owner.writes.Add(1)
+	return nil
 }
 
 // InsertRow adds a row (a value per column of the table, those of virtual columns
@@ -65,6 +67,8 @@ func (t *Txn) InsertRow(ctx context.Context, table *store.Table, row sql.Row) er
 		if err := t.unique(ctx, table, table.Primary, row, key, nil); err != nil {
 			return err
 		}
+	} else if _, err := t.lockKey(ctx, table.Primary, key); err != nil {
+		return err
 	}
 	for i := range entries {
 		if entries[i].enforced {
@@ -96,7 +100,7 @@ func (t *Txn) newKey(table *store.Table, row sql.Row) ([]byte, error) {
 	if table.HasPrimaryKey() {
 		return table.PrimaryKey(row)
 	}
-	id, err := t.e.counters.take(store.MetaRowIDKey(table.Primary.Desc.ID))
+	id, err := t.e.counters.take(store.MetaRowIDKey(table.Primary.Desc.ID), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -122,13 +126,17 @@ func (t *Txn) UpdateRow(ctx context.Context, table *store.Table, old, row sql.Ro
 	if err := t.beginWrite(ctx, table); err != nil {
 		return err
 	}
-	oldKey, oldData, err := t.locate(ctx, table, old)
+	oldKey, oldData, fresh, err := t.locate(ctx, table, old)
 	if err != nil {
 		return err
 	}
-	if stale, err := t.stale(ctx, table, oldKey, oldData, old); err != nil {
+	if stale, err := t.stale(ctx, table, oldKey, oldData, old, fresh); err != nil {
 		return err
 	} else if stale != nil {
+		if fresh {
+			// Not read under the lock: what is read now is to be looked at as well.
+			t.e.locks.unlock(&t.owner, indexSpace(table.Primary.Desc.ID), oldKey)
+		}
 		return fmt.Errorf("table %s.%s, key % x: %w", table.Desc.Database, table.Desc.Name, oldKey, ErrRowChanged)
 	}
 	key := oldKey
@@ -204,11 +212,11 @@ func (t *Txn) DeleteRow(ctx context.Context, table *store.Table, old sql.Row) er
 	if err := t.beginWrite(ctx, table); err != nil {
 		return err
 	}
-	key, data, err := t.locate(ctx, table, old)
+	key, data, fresh, err := t.locate(ctx, table, old)
 	if err != nil {
 		return err
 	}
-	if now, err := t.stale(ctx, table, key, data, old); err != nil {
+	if now, err := t.stale(ctx, table, key, data, old, fresh); err != nil {
 		return err
 	} else if now != nil {
 		old = now
@@ -230,35 +238,43 @@ func (t *Txn) DeleteRow(ctx context.Context, table *store.Table, old sql.Row) er
 	})
 }
 
-// locate finds the stored form of a row that the caller has read.
-func (t *Txn) locate(ctx context.Context, table *store.Table, row sql.Row) (key, data []byte, err error) {
+// locate finds the stored form of a row that the caller has read, and locks it. fresh
+// says that the transaction had not locked it before.
+func (t *Txn) locate(ctx context.Context, table *store.Table, row sql.Row) (key, data []byte, fresh bool, err error) {
 	if !table.HasPrimaryKey() {
-		return t.locateByValue(ctx, table, row)
+		key, data, err = t.locateByValue(ctx, table, row)
+		return key, data, false, err
 	}
 	if key, err = table.PrimaryKey(row); err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
-	if err = t.lock(ctx, pointRange(key), Exclusive); err != nil {
-		return nil, nil, err
+	if fresh, err = t.lockKey(ctx, table.Primary, key); err != nil {
+		return nil, nil, false, err
 	}
 	if data, err = t.get(t.e.store.DB, key); err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	if data == nil {
-		return nil, nil, fmt.Errorf("table %s.%s, key % x: %w", table.Desc.Database, table.Desc.Name, key, ErrRowNotFound)
+		return nil, nil, false, fmt.Errorf("table %s.%s, key % x: %w", table.Desc.Database, table.Desc.Name, key, ErrRowNotFound)
 	}
-	return key, data, nil
+	return key, data, fresh, nil
 }
 
-// stale returns the row as it is now if the transaction itself has changed it since old
-// was read (an action of a foreign key, the row under another name), else nil: nobody
-// else can have. Index entries made of a stale row would leave the real ones behind.
-func (t *Txn) stale(ctx context.Context, table *store.Table, key, data []byte, old sql.Row) (sql.Row, error) {
-	if t.set.empty() || !table.HasPrimaryKey() {
+// stale returns the row as it is now if it has changed since old was read, else nil. The
+// transaction itself may have changed it (an action of a foreign key, the row under
+// another name); somebody else can have only where it was not locked before. Index
+// entries made of a stale row would leave the real ones behind.
+func (t *Txn) stale(ctx context.Context, table *store.Table, key, data []byte, old sql.Row, fresh bool) (sql.Row, error) {
+	if !table.HasPrimaryKey() {
 		return nil, nil // without a key rows are found by their value
 	}
-	if _, _, own, err := t.set.get(key, t.set.seq); err != nil || !own {
-		return nil, err
+	if !fresh {
+		if t.set.empty() {
+			return nil, nil
+		}
+		if _, _, own, err := t.set.get(key, t.set.seq); err != nil || !own {
+			return nil, err
+		}
 	}
 	have, _, err := table.EncodeRow(ctx, old)
 	if err != nil || bytes.Equal(have, data) {
@@ -266,6 +282,10 @@ func (t *Txn) stale(ctx context.Context, table *store.Table, key, data []byte, o
 	}
 	now, err := t.rowAt(ctx, t.e.store.DB, table, key, nil)
 	if err != nil {
+		return nil, err
+	}
+	// A row of an older layout is stored otherwise than it would be now.
+	if data, _, err = table.EncodeRow(ctx, now); err != nil || bytes.Equal(have, data) {
 		return nil, err
 	}
 	for i, c := range table.Desc.Columns {
@@ -277,14 +297,14 @@ func (t *Txn) stale(ctx context.Context, table *store.Table, key, data []byte, o
 }
 
 func (t *Txn) putEntry(ctx context.Context, e *entry) error {
-	if err := t.lock(ctx, pointRange(e.key), Exclusive); err != nil {
+	if _, err := t.lockKey(ctx, e.index, e.key); err != nil {
 		return err
 	}
 	return t.set.set(e.key, e.value)
 }
 
 func (t *Txn) removeEntry(ctx context.Context, e *entry) error {
-	if err := t.lock(ctx, pointRange(e.key), Exclusive); err != nil {
+	if _, err := t.lockKey(ctx, e.index, e.key); err != nil {
 		return err
 	}
 	return t.set.delete(e.key)
