@@ -157,3 +157,15 @@ func TestInListOfEqualTexts(t *testing.T) {
 		t.Errorf("%d rows deleted, want 2", n)
 	}
 }
+
+// Both ways of BEGIN know the session's transaction_read_only.
+func TestBeginInReadOnlySession(t *testing.T) {
+	c := newServer(t).test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY)", "SET SESSION TRANSACTION READ ONLY")
+	for _, direct := range []string{"1", "0"} {
+		c.must("SET direct = "+direct, "BEGIN")
+		c.fails(1792, "INSERT INTO t VALUES (1)")
+		c.must("COMMIT", "START TRANSACTION READ WRITE", "INSERT INTO t VALUES (1)", "ROLLBACK")
+	}
+	c.must("SET SESSION TRANSACTION READ WRITE", "BEGIN", "INSERT INTO t VALUES (1)", "COMMIT")
+}

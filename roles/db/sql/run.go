@@ -231,6 +231,10 @@ func (s *Session) begin(ctx *gms.Context, k kind, st sqlparser.Statement) (txn.M
 	}
 	if k == kindControl {
 		s.kind, s.reads, s.hold, s.start = k, txn.Consistent, false, txn.Mark{}
+		if b, ok := st.(*sqlparser.Begin); ok && b.TransactionCharacteristic == "" && s.next.readOnly == nil && s.characteristic(ctx) == gms.ReadOnly {
+			readOnly := true // the planner would begin one that writes
+			s.next.readOnly = &readOnly
+		}
 		switch st.(type) {
 		case *sqlparser.Begin, *sqlparser.Commit, *sqlparser.Rollback:
 			if s.tx == nil {
