@@ -289,7 +289,7 @@ func (p *Plan) Select(ctx context.Context, meta *gms.Context, tx *txn.Txn, text 
 		return 0, Coerced, nil
 	}
 	if len(r.aggregates) > 0 {
-		run.counts, run.sums = make([]int64, len(r.columns)), make([]float64, len(r.columns))
+		run.counts, run.sums = make([]int64, len(r.columns)), make([]intSum, len(r.columns))
 	}
 	if !r.inMemory {
 		if err := out.Columns(meta, p.Schema); err != nil {
@@ -323,7 +323,7 @@ type selection struct {
 	found      int64 // rows of the result and those beyond the limit
 	result     gms.Row
 	counts     []int64
-	sums       []float64
+	sums       []intSum
 	seen       map[string]struct{}
 	key        []byte // scratch of first
 	sorter     sorter
@@ -440,11 +440,7 @@ func (s *selection) aggregate(row gms.Row) {
 				continue
 			}
 			s.counts[i]++
-			if n, u, big := split(v); big {
-				s.sums[i] += float64(u)
-			} else {
-				s.sums[i] += float64(n)
-			}
+			s.sums[i].add(split(v))
 		}
 	}
 }
@@ -524,7 +520,7 @@ func (s *selection) end() error {
 			case a != sumInts:
 				result[i] = s.counts[i]
 			case s.counts[i] > 0:
-				result[i] = s.sums[i]
+				result[i] = s.sums[i].decimal()
 			}
 		}
 		s.sent, s.found = 1, 1

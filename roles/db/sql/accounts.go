@@ -399,3 +399,4 @@ type discard struct{}
 func (discard) Columns(*gms.Context, gms.Schema) error { return nil }
 func (discard) Row(gms.Row) error                      { return nil }
 func (discard) OK(uint64, uint64, string)              {}
+func (discard) Next() error                            { return nil }

@@ -4,6 +4,7 @@ import (
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
 	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/expression/function/aggregation"
 	"github.com/dolthub/go-mysql-server/sql/hash"
 	"github.com/dolthub/go-mysql-server/sql/iters"
 	"github.com/dolthub/go-mysql-server/sql/plan"
@@ -65,6 +66,8 @@ func collateExpression(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 			}
 		}
 		return anyEqual(in.Left(), list), transform.NewTree, nil
+	case *aggregation.CountDistinct:
+		return &distinctCount{e}, transform.NewTree, nil
 	case *expression.Arithmetic:
 		if checked := checkArithmetic(ctx, e); checked != gms.Expression(e) {
 			return checked, transform.NewTree, nil

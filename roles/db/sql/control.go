@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"context"
 	"regexp"
 	"strings"
 
@@ -69,15 +70,30 @@ var (
 	consistentSnapshot = regexp.MustCompile(`(?i)\bwith\s+consistent\s+snapshot\b`)
 )
 
-// refuseChain refuses COMMIT AND CHAIN and COMMIT RELEASE, which would only commit.
-func refuseChain(text string, st sqlparser.Statement) error {
+// chainOf says what COMMIT or ROLLBACK asks for beside it: AND CHAIN, or RELEASE.
+func chainOf(text string, st sqlparser.Statement) (chain, release bool) {
 	switch st.(type) {
 	case *sqlparser.Commit, *sqlparser.Rollback:
-		if m := chainOrRelease.FindStringSubmatch(text); m != nil {
-			return notAvailable(strings.ToUpper("COMMIT or ROLLBACK " + m[1] + m[2]))
-		}
+		m := chainOrRelease.FindStringSubmatch(text)
+		return m != nil && m[1] != "", m != nil && m[2] != ""
 	}
-	return nil
+	return false, false
+}
+
+// characteristics are those of the open transaction, for the one that AND CHAIN begins.
+func (s *Session) characteristics() nextTransaction {
+	next := nextTransaction{isolation: s.level}
+	if tx, ok := s.GetTransaction().(*transaction); ok {
+		next.readOnly = &tx.readOnly
+	}
+	return next
+}
+
+// chain begins the next transaction at once.
+func (s *Session) chain(ctx *gms.Context, like nextTransaction) error {
+	s.next = like
+	// The context of the statement before has ended with it.
+	return s.perform(s.context(context.WithoutCancel(ctx), "START TRANSACTION"), kindControl, "START TRANSACTION", &sqlparser.Begin{}, nil, discard{})
 }
 
 // snapshotNow takes the view at once for START TRANSACTION WITH CONSISTENT SNAPSHOT.

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	sqle "github.com/dolthub/go-mysql-server"
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -61,6 +62,8 @@ type Engine struct {
 	pid         atomic.Uint64
 	open        atomic.Int64 // transactions of sessions
 	queryMemory atomic.Int64 // bytes, 0: no bound
+	scheduler   *scheduler
+	start       time.Time
 
 	mu          sync.Mutex
 	sessions    map[uint32]*Session
@@ -79,7 +82,7 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	gms.SystemVariables.AddSystemVariables(logVariables(db, opts.DataDir))
-	e := &Engine{db: db, log: opts.Log, opts: opts, sizes: sizes{store: st, db: db}, sessions: map[uint32]*Session{}}
+	e := &Engine{db: db, start: time.Now(), log: opts.Log, opts: opts, sizes: sizes{store: st, db: db}, sessions: map[uint32]*Session{}}
 	e.SetQueryMemory(opts.QueryMemory)
 	// The planner logs on its own; what matters of it comes back as errors.
 	logrus.SetOutput(io.Discard)
@@ -101,11 +104,13 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 	if err := e.dropLeftTemporary(ctx); err != nil {
 		return nil, err
 	}
+	e.scheduler = startScheduler(e)
 	return e, nil
 }
 
 // Close stops what runs in the background. Sessions must have been closed.
 func (e *Engine) Close() error {
+	e.scheduler.stop()
 	return e.gms.Close()
 }
 

@@ -155,6 +155,9 @@ func (c *collected) OK(affected, insertID uint64, info string) {
 	c.affected, c.insertID, c.info = affected, insertID, info
 }
 
+// Next begins another result: its rows follow those before it.
+func (c *collected) Next() error { c.rows = append(c.rows, "--"); return nil }
+
 // run runs one statement.
 func (c *client) run(query string) (*collected, error) {
 	out := &collected{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"strings"
 
@@ -70,6 +71,30 @@ func clientError(err error, database string) error {
 		return mysqlError(1235, "%s", cast.Message)
 	}
 	return cast
+}
+
+// withCause puts behind what a client is told what has led to it.
+func withCause(told, err error) error {
+	switch e := told.(type) {
+	case *wire.Error:
+		if e == err || e.Cause != nil {
+			return e
+		}
+		with := *e
+		with.Cause = err
+		return &with
+	case *mysql.SQLError:
+		if e.Num <= 0 || e.Num > math.MaxUint16 {
+			return e
+		}
+		with := wire.Errorf(uint16(e.Num), "%s", e.Message)
+		if e.State != mysql.SSUnknownSQLState {
+			with.State = e.State
+		}
+		with.Cause = err
+		return with
+	}
+	return told
 }
 
 // unsupported is how the planner says that it lacks something.
@@ -156,6 +181,24 @@ var kinds = []struct {
 	{gms.ErrUserDeletionFailure, 1396, same},
 	{gms.ErrUserAlterFailure, 1396, same},
 	{gms.ErrForeignKeyDropTable, 3730, same},
+	{gms.ErrStoredProcedureDoesNotExist, 1305, same},
+	{gms.ErrStoredProcedureAlreadyExists, 1304, same},
+	{gms.ErrCallIncorrectParameterCount, 1318, same},
+	{gms.ErrEventAlreadyExists, 1537, same},
+	{gms.ErrEventDoesNotExist, 1539, same},
+	{gms.ErrCursorAlreadyOpen, 1325, same},
+	{gms.ErrCursorNotOpen, 1326, same},
+	{gms.ErrCursorNotFound, 1324, same},
+	{gms.ErrFetchIncorrectCount, 1328, same},
+	{gms.ErrLoopLabelNotFound, 1308, same},
+	{gms.ErrLoopRedefinition, 1309, same},
+	{gms.ErrDeclareVariableDuplicate, 1331, same},
+	{gms.ErrDeclareConditionDuplicate, 1332, same},
+	{gms.ErrDeclareCursorDuplicate, 1333, same},
+	{gms.ErrDeclareConditionNotFound, 1319, same},
+	{gms.ErrDeclareVariableOrderInvalid, 1337, same},
+	{gms.ErrDeclareConditionOrderInvalid, 1337, same},
+	{gms.ErrDeclareCursorOrderInvalid, 1338, same},
 	{types.ErrLengthBeyondLimit, 1406, tooLong},
 	{types.ErrConvertingToTime, 1292, same},
 	{gms.ErrPrivilegeCheckFailed, 1142, same},

@@ -92,6 +92,10 @@ func (p *statement) placeholders() error {
 // transaction of its own where the session has none.
 func (p *statement) describe(ctx *gms.Context) (err error) {
 	s := p.session
+	switch p.parsed.(type) {
+	case *ownStatement, *sqlparser.Call:
+		return nil // what comes shows when it runs
+	}
 	if s.tx == nil {
 		tx, err := s.StartTransaction(ctx, gms.ReadWrite)
 		if err != nil {

@@ -30,6 +30,9 @@ func (p *provider) Database(ctx *gms.Context, name string) (gms.Database, error)
 	if d := findDatabase(cat, name); d != nil {
 		return &Database{engine: p.engine, name: d.Name, desc: *d}, nil
 	}
+	if strings.EqualFold(name, performanceSchema) {
+		return virtualDatabase{}, nil
+	}
 	return nil, gms.ErrDatabaseNotFound.New(name)
 }
 
@@ -67,6 +70,7 @@ func (p *provider) AllDatabases(ctx *gms.Context) []gms.Database {
 			list = append(list, &Database{engine: p.engine, name: d.Name, desc: *d})
 		}
 	}
+	list = append(list, virtualDatabase{})
 	sort.Slice(list, func(i, j int) bool { return list[i].Name() < list[j].Name() })
 	return list
 }
@@ -96,7 +100,7 @@ func (p *provider) CreateCollatedDatabase(ctx *gms.Context, name string, collati
 	if name == "" || len(name) > gms.MaxIdentifierLength || strings.HasPrefix(name, "#") {
 		return mysqlError(1102, "Incorrect database name '%s'", name)
 	}
-	if s.catalog().Database(name) != nil {
+	if s.catalog().Database(name) != nil || strings.EqualFold(name, performanceSchema) {
 		return gms.ErrDatabaseExists.New(name)
 	}
 	return s.tx.PutDatabase(ctx, store.DatabaseDesc{Name: name, Collation: uint16(collation)})
@@ -118,12 +122,18 @@ func (p *provider) DropDatabase(ctx *gms.Context, name string) error {
 	return s.tx.DropDatabase(ctx, d.Name)
 }
 
-// Function replaces those of the planner's functions that take the session's account
-// for the client.
-func (p *provider) Function(_ *gms.Context, _, name string) (gms.Function, bool) {
+// Function finds stored functions, and replaces those of the planner's that take the
+// session's account for the client or that are not exact.
+func (p *provider) Function(ctx *gms.Context, database, name string) (gms.Function, bool) {
 	switch strings.ToLower(name) {
 	case "user", "session_user", "system_user":
 		return gms.Function0{Name: "user", Fn: newUserFunction}, true
+	}
+	if f, ok := aggregateFunction(name); ok {
+		return f, true
+	}
+	if s, err := sessionOf(ctx); err == nil {
+		return s.storedFunctionNamed(database, name)
 	}
 	return nil, false
 }

@@ -43,7 +43,7 @@ func (s *Session) query(ctx context.Context, query string, multi bool, out sink)
 		if errors.Is(err, sqlparser.ErrEmpty) {
 			return "", s.count(mysqlError(1065, "Query was empty"))
 		}
-		return "", s.count(refuseUnparsed(query, clientError(err, s.GetCurrentDatabase())))
+		return "", s.count(refuseUnparsed(query, withCause(clientError(err, s.GetCurrentDatabase()), err)))
 	}
 	return rest, s.count(s.execute(ctx, text, st, nil, out))
 }
@@ -65,8 +65,14 @@ func updateForShare(clause string) string {
 // parse parses the first statement of a text.
 func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.Statement, string, string, error) {
 	query = plainComments(query)
+	if st, text, rest, err := s.ownSyntax(query, multi); st != nil || err != nil {
+		return st, text, rest, err
+	}
 	st, text, rest, err := s.engine.gms.Parser.Parse(ctx, query, multi)
 	if err == nil {
+		if own := ownForm(st, text); own != nil {
+			st = own
+		}
 		return st, text, rest, nil
 	}
 	if st, text := s.parseLog(ctx, query); st != nil {
@@ -100,9 +106,6 @@ func (s *Session) execute(ctx context.Context, text string, st sqlparser.Stateme
 		return err
 	}
 	s.engine.stats.statements[k].Add(1)
-	if err := refuseChain(text, st); err != nil {
-		return err
-	}
 	if set, ok := setsNext(st); ok {
 		if err := s.setNext(set); err != nil {
 			return err
@@ -135,7 +138,7 @@ func (s *Session) tell(err error) error {
 	if errors.As(err, &p) {
 		s.engine.log.Error("a statement met an internal error", "connection", s.ID(), "error", fmt.Sprint(p.value), "stack", string(p.stack))
 	}
-	return clientError(err, s.GetCurrentDatabase())
+	return withCause(clientError(err, s.GetCurrentDatabase()), err)
 }
 
 // countingSink notes whether anything was answered.
@@ -150,7 +153,7 @@ func (c *countingSink) Columns(ctx *gms.Context, schema gms.Schema) error {
 }
 
 // once runs a statement in the session's transaction, or in one of its own.
-func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) (err error) {
+func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) error {
 	gctx, err := s.engine.gms.ProcessList.BeginQuery(s.context(ctx, text), text)
 	if err != nil {
 		return err
@@ -167,25 +170,49 @@ func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.St
 		return s.runLog(gctx, st, out)
 	}
 	defer s.showOwnGrants(st)()
+	return s.perform(gctx, k, text, st, bindings, out)
+}
+
+// perform runs an admitted statement and ends its transaction where it is its own.
+func (s *Session) perform(gctx *gms.Context, k kind, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) error {
 	wasAutocommit := s.autocommit()
+	chain, release := chainOf(text, st)
+	like := s.characteristics()
 	mark, err := s.begin(gctx, k, st)
 	if err != nil {
 		s.abandon(gctx, k, txn.Mark{}, err)
 		return err
 	}
+	if call, ok := st.(*sqlparser.Call); ok {
+		return s.runCall(gctx, mark, call, bindings, out)
+	}
 	s.prepared, s.preparedText = nil, text
 	s.running, s.dropsTemporary = running{st, text}, false
+	if len(s.calls) > 0 { // text is the routine's
+		s.running.text = sqlparser.String(st)
+	}
 	if bindings != nil {
 		s.prepared = st
 	}
-	err = s.stream(gctx, text, st, bindings, out)
+	if showsStatus(st) {
+		s.engine.refreshStatus()
+	}
+	if own, ok := st.(*ownStatement); ok {
+		err = own.execute(gctx, s, out)
+	} else {
+		err = s.stream(gctx, text, st, bindings, out)
+	}
 	s.prepared, s.preparedText = nil, ""
 	if err != nil {
 		s.abandon(gctx, k, mark, err)
 		return err
 	}
 	s.snapshotNow(gctx, text, st)
-	return s.finish(gctx, k, mark, wasAutocommit)
+	if err := s.finish(gctx, k, mark, wasAutocommit); err != nil || !chain {
+		s.released = s.released || release && err == nil
+		return err
+	}
+	return s.chain(gctx, like)
 }
 
 // admit refuses writes where the server or the transaction takes none, does the
@@ -291,13 +318,16 @@ type panicError struct {
 
 func (p *panicError) Error() string { return fmt.Sprintf("internal error: %v", p.value) }
 
+// recovered makes an error of a panic.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = &panicError{p, debug.Stack()}
+	}
+}
+
 // stream plans and runs the statement and hands its answer to out.
 func (s *Session) stream(ctx *gms.Context, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicError{p, debug.Stack()}
-		}
-	}()
+	defer recovered(&err)
 	schema, rows, _, err := s.engine.gms.QueryWithBindings(ctx, text, st, bindings, &gms.QueryFlags{})
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ type scan struct {
 	rows    *txn.Rows
 	rest    []columnCheck // what the open span leaves to check
 	single  bool          // the open span has had its only row
+	moved   []int         // see openChanged
 }
 
 func newScan(s *Session, t *Table, p *partition) *scan {
@@ -46,6 +47,9 @@ func (r *scan) open(ctx *gms.Context) error {
 	tx, read, err := r.session.reader(r.table)
 	if err != nil {
 		return err
+	}
+	if now := r.session.changed(r.table.stored); now != nil && r.part.index.IsPrimary() && whole(r.part.index, rng) {
+		return r.openChanged(ctx, now, tx, read)
 	}
 	read.Index, read.Range, read.Reverse, read.Columns = r.part.index, rng, r.part.reverse, columns
 	read.Point = s.single && bytes.Equal(rng.End, store.PrefixEnd(rng.Start))
@@ -82,7 +86,7 @@ func (r *scan) Next(ctx *gms.Context) (gms.Row, error) {
 			continue
 		}
 		r.single = r.part.spans[r.next-1].single
-		return r.asked(r.rows.Row()), nil
+		return r.asked(r.asBefore(r.rows.Row())), nil
 	}
 }
 

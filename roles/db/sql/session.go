@@ -39,6 +39,8 @@ type Session struct {
 	next      nextTransaction
 	level     string        // isolation level of the open transaction, empty: the session's
 	tables    []lockedTable // by LOCK TABLES
+	calls     []*routine    // that call one another, the innermost last
+	released  bool          // by COMMIT RELEASE: the connection is to end
 
 	// prepared is the statement being executed by the binary protocol, under its text.
 	prepared     sqlparser.Statement
@@ -321,6 +323,7 @@ func (s *Session) State() wire.State {
 		NoBackslash:      n.noBackslash,
 		Database:         s.GetCurrentDatabase(),
 		Warnings:         s.WarningCount(),
+		Released:         s.released,
 		WaitTimeout:      n.waitTimeout,
 		NetReadTimeout:   n.netReadTimeout,
 		NetWriteTimeout:  n.netWriteTimeout,

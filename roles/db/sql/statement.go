@@ -22,11 +22,12 @@ const (
 	kindControl                 // BEGIN, COMMIT, ROLLBACK, savepoints
 	kindTables                  // LOCK TABLES, UNLOCK TABLES
 	kindLog                     // the binary log: SHOW BINLOG EVENTS, PURGE BINARY LOGS, FLUSH LOGS
+	kindCall                    // CALL: its statements are of their own kinds
 	kinds_
 )
 
 // kindNames name the kinds in metrics.
-var kindNames = [kinds_]string{"other", "select", "select_locking", "write", "ddl", "truncate", "temporary", "account", "control", "lock_tables", "binlog"}
+var kindNames = [kinds_]string{"other", "select", "select_locking", "write", "ddl", "truncate", "temporary", "account", "control", "lock_tables", "binlog", "call"}
 
 func (k kind) writes() bool {
 	switch k {
@@ -55,7 +56,13 @@ func (k kind) commits() bool {
 func (s *Session) classify(st sqlparser.Statement) (kind, error) {
 	switch st := st.(type) {
 	case *sqlparser.Select, *sqlparser.SetOp, *sqlparser.ParenSelect:
-		return s.classifySelect(st)
+		k, err := s.classifySelect(st)
+		if err == nil && k == kindRead && s.writesByFunction(st) {
+			k = kindWrite
+		}
+		return k, err
+	case *ownStatement:
+		return st.kind, nil
 	case *sqlparser.Insert:
 		if len(st.Partitions) > 0 {
 			return 0, notAvailable("PARTITION")
@@ -113,7 +120,7 @@ func keepRowByRow(st *sqlparser.Delete) {
 func classifyRest(st sqlparser.Statement) (kind, error) {
 	switch st.(type) {
 	case *sqlparser.Call:
-		return 0, notAvailable("CALL")
+		return kindCall, nil
 	case *sqlparser.Binlog:
 		return 0, notAvailable("BINLOG")
 	case *sqlparser.PurgeBinaryLogs, *showEvents:
@@ -162,9 +169,9 @@ func (s *Session) refuseFiles(st sqlparser.Statement) error {
 func classifyDDL(st *sqlparser.DDL) (kind, error) {
 	switch {
 	case st.ProcedureSpec != nil:
-		return 0, notAvailable("CREATE PROCEDURE")
+		return kindDDL, nil
 	case st.EventSpec != nil:
-		return 0, notAvailable("CREATE EVENT")
+		return kindDDL, nil
 	case st.PartitionSpec != nil, st.TableSpec != nil && st.TableSpec.PartitionOpt != nil:
 		return 0, notAvailable("PARTITION")
 	case st.User.Name != "":
@@ -178,15 +185,6 @@ func classifyDDL(st *sqlparser.DDL) (kind, error) {
 	}
 	if st.ViewSpec != nil && st.Table.IsEmpty() {
 		st.Table = st.ViewSpec.ViewName // where the planner looks for the database
-	}
-	for i := range st.FromTables {
-		if i >= len(st.ToTables) {
-			break
-		}
-		from, to := st.FromTables[i].DbQualifier.String(), st.ToTables[i].DbQualifier.String()
-		if to != "" && !strings.EqualFold(from, to) {
-			return 0, notAvailable("RENAME TABLE into another database")
-		}
 	}
 	if st.TableSpec != nil {
 		if err := prepareTableSpec(st.TableSpec); err != nil {
@@ -284,9 +282,9 @@ func classifyExplain(st *sqlparser.Explain) (kind, error) {
 
 // refusedPrefix names statements that the parser does not know.
 var refusedPrefixes = []string{
-	"XA", "HANDLER", "CHECK TABLE", "OPTIMIZE", "REPAIR", "CHECKSUM", "CACHE INDEX", "INSTALL", "UNINSTALL",
-	"CREATE FUNCTION", "CREATE AGGREGATE", "CREATE SERVER", "CREATE TABLESPACE", "CREATE RESOURCE",
-	"SHOW ENGINE", "LOCK INSTANCE", "CLONE", "HELP", "DO",
+	"XA", "HANDLER", "CACHE INDEX", "INSTALL", "UNINSTALL", "ALTER FUNCTION",
+	"CREATE AGGREGATE", "CREATE SERVER", "CREATE TABLESPACE", "CREATE RESOURCE",
+	"LOCK INSTANCE", "CLONE", "HELP",
 }
 
 // refuseUnparsed gives a statement that did not parse a better error where its first
@@ -335,6 +333,10 @@ func (s *Session) tablesOf(st sqlparser.SQLNode) []tableName {
 			}
 		case *sqlparser.AlterTable:
 			add(n.Table)
+		case *ownStatement:
+			for _, t := range n.tables {
+				add(t)
+			}
 		}
 		return true, nil
 	}, st)

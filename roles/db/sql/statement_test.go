@@ -43,13 +43,22 @@ func FuzzStatement(f *testing.F) {
 	} {
 		f.Add(q)
 	}
+	srv, err := newMemServer()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() {
+		if err := srv.close(); err != nil {
+			f.Error(err)
+		}
+	})
 	f.Fuzz(func(t *testing.T, query string) {
 		st, err := sqlparser.Parse(query)
 		if err != nil {
 			refuseUnparsed(query, err)
 			return
 		}
-		s := &Session{BaseSession: gms.NewBaseSession()}
+		s := &Session{BaseSession: gms.NewBaseSession(), engine: srv.engine}
 		if _, err := s.classify(st); err != nil {
 			return
 		}
@@ -57,7 +66,7 @@ func FuzzStatement(f *testing.F) {
 		if set, ok := setsNext(st); ok {
 			_ = s.setNext(set)
 		}
-		_ = refuseChain(query, st)
+		_, _ = chainOf(query, st)
 		p := &statement{session: s, text: query, parsed: st}
 		if err := p.placeholders(); err == nil && len(p.names) > len(query) {
 			t.Errorf("%d placeholders in %q", len(p.names), query)

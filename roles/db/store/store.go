@@ -237,6 +237,18 @@ func (s *Store) DiskUsage(index uint32) (uint64, error) {
 	return total, nil
 }
 
+// Compact rewrites an index's rows and large values, so that what was deleted leaves the
+// disk. It takes as long as reading and writing them.
+func (s *Store) Compact(ctx context.Context, index uint32) error {
+	for _, space := range []Space{SpaceRows, SpaceLarge} {
+		span := IndexSpan(space, index)
+		if err := s.DB.Compact(ctx, span.Start, span.End, false); err != nil {
+			return fmt.Errorf("compact index %d: %w", index, err)
+		}
+	}
+	return nil
+}
+
 // Get reads a key; nil where it does not exist. The result is the caller's.
 func Get(r pebble.Reader, key []byte) ([]byte, error) {
 	v, closer, err := r.Get(key)

@@ -148,6 +148,10 @@ func (c *conn) runQuery(query string, multi bool) error {
 		if err := r.finish(!last); err != nil {
 			return err
 		}
+		if c.state.Released {
+			c.flush()
+			return io.EOF
+		}
 		if last {
 			return nil
 		}

@@ -79,6 +79,7 @@ type State struct {
 	NoBackslash   bool   // sql_mode has NO_BACKSLASH_ESCAPES
 	Database      string // "" = none
 	Warnings      uint16
+	Released      bool // the client asked to be disconnected: COMMIT RELEASE
 
 	// Changes are what the session has changed since State was read last and the client
 	// wants to hear of. The current database is told by itself, unless QuietDatabase.

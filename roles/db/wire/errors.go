@@ -14,11 +14,19 @@ type Error struct {
 	Code    uint16
 	State   string // five characters; "" takes the one that belongs to Code
 	Message string
+	// Cause is what the engine met, for logs and tests; clients never see it.
+	Cause error
 }
+
+// Unwrap returns the cause, nil if there is none.
+func (e *Error) Unwrap() error { return e.Cause }
 
 func (e *Error) Error() string {
 	return fmt.Sprintf("%d (%s): %s", e.Code, e.state(), e.Message)
 }
+
+// SQLState is the error's SQLSTATE, five characters.
+func (e *Error) SQLState() string { return e.state() }
 
 func (e *Error) state() string {
 	if len(e.State) == 5 {

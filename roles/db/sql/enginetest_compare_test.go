@@ -1,0 +1,294 @@
+package sql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/apd/v3"
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/types"
+	goerrors "gopkg.in/src-d/go-errors.v1"
+
+	"stack/roles/db/wire"
+)
+
+// mismatch says how an answer differs from what was expected, or nothing.
+func (want expectation) mismatch(c *client, query string, got answered) string {
+	if want.kind != nil || want.text != "" || want.anyError {
+		return want.wrongError(got.err)
+	}
+	if got.err != nil {
+		return fmt.Sprintf("failed: %v", got.err)
+	}
+	if want.warning != 0 || want.warnings != 0 {
+		if why := want.wrongWarnings(c); why != "" {
+			return why
+		}
+	}
+	if want.columns != nil {
+		if w, g := columnsText(want.columns), columnsText(got.schema); w != g {
+			return fmt.Sprintf("columns %s, want %s", g, w)
+		}
+	}
+	if want.rows == nil || want.anyRows {
+		return ""
+	}
+	return differentRows(query, got.schema, got.rows, want.rows, want.hash)
+}
+
+func (want expectation) wrongError(err error) string {
+	if err == nil {
+		return fmt.Sprintf("succeeded, want an error %s", want.text)
+	}
+	var told *wire.Error
+	cause := err
+	if errors.As(err, &told) && told.Cause != nil {
+		cause = told.Cause
+	}
+	cause = gms.UnwrapError(cause)
+	if want.kind != nil && !want.kind.Is(cause) && !goerrorsIs(want.kind, err) {
+		return fmt.Sprintf("failed with %v, want the kind %q", err, want.kind.Message)
+	}
+	if want.text != "" && cause.Error() != want.text && err.Error() != want.text && (told == nil || told.Message != want.text) {
+		return fmt.Sprintf("failed with %q, want %q", cause.Error(), want.text)
+	}
+	return ""
+}
+
+func goerrorsIs(k *goerrors.Kind, err error) bool { return k.Is(gms.UnwrapError(err)) }
+
+func (want expectation) wrongWarnings(c *client) string {
+	list := c.Warnings()
+	if len(list) != want.warnings {
+		return fmt.Sprintf("%d warnings, want %d", len(list), want.warnings)
+	}
+	for _, w := range list {
+		if want.warning > 0 && w.Code != want.warning {
+			return fmt.Sprintf("warning %d, want %d", w.Code, want.warning)
+		}
+		if !strings.Contains(w.Message, want.substring) {
+			return fmt.Sprintf("warning %q, want %q in it", w.Message, want.substring)
+		}
+	}
+	return ""
+}
+
+func columnsText(s gms.Schema) string {
+	var b strings.Builder
+	for _, c := range s {
+		fmt.Fprintf(&b, "%s %s, ", c.Name, c.Type.Type())
+	}
+	return b.String()
+}
+
+// differentRows compares in order where the query asks for one, else as sets.
+func differentRows(query string, schema gms.Schema, got, want []gms.Row, hash bool) string {
+	show := strings.HasPrefix(strings.ToUpper(strings.TrimSpace(query)), "SHOW ") && !strings.Contains(strings.ToUpper(query), "EVENTS")
+	floats := expectedFloats(schema, want)
+	g, w := make([]string, len(got)), make([]string, len(want))
+	for i, row := range got {
+		g[i] = rowText(schema, row, floats, show, hash)
+	}
+	for i, row := range want {
+		w[i] = rowText(schema, row, floats, show, hash)
+	}
+	if len(g) == 0 && len(w) == 1 && w[0] == "" {
+		w = nil // a statement without rows: one empty row stands for it
+	}
+	if len(w) == 0 && len(g) == 1 && schema == nil {
+		g = nil // or none
+	}
+	ordered := strings.Contains(strings.ToUpper(query), "ORDER BY ") || len(want) <= 1
+	if sameTexts(g, w, ordered) {
+		return ""
+	}
+	const most = 6
+	return fmt.Sprintf("%d rows, want %d:\n   got %s\n  want %s", len(g), len(w), strings.Join(g[:min(most, len(g))], "\n       "), strings.Join(w[:min(most, len(w))], "\n       "))
+}
+
+// expectedFloats says which DECIMAL columns the planner's authors expect as floating
+// point: SUM and AVG are exact here, as in MySQL.
+func expectedFloats(schema gms.Schema, want []gms.Row) []bool {
+	floats := make([]bool, len(schema))
+	for i, c := range schema {
+		for _, row := range want {
+			if i < len(row) && types.IsDecimal(c.Type) {
+				if _, ok := row[i].(float64); ok {
+					floats[i] = true
+				}
+			}
+		}
+	}
+	return floats
+}
+
+func asFloat(v any) any {
+	if d, ok := v.(*apd.Decimal); ok {
+		if f, err := d.Float64(); err == nil {
+			return f
+		}
+	}
+	if n, ok := integer(v); ok {
+		f, _ := n.Float64()
+		return f
+	}
+	return v
+}
+
+func sameTexts(a, b []string, ordered bool) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	if ordered {
+		return reflect.DeepEqual(append([]string{}, a...), append([]string{}, b...))
+	}
+	count := map[string]int{}
+	for i := range a {
+		count[a[i]]++
+		count[b[i]]--
+	}
+	for _, n := range count {
+		if n != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// rowText writes a row so that equal values of different widths are equal.
+func rowText(schema gms.Schema, row gms.Row, floats []bool, zeroTimes, hash bool) string {
+	parts := make([]string, len(row))
+	for i, v := range row {
+		var t gms.Type
+		if i < len(schema) {
+			t = schema[i].Type
+		}
+		if i < len(floats) && floats[i] {
+			v = asFloat(v)
+		}
+		parts[i] = engineValueText(t, v, zeroTimes, hash)
+	}
+	return strings.Join(parts, " | ")
+}
+
+func engineValueText(t gms.Type, v any, zeroTimes, hash bool) string {
+	if w, ok := v.(gms.AnyWrapper); ok && !types.IsJSON(t) {
+		if hash {
+			return fmt.Sprint(w.Hash())
+		}
+		u, err := gms.UnwrapAny(context.Background(), v)
+		if err != nil {
+			return "error: " + err.Error()
+		}
+		v = u
+	}
+	if t != nil && types.IsJSON(t) && v != nil {
+		return jsonText(v)
+	}
+	switch v := v.(type) {
+	case nil:
+		return "NULL"
+	case int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, bool:
+		return integerText(t, v)
+	case float32:
+		f, _ := strconv.ParseFloat(fmt.Sprint(v), 64)
+		return fmt.Sprint("float ", f)
+	case float64:
+		return fmt.Sprint("float ", v)
+	case *apd.Decimal:
+		return strconv.Quote(v.Text('f'))
+	case okText:
+		return string(v)
+	case string:
+		return strconv.Quote(v)
+	case []byte:
+		return fmt.Sprintf("bytes %q", v)
+	case time.Time:
+		if zeroTimes {
+			return "time"
+		}
+		return v.UTC().Format(time.RFC3339Nano)
+	case types.OkResult:
+		return resultText(v, okInfo(v))
+	}
+	return fmt.Sprintf("%T %v", v, v)
+}
+
+func okInfo(r types.OkResult) string {
+	if r.Info == nil {
+		return ""
+	}
+	return r.Info.String()
+}
+
+// resultText is an OK packet as text, so that it can stand as a row.
+func resultText(r types.OkResult, info string) string {
+	return fmt.Sprintf("OK affected %d insert id %d %s", r.RowsAffected, r.InsertID, info)
+}
+
+func integerText(t gms.Type, v any) string {
+	n := fmt.Sprint(v)
+	if t == nil {
+		return n
+	}
+	at, err := strconv.ParseUint(n, 10, 64)
+	if err != nil {
+		return n
+	}
+	if e, ok := t.(gms.EnumType); ok {
+		if name, ok := e.At(int(at)); ok {
+			return strconv.Quote(name)
+		}
+	}
+	if s, ok := t.(gms.SetType); ok {
+		if name, err := s.BitsToString(at); err == nil {
+			return strconv.Quote(name)
+		}
+	}
+	return n
+}
+
+func jsonText(v any) string {
+	w, ok := v.(gms.JSONWrapper)
+	if !ok {
+		text, isText := v.(string)
+		if !isText {
+			return fmt.Sprintf("%T %v", v, v)
+		}
+		w = types.MustJSON(text)
+	}
+	doc, err := w.ToInterface(context.Background())
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return "json " + fmt.Sprint(plainJSON(doc))
+}
+
+// plainJSON makes every number a float64.
+func plainJSON(v any) any {
+	switch x := v.(type) {
+	case []any:
+		out := make([]any, len(x))
+		for i := range x {
+			out[i] = plainJSON(x[i])
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(x))
+		for k := range x {
+			out[k] = plainJSON(x[k])
+		}
+		return out
+	case nil, string, bool:
+		return x
+	}
+	if f, err := strconv.ParseFloat(fmt.Sprint(v), 64); err == nil {
+		return f
+	}
+	return v
+}

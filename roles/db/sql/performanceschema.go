@@ -1,0 +1,247 @@
+package sql
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/types"
+)
+
+// performanceSchema is the database that monitoring asks: status, variables and
+// sessions as tables. What it would have beside them is not gathered.
+const performanceSchema = "performance_schema"
+
+// virtualDatabase is performance_schema.
+type virtualDatabase struct{}
+
+var _ gms.Database = virtualDatabase{}
+
+// Name is performance_schema.
+func (virtualDatabase) Name() string { return performanceSchema }
+
+// virtualTables are its tables by name.
+var virtualTables = map[string]*virtualTable{
+	"global_status":  {"global_status", variableColumns, func(ctx *gms.Context) ([]gms.Row, error) { return statusRows(ctx, true) }},
+	"session_status": {"session_status", variableColumns, func(ctx *gms.Context) ([]gms.Row, error) { return statusRows(ctx, false) }},
+	"global_variables": {"global_variables", variableColumns, func(*gms.Context) ([]gms.Row, error) {
+		return variableRows(gms.SystemVariables.GetAllGlobalVariables()), nil
+	}},
+	"session_variables": {"session_variables", variableColumns, func(ctx *gms.Context) ([]gms.Row, error) { return variableRows(ctx.GetAllSessionVariables()), nil }},
+	"processlist":       {"processlist", processColumns, processRows},
+}
+
+// GetTableInsensitive finds one of its tables.
+func (virtualDatabase) GetTableInsensitive(_ *gms.Context, name string) (gms.Table, bool, error) {
+	t, ok := virtualTables[strings.ToLower(name)]
+	if !ok {
+		return nil, false, nil
+	}
+	return t, true, nil
+}
+
+// GetTableNames lists its tables.
+func (virtualDatabase) GetTableNames(*gms.Context) ([]string, error) {
+	names := make([]string, 0, len(virtualTables))
+	for n := range virtualTables {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+// The planner asks every database for the rest, and there is none of it here.
+var (
+	_ gms.ViewDatabase            = virtualDatabase{}
+	_ gms.TriggerDatabase         = virtualDatabase{}
+	_ gms.StoredProcedureDatabase = virtualDatabase{}
+	_ gms.EventDatabase           = virtualDatabase{}
+)
+
+var errVirtual = mysqlError(1044, "Access denied to database 'performance_schema'")
+
+// CreateView refuses.
+func (virtualDatabase) CreateView(*gms.Context, string, string, string) error { return errVirtual }
+
+// DropView refuses.
+func (virtualDatabase) DropView(*gms.Context, string) error { return errVirtual }
+
+// GetViewDefinition finds none.
+func (virtualDatabase) GetViewDefinition(*gms.Context, string) (gms.ViewDefinition, bool, error) {
+	return gms.ViewDefinition{}, false, nil
+}
+
+// AllViews lists none.
+func (virtualDatabase) AllViews(*gms.Context) ([]gms.ViewDefinition, error) { return nil, nil }
+
+// GetTriggers lists none.
+func (virtualDatabase) GetTriggers(*gms.Context) ([]gms.TriggerDefinition, error) { return nil, nil }
+
+// CreateTrigger refuses.
+func (virtualDatabase) CreateTrigger(*gms.Context, gms.TriggerDefinition) error { return errVirtual }
+
+// DropTrigger refuses.
+func (virtualDatabase) DropTrigger(*gms.Context, string) error { return errVirtual }
+
+// GetStoredProcedure finds none.
+func (virtualDatabase) GetStoredProcedure(*gms.Context, string) (gms.StoredProcedureDetails, bool, error) {
+	return gms.StoredProcedureDetails{}, false, nil
+}
+
+// GetStoredProcedures lists none.
+func (virtualDatabase) GetStoredProcedures(*gms.Context) ([]gms.StoredProcedureDetails, error) {
+	return nil, nil
+}
+
+// SaveStoredProcedure refuses.
+func (virtualDatabase) SaveStoredProcedure(*gms.Context, gms.StoredProcedureDetails) error {
+	return errVirtual
+}
+
+// DropStoredProcedure refuses.
+func (virtualDatabase) DropStoredProcedure(*gms.Context, string) error { return errVirtual }
+
+// GetEvent finds none.
+func (virtualDatabase) GetEvent(*gms.Context, string) (gms.EventDefinition, bool, error) {
+	return gms.EventDefinition{}, false, nil
+}
+
+// GetEvents lists none.
+func (virtualDatabase) GetEvents(*gms.Context) ([]gms.EventDefinition, any, error) {
+	return nil, nil, nil
+}
+
+// SaveEvent refuses.
+func (virtualDatabase) SaveEvent(*gms.Context, gms.EventDefinition) (bool, error) {
+	return false, errVirtual
+}
+
+// DropEvent refuses.
+func (virtualDatabase) DropEvent(*gms.Context, string) error { return errVirtual }
+
+// UpdateEvent refuses.
+func (virtualDatabase) UpdateEvent(*gms.Context, string, gms.EventDefinition) (bool, error) {
+	return false, errVirtual
+}
+
+// UpdateLastExecuted refuses.
+func (virtualDatabase) UpdateLastExecuted(*gms.Context, string, time.Time) error { return errVirtual }
+
+// NeedsToReloadEvents is false: there are none.
+func (virtualDatabase) NeedsToReloadEvents(*gms.Context, any) (bool, error) { return false, nil }
+
+// virtualTable is made of what the server knows at the moment.
+type virtualTable struct {
+	name    string
+	columns func(table string) gms.Schema
+	rows    func(*gms.Context) ([]gms.Row, error)
+}
+
+var _ gms.Table = (*virtualTable)(nil)
+
+// Name is the table's name.
+func (t *virtualTable) Name() string { return t.name }
+
+func (t *virtualTable) String() string { return t.name }
+
+// Schema is the table's columns.
+func (t *virtualTable) Schema(*gms.Context) gms.Schema { return t.columns(t.name) }
+
+// Collation is that of information_schema.
+func (t *virtualTable) Collation() gms.CollationID { return gms.Collation_Information_Schema_Default }
+
+// Partitions is one.
+func (t *virtualTable) Partitions(*gms.Context) (gms.PartitionIter, error) {
+	return gms.PartitionsToPartitionIter(wholeTable{}), nil
+}
+
+// PartitionRows makes the rows.
+func (t *virtualTable) PartitionRows(ctx *gms.Context, _ gms.Partition) (gms.RowIter, error) {
+	rows, err := t.rows(ctx)
+	return gms.RowsToRowIter(rows...), err
+}
+
+type wholeTable struct{}
+
+// Key is the same for every table.
+func (wholeTable) Key() []byte { return []byte{0} }
+
+func virtualColumn(table, name string, t gms.Type) *gms.Column {
+	return &gms.Column{Name: name, Type: t, Source: table, DatabaseSource: performanceSchema, Nullable: true}
+}
+
+func variableColumns(table string) gms.Schema {
+	text := types.MustCreateString(types.Text.Type(), 1024, gms.Collation_Information_Schema_Default)
+	return gms.Schema{virtualColumn(table, "VARIABLE_NAME", text), virtualColumn(table, "VARIABLE_VALUE", text)}
+}
+
+func statusRows(ctx *gms.Context, global bool) ([]gms.Row, error) {
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.engine.refreshStatus()
+	values := gms.StatusVariables.NewGlobalMap()
+	if !global {
+		for name, v := range ctx.Session.GetAllStatusVariables(ctx) {
+			values[name] = v
+		}
+	}
+	rows := make([]gms.Row, 0, len(values))
+	for name, v := range values {
+		rows = append(rows, gms.Row{name, fmt.Sprint(v.Value())})
+	}
+	return rows, nil
+}
+
+func variableRows(values map[string]any) []gms.Row {
+	rows := make([]gms.Row, 0, len(values))
+	for name, v := range values {
+		text := fmt.Sprint(v)
+		switch v := v.(type) {
+		case nil:
+			text = ""
+		case int8:
+			text = "OFF"
+			if v != 0 {
+				text = "ON"
+			}
+		}
+		rows = append(rows, gms.Row{name, text})
+	}
+	return rows
+}
+
+func processColumns(table string) gms.Schema {
+	text := types.LongText
+	return gms.Schema{
+		virtualColumn(table, "ID", types.Uint64), virtualColumn(table, "USER", text), virtualColumn(table, "HOST", text),
+		virtualColumn(table, "DB", text), virtualColumn(table, "COMMAND", text), virtualColumn(table, "TIME", types.Int64),
+		virtualColumn(table, "STATE", text), virtualColumn(table, "INFO", text),
+	}
+}
+
+func processRows(ctx *gms.Context) ([]gms.Row, error) {
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := s.seesProcesses(ctx)
+	var rows []gms.Row
+	for _, p := range ctx.ProcessList.Processes() {
+		if !all && p.User != s.client.User {
+			continue
+		}
+		var database, info any
+		if p.Database != "" {
+			database = p.Database
+		}
+		if p.Query != "" {
+			info = p.Query
+		}
+		rows = append(rows, gms.Row{uint64(p.Connection), p.User, p.Host, database, string(p.Command), int64(p.Seconds()), "", info})
+	}
+	return rows, nil
+}
