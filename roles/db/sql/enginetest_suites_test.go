@@ -29,7 +29,8 @@ var (
 
 // engineSuites are the planner's tables with the data that its own runner gives them.
 // Not among them: versioned (AS OF) tables and external procedures, which this server
-// does not have, tables of exact plans, and tables that its authors mark as broken.
+// does not have, tables of exact plans, tables that its authors mark as broken, and those of
+// transactions, whose outcome there hangs on which session's lock comes first.
 func engineSuites() []engineSuite {
 	return []engineSuite{
 		{"queries", setup.SimpleSetup, reads(queries.QueryTests, queries.FunctionQueryTests, queries.KeylessQueries), true},
@@ -133,40 +134,6 @@ func regexes(r *engineRun) {
 	}
 	for _, q := range queries.RegexTests {
 		r.check(r.session, q.Query, expectation{rows: q.Expected, kind: q.ExpectedErr})
-	}
-}
-
-// transactions runs scripts of several sessions, which a comment in each statement
-// names.
-func transactions(r *engineRun) {
-	for _, s := range queries.TransactionTests {
-		if !r.restart() {
-			return
-		}
-		r.script = s.Name
-		if r.setUp(s.SetUpScript) {
-			r.runClients(s.Assertions)
-		}
-		r.script = ""
-	}
-}
-
-func (r *engineRun) runClients(list []queries.ScriptTestAssertion) {
-	clients := map[string]*client{}
-	for _, a := range list {
-		_, rest, _ := strings.Cut(a.Query, "/*")
-		name, _, _ := strings.Cut(rest, "*/")
-		if clients[name] == nil {
-			c, err := r.loginMydb("root", "localhost")
-			if err != nil {
-				r.book(r.id(a.Query), err.Error())
-				continue
-			}
-			clients[name] = c
-		}
-		r.session = clients[name]
-		a.NewSession = false
-		r.runAssertion(a)
 	}
 }
 
