@@ -51,7 +51,8 @@ func restoreFile(ctx context.Context, fs vfs.FS, from, to string, f File) error 
 		return fmt.Errorf("restore %s: %w", f.Name, err)
 	}
 	sum := sha256.New()
-	n, err := copyTo(ctx, fs, filepath.Join(from, filepath.FromSlash(f.Name)), io.MultiWriter(out, sum))
+	// The sum first: a file of vfs may change what it was given to write.
+	n, err := copyTo(ctx, fs, filepath.Join(from, filepath.FromSlash(f.Name)), io.MultiWriter(sum, out))
 	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return damaged(from, f.Name, "it is missing")
