@@ -294,7 +294,7 @@ func TestDamagedBackup(t *testing.T) {
 // whole, or nothing opens it and the step can be done again.
 func TestCrash(t *testing.T) {
 	r := seeded(t)
-	fs := vfs.NewCrashableMem()
+	fs := newCrashMem()
 	var clones []*vfs.MemFS
 	var mu sync.Mutex
 	keep := 0.0 // share of the writes before which the power fails

@@ -21,7 +21,7 @@ func next(t testing.TB, tx *Txn, table *store.Table) uint64 {
 // A value that somebody may have seen does not come again: not after a rollback, a
 // restart or a crash that loses everything unsynced.
 func TestAutoIncrementIsNeverReused(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := newCrashMem()
 	e, _ := openMem(t, fs, Options{})
 	table := createTable(t, e, people(t))
 	tx := e.Begin(RepeatableRead)
@@ -70,7 +70,7 @@ func TestAutoIncrementIsNeverReused(t *testing.T) {
 
 // Rows without primary key are found by value; equal rows are as good as each other.
 func TestTablesWithoutPrimaryKey(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := newCrashMem()
 	e, _ := openMem(t, fs, Options{})
 	desc := people(t)
 	desc.Primary = store.IndexDesc{}

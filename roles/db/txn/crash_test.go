@@ -33,7 +33,7 @@ func seeded(t testing.TB) *rand.Rand {
 func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 	r := seeded(t)
 	for round := range 4 {
-		fs := vfs.NewCrashableMem()
+		fs := newCrashMem()
 		e, stop := openMem(t, fs, Options{})
 		table := createTable(t, e, people(t))
 		const writers = 8
@@ -125,7 +125,7 @@ func checkAfterCrash(t *testing.T, fs vfs.FS, acked []int64) {
 // In relaxed durability a commit may be lost in a crash, but only after it has been
 // answered for less than about a second, and never half.
 func TestRelaxedDurabilitySyncsEachSecond(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := newCrashMem()
 	e, stop := openMem(t, fs, Options{})
 	table := createTable(t, e, people(t))
 	e.SetDurability(SyncSecond)

@@ -57,7 +57,7 @@ func (g *largeChange) state(t *testing.T, e *Engine) string {
 // nothing; if it was answered, all. Temporary files go.
 func TestCrashInLargeCommit(t *testing.T) {
 	r := seeded(t)
-	fs := vfs.NewCrashableMem()
+	fs := newCrashMem()
 	type crash struct {
 		fs       *vfs.MemFS
 		answered bool

@@ -241,7 +241,7 @@ func TestLogLeavesMemory(t *testing.T) {
 func TestLogMatchesTheTableAfterCrashes(t *testing.T) {
 	r := seeded(t)
 	for round := range 3 {
-		fs := vfs.NewCrashableMem()
+		fs := newCrashMem()
 		e, stop := openMem(t, fs, Options{Binlog: tiny})
 		table := createTable(t, e, people(t))
 		var wait sync.WaitGroup
@@ -356,7 +356,7 @@ func readFiles(t testing.TB, fs vfs.FS, e *Engine) {
 
 // In relaxed durability readers of the log see nothing that a crash could take back.
 func TestLogReadersSeeWhatIsDurable(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := newCrashMem()
 	e, _ := openMem(t, fs, Options{})
 	table := createTable(t, e, people(t))
 	e.SetDurability(SyncSecond)
