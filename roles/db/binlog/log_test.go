@@ -150,7 +150,8 @@ func (n *node) whole(from int64) {
 	if want := n.last - from + 1; int64(len(list)) != want {
 		n.t.Fatalf("%d transactions from %d on, want %d", len(list), from, want)
 	}
-	must(n.t, Check(n.st.DB, uint64(n.last)))
+	snapshot := n.st.DB.NewSnapshot() // the sealer goes on
+	must(n.t, errors.Join(Check(snapshot, uint64(n.last)), snapshot.Close()))
 }
 
 var ctx = context.Background()

@@ -128,15 +128,16 @@ func (l *Log) seal(number uint32, from sealed, to uint64) error {
 	err = errors.Join(
 		b.DeleteRange(store.LogKey(number, from.Offset), store.LogKey(number, mark.Offset), nil),
 		b.Set(store.MetaLogSealedKey(number), mark.encode(), nil))
-	if err == nil {
-		// Without a sync: where a crash takes the mark back, the tail is there again.
-		err = b.Commit(pebble.NoSync)
-	}
 	if err != nil {
 		return fmt.Errorf("set the mark of %s: %w", path, err)
 	}
+	// In one step for readers: what the tail lacks, the mark says to be in the file.
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// Without a sync: where a crash takes the mark back, the tail is there again.
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return fmt.Errorf("set the mark of %s: %w", path, err)
+	}
 	if f := l.find(number); f != nil {
 		f.sealed = mark
 	}
