@@ -16,30 +16,46 @@ import (
 
 // sysbench is one of its tests with a number of threads, for stack and MariaDB.
 type sysbench struct {
-	test    string // as its script is called, without oltp_
+	test    string // as its script is called, without oltp_; filteredScan is one of our own
 	threads int
 	wanted  float64 // ratio stack / MariaDB
 	durable bool    // writes: the ratio is of queries per second alone
+	rows    int     // of the table that are used; 0: all
 }
 
-func (b sysbench) name() string { return fmt.Sprintf("db: oltp_%s, %d threads", b.test, b.threads) }
+func (b sysbench) name() string {
+	if b.rows == 1 {
+		return fmt.Sprintf("db: hot row, %d threads", b.threads)
+	}
+	if b.test == filteredScan {
+		return fmt.Sprintf("db: filtered scan, %d threads", b.threads)
+	}
+	return fmt.Sprintf("db: oltp_%s, %d threads", b.test, b.threads)
+}
 
-// databaseCases are the rows of the table, in its order, with the figures of the
-// specification; where it has none, 0.
+// filteredScan reads the whole table for a few rows, by conditions on columns without index.
+const filteredScan = "filtered_scan"
+
+// databaseCases are the rows of the table, in its order: those with a figure in the
+// specification, 0 for no row.
 func databaseCases() []sysbench {
 	var all []sysbench
 	add := func(test string, durable bool, wanted ...float64) {
 		for i, threads := range []int{1, 8, 64} {
-			all = append(all, sysbench{test, threads, wanted[i], durable})
+			if wanted[i] > 0 {
+				all = append(all, sysbench{test, threads, wanted[i], durable, 0})
+			}
 		}
 	}
 	add("point_select", false, 1.2, 1.5, 1.5)
 	add("read_only", false, 0, 0.9, 0)
+	add(filteredScan, false, 1, 0, 0)
 	for _, test := range []string{"insert", "update_index", "update_non_index", "delete"} {
 		add(test, true, 1, 1.5, 2)
 	}
 	add("read_write", true, 0, 1, 1.2)
-	return all
+	// UPDATE … SET k=k+1 WHERE id=1 by everybody.
+	return append(all, sysbench{"update_index", 64, 1, true, 1})
 }
 
 // databaseSample is one measurement of one server.
@@ -54,8 +70,9 @@ type databaseSample struct {
 // maxProbeRatio is how much slower the disk may be for one neighbour than for the other.
 const maxProbeRatio = 1.5
 
-// maxRepeats is how often a pair of neighbours is measured again for that.
-const maxRepeats = 3
+// maxRepeats is how many pairs of neighbours of the whole run are measured again for that, so
+// that the run has an end on a disk that is never the same.
+const maxRepeats = 8
 
 // measureDatabase runs sysbench against stack and MariaDB in turn and prints the table.
 func measureDatabase(ctx context.Context, w io.Writer, s settings) error {
@@ -70,32 +87,31 @@ func measureDatabase(ctx context.Context, w io.Writer, s settings) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	var servers []*databaseServer
-	defer func() {
-		for _, d := range servers {
-			d.stop()
-		}
-	}()
-	for _, name := range []string{stack, mariadb} {
-		if !s.runs(name) {
-			continue
-		}
-		d, err := startDatabase(ctx, name, dir, s)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		servers = append(servers, d)
+	servers, stop, err := startDatabases(ctx, dir, s)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	for _, d := range servers {
 		if err := d.fill(ctx, s.rows); err != nil {
-			return fmt.Errorf("%s: fill the table: %w", name, err)
+			return fmt.Errorf("%s: fill the table: %w", d.name, err)
 		}
 	}
 	all := map[string]map[string][]databaseSample{}
-	for _, b := range cases {
-		all[b.name()] = map[string][]databaseSample{}
-	}
-	for round := range s.rounds {
-		for _, b := range cases {
-			if err := measureNeighbours(ctx, b, round, turnedServers(servers, round), s, all[b.name()]); err != nil {
+	repeats := maxRepeats
+	for i, b := range cases {
+		samples := map[string][]databaseSample{}
+		all[b.name()] = samples
+		// Reading changes nothing that the next reader would meet.
+		if i == 0 || b.durable {
+			for _, d := range servers {
+				if err := d.ready(ctx, s.rows); err != nil {
+					return fmt.Errorf("%s, %s: warm up: %w", b.name(), d.name, err)
+				}
+			}
+		}
+		for round := range s.rounds {
+			if err := measureNeighbours(ctx, b, round, turnedServers(servers, round), s, samples, &repeats); err != nil {
 				return err
 			}
 		}
@@ -108,9 +124,9 @@ func measureDatabase(ctx context.Context, w io.Writer, s settings) error {
 }
 
 // measureNeighbours measures the servers one after the other. If the disk was not the
-// same for all of them, they are measured again.
-func measureNeighbours(ctx context.Context, b sysbench, round int, servers []*databaseServer, s settings, into map[string][]databaseSample) error {
-	for try := 0; ; try++ {
+// same for all of them, they are measured again while repeats lasts.
+func measureNeighbours(ctx context.Context, b sysbench, round int, servers []*databaseServer, s settings, into map[string][]databaseSample, repeats *int) error {
+	for {
 		samples := map[string]databaseSample{}
 		low, high := math.Inf(1), 0.0
 		for _, d := range servers {
@@ -123,8 +139,9 @@ func measureNeighbours(ctx context.Context, b sysbench, round int, servers []*da
 			fmt.Fprintf(os.Stderr, "round %d  %-36s %-8s %9.0f/s %8.2f µs CPU/query  p95 %6.2f ms  fdatasync %5.0f µs  fsyncs/commit %.2f\n",
 				round+1, b.name(), d.name, got.rate, got.cpu, got.p95, got.probe, got.fsyncs)
 		}
-		if high > low*maxProbeRatio && try < maxRepeats {
-			fmt.Fprintln(os.Stderr, "         again: the disk changed in between")
+		if high > low*maxProbeRatio && *repeats > 0 {
+			*repeats--
+			fmt.Fprintf(os.Stderr, "         again: the disk changed in between (%d more times)\n", *repeats)
 			continue
 		}
 		for name, got := range samples {
@@ -146,13 +163,20 @@ var (
 )
 
 // measure probes the disk and loads the server: a warm-up that does not count, then the
-// measurement.
+// measurement. Deleting begins with the rows there.
 func (d *databaseServer) measure(ctx context.Context, b sysbench, s settings) (databaseSample, error) {
 	var out databaseSample
-	if _, err := d.sysbench(ctx, b, s.rows, s.warm); err != nil {
-		return out, err
-	}
 	var err error
+	if b.test == "delete" {
+		if err := d.restore(ctx, s.rows); err != nil {
+			return out, err
+		}
+	}
+	if s.warm > 0 {
+		if _, err := d.sysbench(ctx, b, s.rows, s.warm); err != nil {
+			return out, err
+		}
+	}
 	if out.probe, err = probeDisk(d.dir); err != nil {
 		return out, err
 	}
@@ -201,7 +225,26 @@ func figure(line *regexp.Regexp, text string) float64 {
 // sysbench runs a test for a while. Rows that others have deleted, and the same row
 // twice, are no errors of the server.
 func (d *databaseServer) sysbench(ctx context.Context, b sysbench, rows int, t time.Duration) (string, error) {
-	return d.run(ctx, "sysbench", "oltp_"+b.test, "--threads="+strconv.Itoa(b.threads), "--time="+strconv.Itoa(max(1, int(t.Seconds()))),
+	return d.sysbenchAt(ctx, b, rows, t, 0)
+}
+
+// sysbenchAt runs it with a number of transactions per second; 0: as many as it gets.
+func (d *databaseServer) sysbenchAt(ctx context.Context, b sysbench, rows int, t time.Duration, rate float64) (string, error) {
+	if b.rows > 0 {
+		rows = b.rows
+	}
+	script := "oltp_" + b.test
+	if b.test == filteredScan {
+		text, err := peers.ReadFile("peers/filtered_scan.lua")
+		if err != nil {
+			return "", err
+		}
+		script = filepath.Join(d.dir, "filtered_scan.lua")
+		if err := os.WriteFile(script, text, 0o644); err != nil {
+			return "", err
+		}
+	}
+	return d.run(ctx, "sysbench", script, "--threads="+strconv.Itoa(b.threads), "--time="+strconv.Itoa(max(1, int(t.Seconds()))), "--rate="+strconv.Itoa(int(rate)),
 		"--table-size="+strconv.Itoa(rows), "--mysql-ignore-errors=1062,1213,1205,1020", "--rand-type=uniform", "run")
 }
 

@@ -27,21 +27,25 @@ const benchPassword = "bench"
 type databaseServer struct {
 	name        string
 	dir         string
+	id          int    // in a pair whose servers are made each for itself; else 0
+	host        string // its address
 	port, admin int
 	command     *exec.Cmd
 }
 
 // startDatabase starts a server on a free port in a folder of its own under dir, with the
 // account that sysbench uses. It has both cores, as has its client.
-func startDatabase(ctx context.Context, name, dir string, s settings) (d *databaseServer, err error) {
-	d = &databaseServer{name: name, dir: filepath.Join(dir, name)}
-	defer func() {
-		if err != nil {
-			log, _ := os.ReadFile(filepath.Join(d.dir, "log"))
-			d.stop()
-			err = fmt.Errorf("%w\n%s", err, log)
-		}
-	}()
+func startDatabase(ctx context.Context, name, dir string, s settings) (*databaseServer, error) {
+	d, err := launchDatabase(ctx, &databaseServer{name: name, dir: filepath.Join(dir, name)}, s)
+	if err != nil {
+		return d, err
+	}
+	return d, d.makeAccount(ctx)
+}
+
+// launchDatabase starts a server that has no account but root's.
+func launchDatabase(ctx context.Context, d *databaseServer, s settings) (_ *databaseServer, err error) {
+	d.host = "127.0.0.1"
 	if err := os.Mkdir(d.dir, 0o700); err != nil {
 		return d, err
 	}
@@ -55,20 +59,48 @@ func startDatabase(ctx context.Context, name, dir string, s settings) (d *databa
 	if err != nil {
 		return d, err
 	}
+	return d, d.begin(ctx, arguments...)
+}
+
+// begin starts the server's program and waits until it listens.
+func (d *databaseServer) begin(ctx context.Context, arguments ...string) error {
 	log, err := os.Create(filepath.Join(d.dir, "log"))
 	if err != nil {
-		return d, err
+		return err
 	}
 	defer log.Close()
 	d.command = exec.CommandContext(ctx, arguments[0], arguments[1:]...)
 	d.command.Stdout, d.command.Stderr = log, log
 	if err := d.command.Start(); err != nil {
-		return d, fmt.Errorf("start %s: %w: run `make tools` first", arguments[0], err)
+		return fmt.Errorf("start %s: %w: run `make tools` first", arguments[0], err)
 	}
-	if err := waitPort(ctx, d.port); err != nil {
-		return d, err
+	if err := waitPort(ctx, d.host, d.port); err != nil {
+		d.stop()
+		text, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("%w\n%s", err, text)
 	}
-	return d, d.makeAccount(ctx)
+	return nil
+}
+
+// startDatabases starts those of the servers that take part; stop ends what was started,
+// after an error too.
+func startDatabases(ctx context.Context, dir string, s settings) (servers []*databaseServer, stop func(), err error) {
+	stop = func() {
+		for _, d := range servers {
+			d.stop()
+		}
+	}
+	for _, name := range []string{stack, mariadb} {
+		if !s.runs(name) {
+			continue
+		}
+		d, err := startDatabase(ctx, name, dir, s)
+		if err != nil {
+			return servers, stop, fmt.Errorf("%s: %w", name, err)
+		}
+		servers = append(servers, d)
+	}
+	return servers, stop, nil
 }
 
 // prepare writes the configuration and, for MariaDB, the first files; it returns the
@@ -86,9 +118,9 @@ func (d *databaseServer) prepare(ctx context.Context, s settings) ([]string, err
 	}
 	defer out.Close()
 	values := struct {
-		Dir, Password string
-		Port, Admin   int
-	}{d.dir, benchPassword, d.port, d.admin}
+		Dir, Password   string
+		Port, Admin, ID int
+	}{d.dir, benchPassword, d.port, d.admin, d.id}
 	if err := t.Execute(out, values); err != nil {
 		return nil, err
 	}
@@ -131,20 +163,28 @@ func (d *databaseServer) makeAccount(ctx context.Context) error {
 		statements = "CREATE DATABASE sbtest; CREATE USER bench@'%' IDENTIFIED BY '" + benchPassword + "';"
 	}
 	statements += " GRANT ALL ON sbtest.* TO bench@'%';"
-	var err error
+	if d.id == primaryID {
+		statements += " GRANT REPLICATION SLAVE ON *.* TO bench@'%';"
+	}
+	return d.whenUp(ctx, statements)
+}
+
+// whenUp runs SQL as root as soon as the server takes it.
+func (d *databaseServer) whenUp(ctx context.Context, statements string) (err error) {
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		if _, err = d.client(ctx, statements); err == nil || ctx.Err() != nil {
 			return err
 		}
 		time.Sleep(100 * time.Millisecond) // the socket comes after the port
 	}
-	return err
+	text, _ := os.ReadFile(filepath.Join(d.dir, "log"))
+	return fmt.Errorf("%w\n%s", err, text)
 }
 
 // run runs a program of sysbench's with the options that say where the server is.
 func (d *databaseServer) run(ctx context.Context, program string, arguments ...string) (string, error) {
 	c := exec.CommandContext(ctx, program, append([]string{arguments[0],
-		"--db-driver=mysql", "--mysql-host=127.0.0.1", "--mysql-port=" + strconv.Itoa(d.port), "--mysql-user=bench",
+		"--db-driver=mysql", "--mysql-host=" + d.host, "--mysql-port=" + strconv.Itoa(d.port), "--mysql-user=bench",
 		"--mysql-password=" + benchPassword, "--mysql-db=sbtest"}, arguments[1:]...)...)
 	out, err := c.CombinedOutput()
 	if err != nil {
@@ -159,6 +199,42 @@ func (d *databaseServer) fill(ctx context.Context, rows int) error {
 	return err
 }
 
+// twoMemtables is how many updates of c write two memtables of stack's, 64 MiB, with what
+// they have in the log.
+const twoMemtables = 75_000
+
+// ready gives the table its rows and writes for a while, so that what is measured next is
+// not the first on fresh files and empty memory.
+func (d *databaseServer) ready(ctx context.Context, rows int) error {
+	if err := d.restore(ctx, rows); err != nil {
+		return err
+	}
+	_, err := d.run(ctx, "sysbench", "oltp_update_non_index", "--threads=64", "--events="+strconv.Itoa(twoMemtables), "--time=30",
+		"--table-size="+strconv.Itoa(rows), "--mysql-ignore-errors=1213,1205,1020", "--rand-type=uniform", "run")
+	return err
+}
+
+// restore makes the table anew where it has lost or won more than a quarter of its rows:
+// most deletes and updates would find nothing, or reads a larger table with one server
+// than with the other.
+func (d *databaseServer) restore(ctx context.Context, rows int) error {
+	text, err := d.client(ctx, "SELECT COUNT(*) FROM sbtest.sbtest1")
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		return fmt.Errorf("count the rows of %s: %w", d.name, err)
+	}
+	if n >= rows-rows/4 && n <= rows+rows/4 {
+		return nil
+	}
+	if _, err := d.run(ctx, "sysbench", "oltp_read_write", "cleanup"); err != nil {
+		return err
+	}
+	return d.fill(ctx, rows)
+}
+
 var metricLine = regexp.MustCompile(`(?m)^(stack_db_commits_total|stack_db_commit_groups_total)(?:\{[^}]*\})? (\S+)$`)
 
 // syncs reads how often the server has synced its logs for commits, and how many commits
@@ -167,7 +243,7 @@ var metricLine = regexp.MustCompile(`(?m)^(stack_db_commits_total|stack_db_commi
 func (d *databaseServer) syncs(ctx context.Context) (syncs, commits float64, err error) {
 	values := map[string]float64{}
 	if d.name == stack {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+strconv.Itoa(d.admin)+"/metrics", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.host+":"+strconv.Itoa(d.admin)+"/metrics", nil)
 		if err != nil {
 			return 0, 0, err
 		}

@@ -10,8 +10,8 @@ import (
 // printDatabase prints medians, spreads and ratios.
 func printDatabase(w io.Writer, s settings, cases []sysbench, all map[string]map[string][]databaseSample) {
 	fmt.Fprintf(w, `
-sysbench on one table of %d rows, medians of %d rounds of %v in turn after %v of warm-up; both servers answer a commit when it
-is on disk (stack by default, MariaDB with innodb_flush_log_at_trx_commit=1, sync_binlog=1 and its binlog on). Server and client share the cores. Ratios are stack / MariaDB for
+sysbench on one table of %d rows, medians of %d rounds of %v in turn, each after %v of load; before the first round of writes two memtables
+are written, and the table has its rows again before it is deleted from. Both servers answer a commit when it is on disk (stack by default, MariaDB with innodb_flush_log_at_trx_commit=1, sync_binlog=1 and its binlog on). Server and client share the cores. Ratios are stack / MariaDB for
 queries per second and MariaDB / stack for CPU per query: above 1 stack is ahead. Spread is (max − min) / median of the rounds.
 
 | test | server | queries/s | spread | CPU µs/query | p95 ms | fsyncs/commit | queries ratio | CPU ratio | wanted |
@@ -45,7 +45,7 @@ queries per second and MariaDB / stack for CPU per query: above 1 stack is ahead
 func rateOfQueries(s databaseSample) float64 { return s.rate }
 func cpuOfQuery(s databaseSample) float64    { return s.cpu }
 
-func middleOf(samples []databaseSample, of func(databaseSample) float64) float64 {
+func middleOf[S any](samples []S, of func(S) float64) float64 {
 	values := make([]float64, 0, len(samples))
 	for _, s := range samples {
 		values = append(values, of(s))

@@ -100,7 +100,7 @@ func (f *field) startOrigin(ctx context.Context) (err error) {
 	if f.origin, err = start(ctx, loadCore, filepath.Join(f.dir, "origin.log"), "nginx", "-p", f.dir, "-c", config); err != nil {
 		return err
 	}
-	return waitPort(ctx, f.port)
+	return waitPort(ctx, "127.0.0.1", f.port)
 }
 
 // program is what runs under a name: the word before further ones.
@@ -142,7 +142,7 @@ func (f *field) launch(ctx context.Context, name string) error {
 	}
 	c := &contender{command: running, ports: [numPorts]int{v.Proxy, v.TLS, v.Clear, v.TCP, v.Static}, log: v.Log}
 	f.running[name] = c
-	err = waitPort(ctx, v.Proxy)
+	err = waitPort(ctx, "127.0.0.1", v.Proxy)
 	if err == nil && program(name) != standard {
 		err = checkTLS(c.address(tlsPort))
 	}
@@ -273,8 +273,8 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-func waitPort(ctx context.Context, port int) error {
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+func waitPort(ctx context.Context, host string, port int) error {
+	address := net.JoinHostPort(host, strconv.Itoa(port))
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {

@@ -33,7 +33,9 @@ type settings struct {
 	binary   string
 	threads  []int  // of sysbench
 	rows     int    // of its table
+	bulkRows int    // of the dump of "db: bulk load"
 	dataDir  string // under which the databases keep their data
+	backlog  time.Duration
 }
 
 // runs says whether a contender takes part: its program was asked for, or all were.
@@ -85,6 +87,8 @@ func run(arguments []string) error {
 		return nil
 	})
 	flags.IntVar(&s.rows, "rows", 100_000, "rows of sysbench's table")
+	flags.IntVar(&s.bulkRows, "bulk-rows", 1_000_000, "rows of the dump that is loaded")
+	flags.DurationVar(&s.backlog, "backlog", time.Minute, "how long is written while a replica does not follow")
 	flags.StringVar(&s.dataDir, "data", "", "where the databases keep their data (default: the folder for temporary files)")
 	s.threads = []int{1, 8, 64}
 	flags.Parse(arguments)
@@ -96,6 +100,21 @@ func run(arguments []string) error {
 		}
 	}
 	if err := measureDatabase(ctx, os.Stdout, s); err != nil {
+		return err
+	}
+	if err := measureBulk(ctx, os.Stdout, s); err != nil {
+		return err
+	}
+	if err := measureReader(ctx, os.Stdout, s); err != nil {
+		return err
+	}
+	if err := measureAcks(ctx, os.Stdout, s); err != nil {
+		return err
+	}
+	if err := measureBehind(ctx, os.Stdout, s); err != nil {
+		return err
+	}
+	if err := measureWordPress(ctx, os.Stdout, s); err != nil {
 		return err
 	}
 	return measureVIP(ctx, os.Stdout, s)

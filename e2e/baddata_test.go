@@ -238,7 +238,7 @@ func TestDatabaseOnAFullDisk(t *testing.T) {
 
 	refused := func(t *testing.T) {
 		t.Helper()
-		await(t, "commits are refused", 10*time.Second, func() bool {
+		await(t, "commits are refused", 30*time.Second, func() bool {
 			out, err := s.sql(t, "INSERT INTO shop.t VALUES (2, 'too much'); DELETE FROM shop.t WHERE id = 2")
 			return err != nil && strings.Contains(out, "ERROR 1021")
 		})
@@ -290,7 +290,7 @@ func TestDatabaseOnAFullDisk(t *testing.T) {
 		s.mustSQL(t, "TRUNCATE TABLE shop.big; DROP TABLE shop.big")
 	})
 	empty()
-	await(t, "commits are accepted again", 10*time.Second, func() bool {
+	await(t, "commits are accepted again", 30*time.Second, func() bool {
 		_, err := s.sql(t, "INSERT INTO shop.t VALUES (3, 'room')")
 		return err == nil
 	})
@@ -324,16 +324,16 @@ func TestAccessLogOnAFullDisk(t *testing.T) {
 		}
 		return strings.Count(string(b), "\n")
 	}
-	await(t, "lines are written", 5*time.Second, func() bool { return lines() == 3 })
+	await(t, "lines are written", 30*time.Second, func() bool { return lines() == 3 })
 	empty := fill(t, s.path("log"), 0)
 	ask(500)
-	await(t, "lost lines are counted", 5*time.Second, func() bool {
+	await(t, "lost lines are counted", 30*time.Second, func() bool {
 		_, text, err := get(newPlainClient(), "http://"+s.addr(1)+"/metrics")
 		return err == nil && metric(text, "stack_web_access_log_lost_total") > 0
 	})
 	empty()
 	before := lines()
-	await(t, "lines are written again", 10*time.Second, func() bool { ask(1); return lines() > before })
+	await(t, "lines are written again", 30*time.Second, func() bool { ask(1); return lines() > before })
 	if warned := strings.Count(p.out.String(), "access log"); warned == 0 || warned > 4 {
 		t.Errorf("%d log records about the access log, want one for the loss and one for its end:\n%s", warned, p.out.tail(3000))
 	}

@@ -425,7 +425,7 @@ func TestBrokenBinaryIsRefused(t *testing.T) {
 	})
 	write(t, file, s.config(goodWeb), 0o644)
 	must(t, s.dir, "upgrade", "--socket", socket)
-	await(t, "the new generation serves", 20*time.Second, func() bool {
+	await(t, "the new generation serves", 30*time.Second, func() bool {
 		out, code := run(t, s.dir, "status", "--json", "--socket", socket)
 		return code == 0 && strings.Contains(out, fmt.Sprintf(`"generation": %d`, before.Generation+1)) && !strings.Contains(out, "upgrade_error")
 	})

@@ -89,7 +89,7 @@ process: {run_dir: %[1]s}
 	if len(want) > 0 {
 		t.Errorf("these roles do not run: %v", want)
 	}
-	await(t, "the virtual address is set by the net child with what it has", 20*time.Second, func() bool {
+	await(t, "the virtual address is set by the net child with what it has", 30*time.Second, func() bool {
 		out, err := exec.Command("ip", "-n", name, "addr", "show", "veth0").Output()
 		return err == nil && strings.Contains(string(out), "10.83.0.10/32")
 	})

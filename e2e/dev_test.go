@@ -20,7 +20,7 @@ func TestDevSite(t *testing.T) {
 		if err != nil || !strings.HasSuffix(out, "\n200 2") {
 			t.Fatalf("curl: %v\n%s", err, out)
 		}
-		for _, name := range []string{`lb[12]`, `web[12]`, `db1`} {
+		for _, name := range []string{`lb[12]`, `web[12]`} {
 			if !regexp.MustCompile(name).MatchString(out) {
 				t.Errorf("the page does not name %s:\n%s", name, out)
 			}
@@ -44,6 +44,9 @@ func TestDevSite(t *testing.T) {
 			t.Errorf("%d visits before a request, %d after it", b, a)
 		}
 	})
+	t.Run("the page writes to the primary and reads from the replica", func(t *testing.T) {
+		awaitPage(t, s, `id="database">db1<`, `primary of epoch \d+`, `id="reader">db2<`, `replica of db1, epoch \d+, lag`)
+	})
 	t.Run("plain HTTP redirects", func(t *testing.T) {
 		response, err := s.client.Get(s.plain + "some/path?q=1")
 		if err != nil {
@@ -56,8 +59,8 @@ func TestDevSite(t *testing.T) {
 	})
 	t.Run("status", func(t *testing.T) {
 		nodes := status(t, s.dir)
-		if len(nodes) != 5 {
-			t.Fatalf("%d nodes, want 5", len(nodes))
+		if len(nodes) != 6 {
+			t.Fatalf("%d nodes, want 6", len(nodes))
 		}
 		for _, n := range nodes {
 			if !n.Ready || n.Fingerprint == "" || n.Fingerprint != nodes[0].Fingerprint {
@@ -65,19 +68,19 @@ func TestDevSite(t *testing.T) {
 			}
 		}
 		table := must(t, s.dir, "status")
-		for _, want := range []string{"node lb1", "node db1", "ROLE", "POOL", "web2"} {
+		for _, want := range []string{"node lb1", "node db1", "node db2", "replica, ", "primary, ", "ROLE", "POOL", "web2"} {
 			if !strings.Contains(table, want) {
 				t.Errorf("the table lacks %q:\n%s", want, table)
 			}
 		}
-		await(t, "lb1 sees the other nodes ready with the same config", 20*time.Second, func() bool {
+		await(t, "lb1 sees the other nodes ready with the same config", 30*time.Second, func() bool {
 			seen := 0
 			for _, m := range status(t, s.dir, "--node", "lb1")[0].Members {
 				if m.SameConfig && (m.State == "ready" || m.State == "self") {
 					seen++
 				}
 			}
-			return seen == 5
+			return seen == 6
 		})
 	})
 	t.Run("metrics and health", func(t *testing.T) {
@@ -103,7 +106,7 @@ func TestDevSite(t *testing.T) {
 				t.Errorf("%s: no OpenMetrics answer: %v", node, err)
 			}
 			code, _, err = get(s.client, base+"/primary")
-			if want := map[bool]int{true: 200, false: 503}[role == "db"]; err != nil || code != want {
+			if want := map[bool]int{true: 200, false: 503}[node == "db1"]; err != nil || code != want {
 				t.Errorf("%s/primary: %d, want %d (%v)", node, code, want, err)
 			}
 			if code, _, _ := get(s.client, base+"/v1/status"); code != 404 {
@@ -121,15 +124,56 @@ func TestDevSite(t *testing.T) {
 			t.Errorf("the demo account reads mysql.user:\n%s", out)
 		}
 	})
+	t.Run("a switchover moves the page's writes", func(t *testing.T) {
+		for _, to := range []string{"db2", "db1"} {
+			from := map[string]string{"db1": "db2", "db2": "db1"}[to]
+			var out string
+			await(t, "the roles are switched", time.Minute, func() bool { // once the replica follows
+				var code int
+				out, code = run(t, s.dir, "db", "switchover")
+				return code == 0
+			})
+			if !strings.HasPrefix(out, to+" is the primary now") {
+				t.Fatalf("the switchover says %s", out)
+			}
+			awaitPage(t, s, `id="database">`+to+`<`, `primary of epoch \d+`, `id="reader">`+from+`<`)
+			if out := must(t, s.dir, "db", "status"); !regexp.MustCompile(`node ` + to + `\nrole +primary\n`).MatchString(out) {
+				t.Errorf("stack db status says\n%s", out)
+			}
+		}
+	})
 }
 
-// TestKilledChildrenComeBack kills each process in turn while the page is asked for.
+// awaitPage asks for the page until all of it matches the patterns.
+func awaitPage(t *testing.T, s *devSite, patterns ...string) {
+	t.Helper()
+	var body string
+	defer func() {
+		if t.Failed() {
+			t.Logf("the last page:\n%s", body)
+		}
+	}()
+	await(t, fmt.Sprintf("the page holds %q", patterns), time.Minute, func() bool {
+		code, text, err := get(s.client, s.page)
+		body = text
+		for _, p := range patterns {
+			if err != nil || code != 200 || !regexp.MustCompile(p).MatchString(text) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// TestKilledChildrenComeBack kills each process in turn while the page is asked for. A visit that
+// the page does not complain of is in the database.
 func TestKilledChildrenComeBack(t *testing.T) {
 	s := startDev(t)
 	if out, err := s.sql("root", "CREATE TABLE demo.kept (id INT PRIMARY KEY); INSERT INTO demo.kept VALUES (7)"); err != nil {
 		t.Fatal(err, out)
 	}
-	for _, victim := range []struct{ node, role string }{{"web1", "web"}, {"web2", "web"}, {"lb1", "lb"}, {"lb2", "lb"}, {"db1", "db"}} {
+	confirmed := 0
+	for _, victim := range []struct{ node, role string }{{"web1", "web"}, {"web2", "web"}, {"lb1", "lb"}, {"lb2", "lb"}, {"db1", "db"}, {"db2", "db"}} {
 		t.Run(victim.node, func(t *testing.T) {
 			pid := pidOf(t, s.dir, victim.node, victim.role)
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -140,17 +184,19 @@ func TestKilledChildrenComeBack(t *testing.T) {
 			for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
 				asked++
 				code, body, err := get(s.client, s.page)
-				// Without its database the page says so; with the others it must answer whole.
-				if err != nil || code != 200 && victim.role != "db" {
+				switch { // without its primary the page says so
+				case err != nil || code != 200:
 					failed++
 					last = fmt.Sprint(code, err, body)
+				case !strings.Contains(body, `role="alert"`):
+					confirmed++
 				}
 			}
 			// A killed balancer may cut the connections that it had accepted.
 			if allowed := map[string]int{"lb": 1}[victim.role]; failed > allowed {
 				t.Errorf("%d of %d requests failed, the last with %s", failed, asked, last)
 			}
-			await(t, victim.node+" is ready again", 15*time.Second, func() bool {
+			await(t, victim.node+" is ready again", 30*time.Second, func() bool {
 				for _, n := range status(t, s.dir, "--node", victim.node) {
 					for _, r := range n.Roles {
 						if r.Role == victim.role {
@@ -162,10 +208,12 @@ func TestKilledChildrenComeBack(t *testing.T) {
 			})
 		})
 	}
-	await(t, "the page shows visits again", 10*time.Second, func() bool {
-		code, _, err := get(s.client, s.page)
-		return err == nil && code == 200
-	})
+	awaitPage(t, s, `id="database">db1<`, `id="reader">db2<`)
+	if out, err := s.sql("root", "SELECT COUNT(*) FROM demo.visits"); err != nil {
+		t.Error(err, out)
+	} else if n, _ := strconv.Atoi(strings.TrimSpace(out)); n < confirmed {
+		t.Errorf("%d visits are in the database, %d were confirmed", n, confirmed)
+	}
 	if out, err := s.sql("root", "SELECT id FROM demo.kept"); err != nil || strings.TrimSpace(out) != "7" {
 		t.Errorf("after kill -9 of the database: %v %s", err, out)
 	}
@@ -180,11 +228,11 @@ func TestKilledSupervisorLeavesNothing(t *testing.T) {
 			pids = append(pids, r.Pid)
 		}
 	}
-	if len(pids) != 5 {
-		t.Fatalf("%d children, want 5", len(pids))
+	if len(pids) != 6 {
+		t.Fatalf("%d children, want 6", len(pids))
 	}
 	s.cmd.Process.Kill()
-	await(t, "every child has ended", 5*time.Second, func() bool {
+	await(t, "every child has ended", 30*time.Second, func() bool {
 		for _, pid := range pids {
 			if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !strings.Contains(string(state), ") Z ") {
 				return false

@@ -206,7 +206,7 @@ func TestDatabaseHandover(t *testing.T) {
 	}()
 	for i := range 3 {
 		seen := committed.Load()
-		await(t, "commits before the upgrade", 10*time.Second, func() bool { return committed.Load() > seen+20 })
+		await(t, "commits before the upgrade", 30*time.Second, func() bool { return committed.Load() > seen+20 })
 		if i == 2 { // and once without warning
 			if err := syscall.Kill(pidOf(t, s.dir, "db1", "db"), syscall.SIGKILL); err != nil {
 				t.Fatal(err)
@@ -216,7 +216,7 @@ func TestDatabaseHandover(t *testing.T) {
 		}
 	}
 	seen := committed.Load()
-	await(t, "commits after the upgrades", 15*time.Second, func() bool { return committed.Load() > seen+20 })
+	await(t, "commits after the upgrades", 30*time.Second, func() bool { return committed.Load() > seen+20 })
 	close(stop)
 	<-stopped
 	t.Logf("%d commits; the longest pause was %v", len(acked), longest)

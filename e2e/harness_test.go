@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -24,26 +23,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"stack/e2e/built"
 )
 
 // binary is the stack binary under test, built once.
 var binary string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "stack-e2e-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "stack")
-	build := exec.Command("go", "build", "-tags", "gms_pure_go", "-ldflags", "-s -w -X main.version=e2e", "-o", binary, "stack/cmd/stack")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the binary: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	built.Main(m, &binary)
 }
 
 // portBases keeps sites of one run apart; each takes 100 ports.

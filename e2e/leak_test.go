@@ -84,7 +84,7 @@ func newLeakSite(t *testing.T) *leakSite {
 		t.Fatal(err)
 	}
 	s.password = strings.TrimSpace(string(password))
-	await(t, "the balancer sees its servers", 20*time.Second, func() bool {
+	await(t, "the balancer sees its servers", 30*time.Second, func() bool {
 		return once(s.addr(0)) == nil
 	})
 	return s
@@ -152,7 +152,7 @@ pm.max_children = 4
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Process.Signal(os.Interrupt); c.Wait() })
-	await(t, "php-fpm listens", 10*time.Second, func() bool {
+	await(t, "php-fpm listens", 30*time.Second, func() bool {
 		conn, err := net.Dial("unix", socket)
 		if err == nil {
 			conn.Close()
@@ -393,7 +393,7 @@ func TestNoLeak(t *testing.T) {
 	s := newLeakSite(t)
 	s.work(t, 1000)
 	s.sql(t, 6)
-	await(t, "the warm-up's connections are gone", 20*time.Second, func() bool { return s.idle(t) })
+	await(t, "the warm-up's connections are gone", 30*time.Second, func() bool { return s.idle(t) })
 	before := s.measure(t)
 
 	t.Run("10,000 requests", func(t *testing.T) {

@@ -57,7 +57,7 @@ func (m *manager) since() int {
 func (m *manager) await(t *testing.T, after int, parts ...string) string {
 	t.Helper()
 	found := ""
-	await(t, "notification "+strings.Join(parts, " "), 20*time.Second, func() bool {
+	await(t, "notification "+strings.Join(parts, " "), 30*time.Second, func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 	next:
@@ -176,7 +176,7 @@ func TestServiceManager(t *testing.T) {
 	if err := syscall.Kill(n.Roles[0].Pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the frozen process is replaced", 20*time.Second, func() bool {
+	await(t, "the frozen process is replaced", 30*time.Second, func() bool {
 		now := status(t, s.dir, "--socket", socket)[0]
 		return now.Roles[0].Pid != n.Roles[0].Pid && now.Ready
 	})
@@ -202,7 +202,7 @@ func TestActivationByFirstConnection(t *testing.T) {
 	file := write(t, s.path("site.yaml"), s.config(goodWeb), 0o644)
 	startCommand(t, s.dir, exec.Command("systemd-socket-activate", "--listen="+s.addr(0), "--fdname=web.web", binary, "--config", file))
 	client := &http.Client{Timeout: 30 * time.Second}
-	await(t, "the socket is open", 10*time.Second, func() bool {
+	await(t, "the socket is open", 30*time.Second, func() bool {
 		conn, err := net.Dial("tcp", s.addr(0))
 		if err == nil {
 			conn.Close()

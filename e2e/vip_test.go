@@ -111,7 +111,7 @@ func (p *pair) socket(node string) []string {
 // pid awaits that a process of the role runs: 0 would send a signal to the test itself.
 func (p *pair) pid(node, role string) (pid int) {
 	p.t.Helper()
-	await(p.t, node+" runs "+role, 20*time.Second, func() bool {
+	await(p.t, node+" runs "+role, 30*time.Second, func() bool {
 		pid = pidOf(p.t, p.dir, node, role, p.socket(node)...)
 		return pid > 0
 	})
@@ -128,7 +128,7 @@ func (p *pair) holds(node, address string) bool {
 func (p *pair) held(node string) {
 	p.t.Helper()
 	other := map[string]string{"a": "b", "b": "a"}[node]
-	await(p.t, node+" alone holds the addresses", 20*time.Second, func() bool {
+	await(p.t, node+" alone holds the addresses", 30*time.Second, func() bool {
 		return p.holds(node, vip4) && p.holds(node, vip6) && !p.holds(other, vip4) && !p.holds(other, vip6)
 	})
 	p.answered()
@@ -137,7 +137,7 @@ func (p *pair) held(node string) {
 func (p *pair) answered() {
 	p.t.Helper()
 	for _, address := range []string{vip4, "[" + vip6 + "]"} {
-		await(p.t, "an answer through "+address, 20*time.Second, func() bool {
+		await(p.t, "an answer through "+address, 30*time.Second, func() bool {
 			out, err := exec.Command("ip", "netns", "exec", p.name+"sw", "curl", "-sk", "-m", "1",
 				"--connect-to", "www.example.com:443:"+address+":443", "https://www.example.com/").Output()
 			return err == nil && strings.Contains(string(out), "hello through the vip")
@@ -186,7 +186,7 @@ func TestVirtualAddresses(t *testing.T) {
 	t.Run("a killed lb child gives them away", func(t *testing.T) {
 		before := strings.Count(p.runs["b"].out.String(), "virtual address master")
 		syscall.Kill(p.pid("a", "lb"), syscall.SIGKILL)
-		await(t, "b takes over", 10*time.Second, func() bool {
+		await(t, "b takes over", 30*time.Second, func() bool {
 			return strings.Count(p.runs["b"].out.String(), "virtual address master") > before
 		})
 		p.answered()
@@ -196,7 +196,7 @@ func TestVirtualAddresses(t *testing.T) {
 		before := p.pid("a", "net")
 		syscall.Kill(before, syscall.SIGKILL)
 		p.answered()
-		await(t, "another process takes its place", 20*time.Second, func() bool {
+		await(t, "another process takes its place", 30*time.Second, func() bool {
 			now := p.pid("a", "net")
 			return now != before && p.states("a")["www"] == "master"
 		})
@@ -218,14 +218,14 @@ func TestVirtualAddresses(t *testing.T) {
 	})
 	t.Run("link down and up", func(t *testing.T) {
 		p.in("sw", "ip", "link", "set", "port-a", "down")
-		await(t, "a says that it does not serve", 10*time.Second, func() bool { return p.states("a")["www"] == "fault" })
+		await(t, "a says that it does not serve", 30*time.Second, func() bool { return p.states("a")["www"] == "fault" })
 		p.held("b")
 		p.in("sw", "ip", "link", "set", "port-a", "up")
 		p.held("a")
 	})
 	t.Run("the interface is deleted and made again", func(t *testing.T) {
 		p.in("sw", "ip", "link", "del", "port-a")
-		await(t, "a says that it does not serve", 10*time.Second, func() bool { return p.states("a")["www"] == "fault" })
+		await(t, "a says that it does not serve", 30*time.Second, func() bool { return p.states("a")["www"] == "fault" })
 		p.held("b")
 		p.plug("a", 11)
 		p.held("a")
@@ -236,13 +236,13 @@ func TestVirtualAddresses(t *testing.T) {
 		p.reload("a")
 		p.config("a", "www", `  - {name: more, addresses: [10.84.0.20], vrid: 52, interface: eth0}`)
 		p.reload("a")
-		await(t, "the second group is held", 10*time.Second, func() bool { return p.holds("a", "10.84.0.20") })
+		await(t, "the second group is held", 30*time.Second, func() bool { return p.holds("a", "10.84.0.20") })
 		p.config("a", "www", `  - {name: again, addresses: [10.84.0.21], vrid: 52, interface: eth0}`)
 		p.reload("a")
-		await(t, "the second group has its new address alone", 10*time.Second, func() bool {
+		await(t, "the second group has its new address alone", 30*time.Second, func() bool {
 			return p.holds("a", "10.84.0.21") && !p.holds("a", "10.84.0.20")
 		})
-		await(t, "the status has the two groups, both held", 10*time.Second, func() bool {
+		await(t, "the status has the two groups, both held", 30*time.Second, func() bool {
 			return fmt.Sprint(p.states("a")) == "map[again:master www:master]"
 		})
 		for line := range strings.Lines(strings.TrimPrefix(p.runs["a"].out.String(), seen)) {
@@ -262,7 +262,7 @@ func TestVirtualAddresses(t *testing.T) {
 			p.config("a", "www", fmt.Sprintf(`  - {name: again, addresses: [10.84.0.%d], vrid: 52, interface: eth0}`, 30+i))
 			p.reload("a")
 		}
-		await(t, "30 reloads leave no descriptor open", 10*time.Second, func() bool { return fds() <= before })
+		await(t, "30 reloads leave no descriptor open", 30*time.Second, func() bool { return fds() <= before })
 		p.held("a")
 	})
 	t.Run("a planned stop", func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestVirtualAddresses(t *testing.T) {
 		a.cmd.Process.Signal(syscall.SIGTERM)
 		<-a.done
 		p.held("b")
-		await(t, "b heard that the master left", 5*time.Second, func() bool { return heard() > before })
+		await(t, "b heard that the master left", 30*time.Second, func() bool { return heard() > before })
 		p.config("a", "www")
 		p.start("a")
 		p.held("a")

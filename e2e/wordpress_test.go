@@ -31,22 +31,7 @@ func TestWordPress(t *testing.T) {
 	}
 	dir := openDir(t)
 	base := nextPorts()
-	site := filepath.Join(dir, "www")
-	// The package links to files of others; and the media must be writable.
-	if out, err := exec.Command("cp", "-rL", wordpress, site).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	uploads := filepath.Join(site, "wp-content/uploads")
-	if err := os.Mkdir(uploads, 0o777); err == nil {
-		err = os.Chmod(uploads, 0o777)
-	} else if !os.IsExist(err) {
-		t.Fatal(err)
-	}
-	errors := filepath.Join(dir, "errors")
-	if err := os.Mkdir(errors, 0o777); err != nil || os.Chmod(errors, 0o777) != nil {
-		t.Fatal(err)
-	}
-	errors = filepath.Join(errors, "log")
+	site, errors := copyWordPress(t, dir)
 	write(t, filepath.Join(dir, "site.yaml"), fmt.Sprintf(`web:
   bind: ["127.0.0.1:%[2]d"]
   sites: [{root: %[3]s, php: "unix:%[4]s"}]
@@ -64,20 +49,9 @@ process: {run_dir: %[1]s/run}
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(site, "wp-config.php"), fmt.Sprintf(`<?php
-define('DB_NAME', 'wordpress'); define('DB_USER', 'wordpress'); define('DB_PASSWORD', '%s'); define('DB_HOST', '127.0.0.1:%d');
-define('DB_CHARSET', 'utf8mb4'); define('DB_COLLATE', '');
-define('WP_DEBUG', true); define('WP_DEBUG_LOG', '%s'); define('WP_DEBUG_DISPLAY', false);
-define('WP_HTTP_BLOCK_EXTERNAL', true); define('DISABLE_WP_CRON', true);
-foreach (['AUTH_KEY', 'SECURE_AUTH_KEY', 'LOGGED_IN_KEY', 'NONCE_KEY', 'AUTH_SALT', 'SECURE_AUTH_SALT', 'LOGGED_IN_SALT', 'NONCE_SALT'] as $k) define($k, 'of the test: ' . $k);
-$table_prefix = 'wp_';
-if (!defined('ABSPATH')) define('ABSPATH', __DIR__ . '/');
-require_once ABSPATH . 'wp-settings.php';
-`, strings.TrimSpace(string(password)), base+1, errors), 0o644)
+	configureWordPress(t, site, errors, "wordpress", "wordpress", strings.TrimSpace(string(password)), fmt.Sprint("127.0.0.1:", base+1))
 
-	wp := &blog{t: t, base: fmt.Sprintf("http://127.0.0.1:%d", base)}
-	jar, _ := cookiejar.New(nil) // it cannot fail without options
-	wp.client = &http.Client{Timeout: 30 * time.Second, Jar: jar}
+	wp := newBlog(t, base)
 	wp.install()
 	wp.logIn()
 	wp.write()
@@ -114,6 +88,41 @@ require_once ABSPATH . 'wp-settings.php';
 	}
 	direct, planned := metric(text, "stack_db_direct_statements_total"), metric(text, "stack_db_direct_refused_total")
 	t.Logf("%.0f statements answered directly, %.0f by the planner: %.0f %%", direct, planned, 100*direct/(direct+planned))
+}
+
+// copyWordPress puts its files below dir, and says where it will log errors.
+func copyWordPress(t *testing.T, dir string) (site, errors string) {
+	t.Helper()
+	site = filepath.Join(dir, "www")
+	// The package links to files of others; and the media must be writable.
+	if out, err := exec.Command("cp", "-rL", wordpress, site).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, dir := range []string{filepath.Join(site, "wp-content/uploads"), filepath.Join(dir, "errors")} {
+		if err := os.Mkdir(dir, 0o777); err != nil && !os.IsExist(err) || os.Chmod(dir, 0o777) != nil {
+			t.Fatal(dir, err)
+		}
+	}
+	return site, filepath.Join(dir, "errors/log")
+}
+
+func configureWordPress(t *testing.T, site, errors, database, user, password, host string) {
+	t.Helper()
+	write(t, filepath.Join(site, "wp-config.php"), fmt.Sprintf(`<?php
+define('DB_NAME', '%s'); define('DB_USER', '%s'); define('DB_PASSWORD', '%s'); define('DB_HOST', '%s');
+define('DB_CHARSET', 'utf8mb4'); define('DB_COLLATE', '');
+define('WP_DEBUG', true); define('WP_DEBUG_LOG', '%s'); define('WP_DEBUG_DISPLAY', false);
+define('WP_HTTP_BLOCK_EXTERNAL', true); define('DISABLE_WP_CRON', true);
+foreach (['AUTH_KEY', 'SECURE_AUTH_KEY', 'LOGGED_IN_KEY', 'NONCE_KEY', 'AUTH_SALT', 'SECURE_AUTH_SALT', 'LOGGED_IN_SALT', 'NONCE_SALT'] as $k) define($k, 'of the test: ' . $k);
+$table_prefix = 'wp_';
+if (!defined('ABSPATH')) define('ABSPATH', __DIR__ . '/');
+require_once ABSPATH . 'wp-settings.php';
+`, database, user, password, host, errors), 0o644)
+}
+
+func newBlog(t *testing.T, port int) *blog {
+	jar, _ := cookiejar.New(nil) // it cannot fail without options
+	return &blog{t: t, base: fmt.Sprintf("http://127.0.0.1:%d", port), client: &http.Client{Timeout: 30 * time.Second, Jar: jar}}
 }
 
 // blog is a person's browser at a WordPress.

@@ -21,7 +21,7 @@ packages='
 gcc libc6-dev
 curl openssl ca-certificates iproute2 procps util-linux
 haproxy nginx-light keepalived nftables
-mariadb-server mariadb-client sysbench
+mariadb-server mariadb-client sysbench prometheus-mysqld-exporter
 php-fpm php-cli php-mysql php-gd
 python3-pymysql python3-cryptography
 wordpress wordpress-theme-twentytwentytwo

@@ -10,4 +10,5 @@
 //	tickets.key          32 random bytes in hex; session ticket keys are derived from it
 //	vrrp.key             32 random bytes in hex, for authenticated VRRP adverts
 //	replication.key      32 random bytes in hex, for replicas
+//	balancer.key         32 bytes in hex, derived from it, for balancers that do not have it
 package tls

@@ -3,7 +3,9 @@ package tls
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -93,9 +95,20 @@ func Export(w io.Writer, dir string, node *config.Node) error {
 		}
 	}
 	archive := tar.NewWriter(w)
+	balancer := anyOf([]string{"lb"}, node.Roles) && !anyOf([]string{"db"}, node.Roles) && len(node.Databases()) > 1
+	if balancer {
+		files = append(files, balancerKeyFile)
+	}
 	for _, name := range files {
-		content, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
+		var content []byte
+		var err error
+		if name == balancerKeyFile {
+			var key []byte
+			if key, err = BalancerKey(dir); err != nil {
+				return err
+			}
+			content = []byte(hex.EncodeToString(key) + "\n")
+		} else if content, err = os.ReadFile(filepath.Join(dir, name)); err != nil {
 			return secretsError(dir, err)
 		}
 		head := &tar.Header{Name: name, Mode: 0o600, Size: int64(len(content)), ModTime: time.Now().Truncate(time.Second), Format: tar.FormatPAX}
@@ -123,6 +136,24 @@ func ReadKey(dir, file string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is not 64 hexadecimal digits; restore it from another node of the site", filepath.Join(dir, file))
 	}
 	return key, nil
+}
+
+const balancerKeyFile = "balancer.key"
+
+// BalancerKey is the key by which balancers ask the database servers of the site for their roles, 32
+// bytes: derived from replication.key where that is, else as it was exported. It gives no way
+// back to replication.key, with which one could promote.
+func BalancerKey(dir string) ([]byte, error) {
+	if !exists(filepath.Join(dir, "replication.key")) {
+		return ReadKey(dir, balancerKeyFile)
+	}
+	key, err := ReadKey(dir, "replication.key")
+	if err != nil {
+		return nil, err
+	}
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte("stack: key of the balancers, 1"))
+	return m.Sum(nil), nil
 }
 
 // writeSecret writes a file whole or not at all, readable by its owner alone.

@@ -238,6 +238,43 @@ func TestExportHoldsWhatTheRoleNeedsAndNoCAKey(t *testing.T) {
 	}
 }
 
+// A balancer gets what it needs to ask several databases for their roles, and not their key.
+func TestExportForBalancersOfDatabases(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := InitSecrets(dir, ""); err != nil {
+		t.Fatal(err)
+	}
+	node := testNode(dir)
+	for _, name := range []string{"db1", "db2"} {
+		node.Members = append(node.Members, config.Member{Name: name, Roles: []string{"db"}})
+	}
+	var out bytes.Buffer
+	if err := Export(&out, dir, node); err != nil {
+		t.Fatal(err)
+	}
+	target := t.TempDir()
+	archive := tar.NewReader(&out)
+	for {
+		head, err := archive.Next()
+		if err != nil {
+			break
+		}
+		content, _ := io.ReadAll(archive)
+		os.WriteFile(filepath.Join(target, head.Name), content, 0o600)
+	}
+	if exists(filepath.Join(target, "replication.key")) {
+		t.Error("the key of the database servers was exported")
+	}
+	want, err := BalancerKey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replication, _ := ReadKey(dir, "replication.key")
+	if got, err := BalancerKey(target); err != nil || !bytes.Equal(got, want) || bytes.Equal(got, replication) {
+		t.Errorf("the exported key is %x, want %x: %v", got, want, err)
+	}
+}
+
 // A ticket made by one balancer resumes the session at the other, and ticket keys
 // are replaced over time.
 func TestTicketsAreSharedAndRotate(t *testing.T) {

@@ -132,9 +132,11 @@ func (s *Server) replica(w http.ResponseWriter, r *http.Request) { s.databaseRol
 
 func (s *Server) databaseRole(w http.ResponseWriter, want string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	node := s.node.Config()
 	for _, r := range s.node.Status().Roles {
-		if r.Role == "db" && r.Ready && node.DB != nil && node.DB.Role == want {
+		var is struct {
+			Role string `json:"role"`
+		}
+		if r.Role == "db" && r.Ready && json.Unmarshal(r.Detail, &is) == nil && is.Role == want {
 			fmt.Fprintln(w, want)
 			return
 		}

@@ -10,19 +10,22 @@ import (
 // dev, which runs a whole site on one machine without root, high ones.
 type plan struct {
 	http, https, mysql uint16       // of the balancers
+	mysqlRead          uint16       // of the balancers where there are replicas; 0: none
 	web, db, admin     uint16       // of each node
 	front              []netip.Addr // stack dev: the shared address that stands in for the VIP
 }
 
-var standardPlan = plan{http: 80, https: 443, mysql: 3306, web: 8080, db: 3306, admin: 9180}
+var standardPlan = plan{http: 80, https: 443, mysql: 3306, mysqlRead: 3307, web: 8080, db: 3306, admin: 9180}
 
 // Names of what is derived for a balancer.
 const (
-	FrontendHTTP   = "http"
-	FrontendHTTPS  = "https"
-	FrontendMySQL  = "mysql"
-	BackendWeb     = "web"
-	BackendPrimary = "mysql-primary"
+	FrontendHTTP      = "http"
+	FrontendHTTPS     = "https"
+	FrontendMySQL     = "mysql"
+	FrontendMySQLRead = "mysql-read"
+	BackendWeb        = "web"
+	BackendPrimary    = "mysql-primary"
+	BackendReplicas   = "mysql-replicas"
 )
 
 // derivedSource is the file of derived nodes: they come from no file.
@@ -83,9 +86,25 @@ func (s *sources) deriveLB(self member, written *node) *node {
 			frontends.items = append(frontends.items, keyed("name", FrontendMySQL, "mode", "tcp",
 				"bind", binds(front, s.plan.mysql), "backend", BackendPrimary))
 		}
-		backends.items = append(backends.items, keyed("name", BackendPrimary, "mode", "tcp",
-			"servers", seq(keyed("name", db[0].decl.Name, "address", reachable(db[0], db[0].cfg.DB.Bind))),
-			"check", keyed("type", "tcp")))
+		// Of a check whose type is written the role would be left over.
+		asks := func(pool string) bool {
+			return len(db) > 1 && writtenBackend(written, pool).get("check").get("type") == nil
+		}
+		writers, check := db[:1], keyed("type", "tcp") // who is the primary when the site begins
+		if asks(BackendPrimary) {
+			writers, check = db, keyed("type", "mysql", "role", "primary")
+		}
+		backends.items = append(backends.items, keyed("name", BackendPrimary, "mode", "tcp", "servers", databases(writers), "check", check))
+		if len(db) > 1 && s.plan.mysqlRead != 0 {
+			check := keyed("type", "tcp")
+			if asks(BackendReplicas) {
+				check = keyed("type", "mysql", "role", "replica")
+			}
+			frontends.items = append(frontends.items, keyed("name", FrontendMySQLRead, "mode", "tcp",
+				"bind", binds(s.front(self), s.plan.mysqlRead), "backend", BackendReplicas))
+			backends.items = append(backends.items, keyed("name", BackendReplicas, "mode", "tcp", "servers", databases(db),
+				"check", check))
+		}
 	}
 	return keyed("lb", keyed("frontends", frontends, "backends", backends))
 }
@@ -99,8 +118,12 @@ func (s *sources) front(self member) []netip.Addr {
 	return append(append(out, s.plan.front...), self.decl.Address)
 }
 
-func writtenFrontend(tree *node, name string) *node {
-	if l := tree.get("lb").get("frontends"); l != nil {
+func writtenFrontend(tree *node, name string) *node { return writtenIn(tree, "frontends", name) }
+
+func writtenBackend(tree *node, name string) *node { return writtenIn(tree, "backends", name) }
+
+func writtenIn(tree *node, list, name string) *node {
+	if l := tree.get("lb").get(list); l != nil {
 		for _, item := range l.items {
 			if item.name() == name {
 				return item
@@ -114,6 +137,22 @@ func webServers(web []member) *node {
 	l := seq()
 	for _, m := range web {
 		l.items = append(l.items, keyed("name", m.decl.Name, "address", reachable(m, m.cfg.Web.Bind), "weight", strconv.Itoa(m.decl.Weight)))
+	}
+	return l
+}
+
+// databaseNames are the nodes of the role db.
+func (s *sources) databaseNames() (names []string) {
+	for _, m := range s.having("db") {
+		names = append(names, m.decl.Name)
+	}
+	return names
+}
+
+func databases(db []member) *node {
+	l := seq()
+	for _, m := range db {
+		l.items = append(l.items, keyed("name", m.decl.Name, "address", reachable(m, m.cfg.DB.Bind)))
 	}
 	return l
 }

@@ -13,16 +13,17 @@ import (
 // Ports of the site of stack dev. All are above 1023, so no root is needed; two
 // sites on one machine need different ones.
 type Ports struct {
-	HTTP, HTTPS, MySQL uint16 // of the shared front address and of each balancer
-	Web, DB, Admin     uint16 // of each node
+	HTTP, HTTPS      uint16 // of the shared front address and of each balancer
+	MySQL, MySQLRead uint16 // the same: to the primary, and to the replicas
+	Web, DB, Admin   uint16 // of each node
 }
 
 // DefaultPorts are those of stack dev without flags.
-var DefaultPorts = Ports{HTTP: 8080, HTTPS: 8443, MySQL: 13306, Web: 8081, DB: 13307, Admin: 9180}
+var DefaultPorts = Ports{HTTP: 8080, HTTPS: 8443, MySQL: 13306, MySQLRead: 13307, Web: 8081, DB: 13308, Admin: 9180}
 
-// PortsFrom takes six ports in a row, for tests that run side by side.
+// PortsFrom takes seven ports in a row, for tests that run side by side.
 func PortsFrom(first uint16) Ports {
-	return Ports{first, first + 1, first + 2, first + 3, first + 4, first + 5}
+	return Ports{first, first + 1, first + 2, first + 3, first + 4, first + 5, first + 6}
 }
 
 // Addresses of the site of stack dev, all on loopback.
@@ -45,8 +46,8 @@ type DevOptions struct {
 }
 
 // Dev is the site that stack dev runs: two balancers, two web servers with the demo
-// application, one database, each on its own loopback address. It is a Config like
-// any other; its file never exists on disk.
+// application, a primary database and its replica, each on its own loopback address. It is
+// a Config like any other; its file never exists on disk.
 func Dev(opt DevOptions) (*Config, error) {
 	dir := opt.Dir
 	if dir == "" {
@@ -63,7 +64,7 @@ func Dev(opt DevOptions) (*Config, error) {
 		opt: Options{File: "stack dev", Environ: opt.Environ, Flags: opt.Flags},
 		dev: true,
 		plan: plan{
-			http: opt.Ports.HTTP, https: opt.Ports.HTTPS, mysql: opt.Ports.MySQL,
+			http: opt.Ports.HTTP, https: opt.Ports.HTTPS, mysql: opt.Ports.MySQL, mysqlRead: opt.Ports.MySQLRead,
 			web: opt.Ports.Web, db: opt.Ports.DB, admin: opt.Ports.Admin,
 			front: []netip.Addr{netip.MustParseAddr(DevFront)},
 		},
@@ -78,22 +79,25 @@ func Dev(opt DevOptions) (*Config, error) {
 	return s.config(&p)
 }
 
-// devText is the file of stack dev. One event loop per role keeps a laptop quiet.
+// devText is the file of stack dev. One event loop per role keeps a laptop quiet. Commits wait
+// for the replica for less time than a page has.
 func devText(dir string, ports Ports) []byte {
 	in := func(parts ...string) string {
 		return fmt.Sprintf("%q", filepath.Join(append([]string{dir}, parts...)...))
 	}
+	front := func(port uint16) string { return netip.AddrPortFrom(netip.MustParseAddr(DevFront), port).String() }
 	return []byte(strings.NewReplacer(
 		"SITE", DevSite, "USERPASS", in("secrets", "db-"+DevUser), "USER", DevUser,
-		"SECRETS", in("secrets"), "RUN", in("run"), "DATA", in("data", "db1"), "WWW", in("www"),
-		"CACERT", in("secrets", "ca.crt"), "MYSQL", netip.AddrPortFrom(netip.MustParseAddr(DevFront), ports.MySQL).String(),
+		"SECRETS", in("secrets"), "RUN", in("run"), "DATA1", in("data", "db1"), "DATA2", in("data", "db2"), "WWW", in("www"),
+		"CACERT", in("secrets", "ca.crt"), "MYSQL", front(ports.MySQL), "READERS", front(ports.MySQLRead),
 	).Replace(`site: SITE
 nodes:
   - {name: lb1,  roles: [lb],  address: 127.0.0.11}
   - {name: lb2,  roles: [lb],  address: 127.0.0.12}
   - {name: web1, roles: [web], address: 127.0.0.21}
   - {name: web2, roles: [web], address: 127.0.0.22}
-  - {name: db1,  roles: [db],  address: 127.0.0.31}
+  - {name: db1,  roles: [db],  address: 127.0.0.31, set: {db: {data_dir: DATA1}}}
+  - {name: db2,  roles: [db],  address: 127.0.0.32, set: {db: {data_dir: DATA2}}}
 tls: {secrets_dir: SECRETS}
 process: {run_dir: RUN}
 lb:
@@ -105,10 +109,11 @@ web:
     - hosts: [SITE, localhost]
       root: WWW
       app: demo
-      demo: {address: "MYSQL", user: USER, password_file: USERPASS, database: USER, ca_file: CACERT, server_name: SITE}
+      demo: {address: "MYSQL", read_address: "READERS", user: USER, password_file: USERPASS, database: USER, ca_file: CACERT, server_name: SITE}
 db:
-  data_dir: DATA
-  memory: 256MiB
+  memory: 128MiB
+  ack: one
+  ack_timeout: 500ms
   proxy_from: [127.0.0.0/8]
   databases: [USER]
   users:

@@ -108,6 +108,24 @@ func (s *sources) fill(m member, c *Config) {
 		if d.ProxyFrom == nil {
 			d.ProxyFrom = s.addressesOf("lb")
 		}
+		s.fillAck(d)
+	}
+}
+
+// fillAck chooses what commits wait for where that is not written.
+func (s *sources) fillAck(d *DB) {
+	replicas := len(s.having("db")) - 1
+	if d.Ack == "" {
+		d.Ack = "none"
+		if replicas > 0 {
+			d.Ack = "one"
+		}
+	}
+	if d.AckPolicy == "" {
+		d.AckPolicy = "degrade"
+		if replicas > 1 {
+			d.AckPolicy = "strict"
+		}
 	}
 }
 

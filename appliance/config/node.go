@@ -1,6 +1,9 @@
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Node is everything one node needs, derived and complete. LB, Web and DB are
 // nil where the node does not have that role; every pointer, default and list
@@ -33,6 +36,30 @@ type Member struct {
 	Address netip.Addr
 	Weight  int
 	DB      netip.AddrPort // where other nodes reach its database; zero without the role db
+}
+
+// Databases are the nodes of the role db, in the order of the file.
+func (n *Node) Databases() []Member {
+	var list []Member
+	for _, m := range n.Members {
+		if slices.Contains(m.Roles, "db") {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// AckNeed is how many of the other database servers must have a commit on disk: DB.Ack as
+// a number.
+func (n *Node) AckNeed() int {
+	all := len(n.Databases())
+	switch {
+	case n.DB == nil || all < 2 || n.DB.Ack == "none":
+		return 0
+	case n.DB.Ack == "majority":
+		return all / 2 // with the primary it is more than half
+	}
+	return 1
 }
 
 // Bind is one listening socket (a group of them where Group > 1).

@@ -75,13 +75,17 @@ const derivedDoc = `
 ### What follows from the nodes
 
 - A balancer has the frontends ` + "`http`" + ` on port 80, which redirects to https, ` + "`https`" + ` on 443, which serves the
-  pool ` + "`web`" + `, and ` + "`mysql`" + ` on 3306, which serves the pool ` + "`mysql-primary`" + `. They listen on the virtual
+  pool ` + "`web`" + `, and ` + "`mysql`" + ` on 3306, which serves the pool ` + "`mysql-primary`" + `; where several nodes are databases also
+  ` + "`mysql-read`" + ` on 3307, which serves the pool ` + "`mysql-replicas`" + `. They listen on the virtual
   addresses and the balancer's own; ` + "`mysql`" + ` not on the own address of a node that is a database too. A frontend or
   pool written under one of these names is laid over it; ` + "`lb.derived: false`" + ` leaves them all out. Those for the
   web exist if a node has the role web, those for MySQL if one has the role db.
 - The pool ` + "`web`" + ` has the nodes of the role web, with their weights, on the first plain address of their
   ` + "`web.bind`" + `, and checks ` + "`web.health_path`" + ` over HTTP. Pools written out are checked by opening a connection,
   unless they say otherwise.
+- The pools ` + "`mysql-primary`" + ` and ` + "`mysql-replicas`" + ` have all nodes of the role db. Where there are several they are
+  asked for their roles; a single one is checked by opening a connection. A check whose type is written
+  for one of these pools takes the place of that, and ` + "`mysql-primary`" + ` then has the first of them only.
 - A web server listens on port 8080 of its node's address behind a balancer; without one, or with ` + "`web.public`" + `,
   on :80 and :443. It believes the forwarding fields of exactly the balancers.
 - A database listens on port 3306 of its node's address.

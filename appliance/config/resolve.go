@@ -136,7 +136,7 @@ func (s *sources) checkSections(v *validator, c *Config) {
 	s.fillBinds(member{}, c)
 	s.fill(member{}, c)
 	v = newValidator(v.p, v.places)
-	v.site, v.balanced = len(c.Nodes) > 0, s.balanced(c)
+	v.site, v.balanced, v.databases = len(c.Nodes) > 0, s.balanced(c), s.databaseNames()
 	if c.Web != nil {
 		v.web(c.Web)
 	}
@@ -182,7 +182,7 @@ func (s *sources) resolve(m member, own bool, p *problems) *Node {
 	c, places := s.effective(m, tree, p)
 	s.fill(m, c)
 	v := newValidator(p, places)
-	v.site, v.balanced = len(s.members) > 0, s.balanced(c)
+	v.site, v.balanced, v.databases = len(s.members) > 0, s.balanced(c), s.databaseNames()
 	v.node(m, c)
 	n := &Node{
 		Name: m.decl.Name, Site: c.Site, Hosts: s.hosts(c), Roles: slices.Clone(roles), Address: m.decl.Address,

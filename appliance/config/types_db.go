@@ -21,6 +21,11 @@ type DB struct {
 	TLS              *BindTLS       `yaml:"tls" doc:"The certificates for clients that ask for TLS; by default of the local CA."`
 	ProxyFrom        []netip.Prefix `yaml:"proxy_from" doc:"The peers that may send a PROXY protocol header; by default exactly the balancers."`
 	Binlog           DBBinlog       `yaml:"binlog" doc:"The binary log: what was changed, for replicas and point-in-time recovery."`
+	SlowLog          DBSlowLog      `yaml:"slow_log" doc:"Statements that take long."`
+	Ack              string         `yaml:"ack" enum:"none one majority" doc:"Which of the other database servers must have a commit on disk before it is answered and visible: none, any one, or so many that they and the primary are a majority. By default one where there are others."`
+	AckTimeout       time.Duration  `yaml:"ack_timeout" default:"10s" min:"100ms" max:"1h" doc:"How long a commit waits for them before ack_policy decides."`
+	AckPolicy        string         `yaml:"ack_policy" enum:"strict degrade" doc:"What happens then: strict refuses new writes and those that wait go on waiting; degrade goes on without the others, with an alarm. By default strict with two or more replicas, degrade with one."`
+	SeedRate         int64          `yaml:"seed_rate" default:"0" min:"0" max:"1TiB" unit:"bytes" doc:"What all copies that other nodes fetch (stack db clone) may take together, a second; 0: no bound."`
 	LockWaitTimeout  time.Duration  `yaml:"lock_wait_timeout" default:"50s" min:"1s" max:"1d" doc:"How long a statement waits for a lock."`
 }
 
@@ -28,6 +33,16 @@ type DB struct {
 type DBBinlog struct {
 	Keep    time.Duration `yaml:"keep" default:"7d" min:"10s" max:"10y" doc:"How long a file is kept after its last event."`
 	MaxSize int64         `yaml:"max_size" default:"10GiB" min:"64MiB" max:"16TiB" unit:"bytes" doc:"What all files may take together; the one that is being written always stays."`
+	Archive string        `yaml:"archive" doc:"The directory where complete files are kept for good, below a directory with the server's UUID. Nothing is removed from the log before it is there."`
+}
+
+// DBSlowLog says which statements are logged as slow, and where. SQL can change the first three
+// while the server runs, as slow_query_log, long_query_time and log_queries_not_using_indexes.
+type DBSlowLog struct {
+	Enabled         bool          `yaml:"enabled" default:"false" doc:"Whether slow statements are logged."`
+	Time            time.Duration `yaml:"time" default:"10s" min:"0s" max:"365d" doc:"A statement that takes as long is slow; 0s logs every one."`
+	NotUsingIndexes bool          `yaml:"not_using_indexes" default:"false" doc:"Whether statements that read a whole table or index are logged too, however short."`
+	Path            string        `yaml:"path" doc:"The file; empty: the log of the process."`
 }
 
 // DBUser is an account made at start if it does not exist.

@@ -10,7 +10,7 @@ type LB struct {
 	Loops int `yaml:"loops" default:"0" min:"0" max:"256" doc:"Event loops; 0 is one per CPU."`
 	// Derived says whether the frontends and pools that follow from the nodes are
 	// there beside the written ones.
-	Derived   bool       `yaml:"derived" default:"true" doc:"Whether the frontends http, https and mysql and the pools web and mysql-primary, which follow from the nodes, exist beside what is written here. A written one of the same name is laid over the derived one."`
+	Derived   bool       `yaml:"derived" default:"true" doc:"Whether the frontends http, https, mysql and mysql-read and the pools web, mysql-primary and mysql-replicas, which follow from the nodes, exist beside what is written here. A written one of the same name is laid over the derived one."`
 	Frontends []Frontend `yaml:"frontends" doc:"What the balancer listens on."`
 	Backends  []Backend  `yaml:"backends" doc:"The pools of servers."`
 	Timeouts  Timeouts   `yaml:"timeouts" doc:"The bound of every wait."`
@@ -79,7 +79,9 @@ type Server struct {
 
 // Check is how a pool learns which servers are up.
 type Check struct {
-	Type     string        `yaml:"type" default:"tcp" enum:"none tcp http" doc:"none: always up; tcp: a connection opens; http: a GET is answered as expected."`
+	Type     string        `yaml:"type" default:"tcp" enum:"none tcp http mysql" doc:"none: always up; tcp: a connection opens; http: a GET is answered as expected; mysql, for mode tcp: a MySQL server greets, and is what role asks for."`
+	Role     string        `yaml:"role" enum:"primary replica" doc:"Type mysql: the servers are nodes of the role db, by their names, and are asked for their role over TLS. primary: the one that takes writes, in the highest epoch that any of them knows; sessions on others are ended. replica: those that follow it, and itself as the last resort. Without it any MySQL server will do, and nobody logs in."`
+	MaxLag   time.Duration `yaml:"max_lag" default:"10s" min:"10ms" max:"365d" doc:"Role replica: a replica that is farther behind is not used."`
 	Path     string        `yaml:"path" doc:"The path of the GET; / by default."`
 	Host     string        `yaml:"host" doc:"The Host field of the GET; the server's address by default."`
 	Interval time.Duration `yaml:"interval" default:"1s" min:"10ms" max:"1h" doc:"The time between two checks."`

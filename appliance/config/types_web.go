@@ -41,11 +41,12 @@ type WebSite struct {
 // Demo is what the demo application needs.
 type Demo struct {
 	Address      string `yaml:"address" doc:"host:port of the MySQL server; best the balancers' endpoint for the primary."`
+	ReadAddress  string `yaml:"read_address" doc:"host:port where the lists are read; best the balancers' endpoint for the replicas. Without it, or while it does not answer, they are read at address."`
 	User         string `yaml:"user" doc:"The account."`
 	PasswordFile string `yaml:"password_file" doc:"The file that holds its password."`
 	Database     string `yaml:"database" default:"demo" doc:"The database; the table in it is made when it is missing."`
 	CAFile       string `yaml:"ca_file" doc:"The certificate of the authority that the server's certificate must come from; without it the connection is not encrypted."`
-	ServerName   string `yaml:"server_name" doc:"The name that the server's certificate must hold; by default the host of address."`
+	ServerName   string `yaml:"server_name" doc:"The name that the server's certificate must hold; by default the host of the address."`
 }
 
 // ErrorPage is a file, relative to the site's root, shown for some statuses.

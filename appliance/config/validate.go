@@ -20,8 +20,9 @@ type validator struct {
 	places map[string]*node
 	site   bool // the file has nodes
 	// balanced: one of them has the role lb.
-	balanced bool
-	used     map[string]string // pool of the balancer → mode of the first frontend that uses it
+	balanced  bool
+	databases []string          // names of the nodes of the role db
+	used      map[string]string // pool of the balancer → mode of the first frontend that uses it
 }
 
 // at reports that something is wrong with the value of a key, or, when it is
@@ -74,6 +75,9 @@ var (
 
 const nodeNameForm = "letters a-z, digits and hyphens, at most 63, not a hyphen at either end"
 
+// maxDatabases: an epoch names the server that has begun it by its rest.
+const maxDatabases = 64
+
 const itemNameForm = "letters, digits and _ . -, at most 63, a letter or digit first"
 
 // topology checks what the nodes have in common.
@@ -89,7 +93,7 @@ func (v *validator) topology(c *Config) {
 	}
 	var names []string
 	taken := map[netip.Addr]string{}
-	firstDB := ""
+	databases := 0
 	for i, d := range c.Nodes {
 		key := v.item("nodes", i, d.Name)
 		names = append(names, d.Name)
@@ -99,10 +103,8 @@ func (v *validator) topology(c *Config) {
 		v.nodeRoles(key, d)
 		v.nodeAddress(join(key, "address"), d, taken)
 		if slices.Contains(d.Roles, "db") {
-			if firstDB != "" {
-				v.at(join(key, "roles"), "node %s is the primary already, and replicas are not available in this version", firstDB)
-			} else {
-				firstDB = d.Name
+			if databases++; databases > maxDatabases {
+				v.at(join(key, "roles"), "there are %d nodes of the role db before it, and no more are allowed", maxDatabases)
 			}
 		}
 	}

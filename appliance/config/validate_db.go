@@ -1,6 +1,7 @@
 package config
 
 import (
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +11,9 @@ import (
 var databaseName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_$-]{0,63}$`)
 
 var systemDatabases = []string{"mysql", "information_schema", "performance_schema", "sys"}
+
+// leastSeedRate is the least db.seed_rate, bytes a second.
+const leastSeedRate = 1 << 20
 
 func (v *validator) db(d *DB) {
 	if v.site && v.written("db.role") {
@@ -23,6 +27,15 @@ func (v *validator) db(d *DB) {
 		v.at("db.data_dir", "the path is empty; remove the key for /var/lib/stack/db")
 	}
 	v.absolute("db.data_dir", d.DataDir)
+	v.absolute("db.slow_log.path", d.SlowLog.Path)
+	v.absolute("db.binlog.archive", d.Binlog.Archive)
+	if a := d.Binlog.Archive; a != "" && below(d.DataDir, a) {
+		v.at("db.binlog.archive", "%s is in the data directory %s, whose files it is to outlive; name another directory", quote(a), d.DataDir)
+	}
+	v.acks(d)
+	if d.SeedRate != 0 && d.SeedRate < leastSeedRate {
+		v.at("db.seed_rate", "%s a second is less than %s: a copy would never end; write 0 for no bound", FormatSize(d.SeedRate), FormatSize(leastSeedRate))
+	}
 	v.certificates("db.tls", d.TLS)
 	if d.TLS != nil && d.TLS.Client != nil {
 		v.at("db.tls.client", "the database does not ask clients for certificates in this version; accounts have passwords")
@@ -44,6 +57,25 @@ func (v *validator) db(d *DB) {
 	for i, u := range d.Users {
 		v.dbUser(v.item("db.users", i, u.Name), u, d.Databases)
 	}
+}
+
+// acks refuses keys that would do nothing.
+func (v *validator) acks(d *DB) {
+	for _, key := range []string{"db.ack", "db.ack_timeout", "db.ack_policy"} {
+		switch {
+		case !v.written(key):
+		case len(v.databases) < 2:
+			v.at(key, "no other node has the role db, so nobody acknowledges commits; give it to one, or remove the key")
+		case d.Ack == "none" && key != "db.ack":
+			v.at(key, "db.ack is none, so nothing waits; remove the key, or set db.ack to one or majority")
+		}
+	}
+}
+
+// below reports whether path is dir or below it.
+func below(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
 func (v *validator) dbUser(key string, u DBUser, databases []string) {

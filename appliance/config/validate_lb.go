@@ -202,6 +202,7 @@ func (v *validator) backend(key string, b *Backend) {
 	v.servers(key, b.Servers)
 	v.serverTLS(join(key, "tls"), b.TLS, b.Servers)
 	v.check(join(key, "check"), b.Check, b.Mode)
+	v.checkRole(key, b)
 	v.retries(join(key, "retries"), b.Retries)
 	v.poolTimeouts(key, "lb", b.Mode)
 	v.sendProxy(key, b)
@@ -261,7 +262,7 @@ func (v *validator) servers(key string, list []Server) {
 func (v *validator) check(key string, c Check, mode string) {
 	if c.Type == "http" {
 		if mode == "tcp" {
-			v.at(join(key, "type"), "the pool has mode tcp; its check is tcp or none")
+			v.at(join(key, "type"), "the pool has mode tcp; its check is mysql, tcp or none")
 		}
 		v.urlPath(join(key, "path"), c.Path)
 		return
@@ -271,11 +272,44 @@ func (v *validator) check(key string, c Check, mode string) {
 			v.at(join(key, k), "the key is for a check of type http, and this one is %s", c.Type)
 		}
 	}
+	if c.Type == "mysql" && mode != "tcp" {
+		v.at(join(key, "type"), "the check is for pools of mode tcp, and this one has mode http")
+	}
+	if c.Role != "" && c.Type != "mysql" {
+		v.at(join(key, "role"), "the key is for a check of type mysql, and this one is %s", c.Type)
+	}
+	if c.Role != "replica" && v.written(join(key, "max_lag")) {
+		v.at(join(key, "max_lag"), "the key is for role: replica")
+	}
+	if c.Role != "" && c.Type == "mysql" && v.written(join(key, "rise")) {
+		v.at(join(key, "rise"), "the key has no meaning with a role: what a server says of its role decides at once")
+	}
 	if c.Type == "none" {
 		for _, k := range []string{"interval", "timeout", "rise", "fall"} {
 			if v.written(join(key, k)) {
 				v.at(join(key, k), "the key needs a check, and its type is none")
 			}
+		}
+	}
+}
+
+// checkRole checks that the servers whose roles are asked for are such of the site.
+func (v *validator) checkRole(key string, b *Backend) {
+	at := join(key, "check")
+	if b.Check.Type == "mysql" && b.TLS != nil {
+		v.at(join(key, "tls"), "MySQL begins TLS by itself behind its greeting, which a check of type mysql reads first; remove tls, or use type: tcp")
+	}
+	if b.Check.Role == "" || b.Check.Type != "mysql" {
+		return
+	}
+	if len(v.databases) < 2 {
+		v.at(join(at, "role"), "roles are those of several nodes of the role db, and there are %d; remove the key", len(v.databases))
+		return
+	}
+	for i, s := range b.Servers {
+		if !slices.Contains(v.databases, s.Name) {
+			v.at(join(v.item(join(key, "servers"), i, s.Name), "name"), "with check.role the servers are nodes of the role db by their names, there are %s%s",
+				strings.Join(v.databases, ", "), hint(s.Name, v.databases))
 		}
 	}
 }

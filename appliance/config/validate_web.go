@@ -187,6 +187,9 @@ func (v *validator) index(key string, list []string) {
 
 func (v *validator) demo(key string, d *Demo) {
 	v.serverAddress(join(key, "address"), d.Address)
+	if d.ReadAddress != "" {
+		v.serverAddress(join(key, "read_address"), d.ReadAddress)
+	}
 	if d.User == "" {
 		v.at(join(key, "user"), "the key is missing; name the account of the database")
 	}

@@ -33,18 +33,18 @@ func TestFrameRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := writeFrame(a, header{ID: 7, Kind: "k"}, body, []int{int(p.Fd())}, time.Now().Add(time.Second)); err != nil {
+		if err := writeFrame(a, header{ID: 7, Kind: "k"}, body, []int{int(p.Fd())}, time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		p.Close()
-		b.SetReadDeadline(time.Now().Add(time.Second))
+		b.SetReadDeadline(time.Now().Add(time.Minute))
 		fr, err := readFrame(b, buf)
 		if err != nil || fr.ID != 7 || fr.Kind != "k" || !bytes.Equal(fr.body, body) || len(fr.fds) != 1 {
 			t.Fatalf("size %d: %v, %d bytes, descriptors %v", size, err, len(fr.body), fr.fds)
 		}
 		fr.closeFDs()
 	}
-	if err := writeFrame(a, header{Kind: "k"}, make([]byte, maxBody+1), nil, time.Now().Add(time.Second)); err == nil {
+	if err := writeFrame(a, header{Kind: "k"}, make([]byte, maxBody+1), nil, time.Now().Add(time.Minute)); err == nil {
 		t.Error("a body over the bound was sent")
 	}
 }
@@ -102,7 +102,7 @@ func TestChannelOverlapLateRepliesAndEnd(t *testing.T) {
 	a.Close()
 	var last []byte
 	c := newChannel(fd, func(p []byte) { last = p })
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	buf := make([]byte, maxPacket)
 	slow := make(chan string)
@@ -123,7 +123,7 @@ func TestChannelOverlapLateRepliesAndEnd(t *testing.T) {
 	late, _ := readFrame(b, buf)
 	reply := func(h header, body string) {
 		h.Reply = true
-		if err := writeFrame(b, h, []byte(body), nil, time.Now().Add(time.Second)); err != nil {
+		if err := writeFrame(b, h, []byte(body), nil, time.Now().Add(time.Minute)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -254,7 +254,7 @@ func TestLastWordAfterReset(t *testing.T) {
 	var last []byte
 	c := newChannel(fd, func(p []byte) { last = p })
 	c.pause() // as one that gets no processor
-	if err := writeFrame(b, header{Kind: kindClose, Reply: true}, []byte("the end"), nil, time.Now().Add(time.Second)); err != nil {
+	if err := writeFrame(b, header{Kind: kindClose, Reply: true}, []byte("the end"), nil, time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	c.closed = false

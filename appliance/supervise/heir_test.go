@@ -110,7 +110,7 @@ func TestBadNewsDoNotWait(t *testing.T) {
 	closed(false)
 	n.tellRoles()
 	n.tellRoles()
-	theirs.SetReadDeadline(time.Now().Add(10 * time.Second))
+	theirs.SetReadDeadline(time.Now().Add(time.Minute))
 	fr, err := readFrame(theirs, make([]byte, maxPacket))
 	if err != nil || fr.Kind != kindRoles || !strings.Contains(string(fr.body), ReasonEnded) || strings.Contains(string(fr.body), "web") {
 		t.Errorf("told %s %s: %v", fr.Kind, fr.body, err)

@@ -39,7 +39,7 @@ func newManager(t *testing.T) (*manager, string) {
 // next returns the next message that has an assignment.
 func (m *manager) next(assignment string) string {
 	m.t.Helper()
-	m.c.SetReadDeadline(time.Now().Add(15 * time.Second))
+	m.c.SetReadDeadline(time.Now().Add(time.Minute))
 	buf := make([]byte, 8192)
 	for {
 		n, err := m.c.Read(buf)
@@ -92,7 +92,7 @@ func TestNotifyProtocol(t *testing.T) {
 	if got := m.next("STOPPING=1"); got != "STOPPING=1\nSTATUS=stopping" {
 		t.Errorf("stopping: %q", got)
 	}
-	if err := s.wait(10 * time.Second); err != nil {
+	if err := s.wait(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -154,7 +154,7 @@ func TestSocketActivation(t *testing.T) {
 		t.Cleanup(func() { cmd.Process.Kill(); <-exited })
 	}
 	run("web.web")
-	s.wait(10 * time.Second)
+	s.wait(time.Minute)
 	if s.err == nil || !s.logged(`socket "web.web" passed by systemd listens on `+l.Addr().String()+`, which the config gives to "lb.lb"; correct FileDescriptorName= or the address`) {
 		t.Errorf("a wrong name: %v", s.err)
 	}
@@ -167,7 +167,7 @@ func TestSocketActivation(t *testing.T) {
 	s.mustAdmin("POST", "/v1/reload")
 	s.ask("lb", "who")
 	s.signal(syscall.SIGTERM)
-	if err := s.wait(10 * time.Second); err != nil {
+	if err := s.wait(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if !listening(l.Addr().String()) {

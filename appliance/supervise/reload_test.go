@@ -46,6 +46,7 @@ func TestReloadAllOrNothing(t *testing.T) {
 	s.signal(syscall.SIGHUP)
 	s.waitLogs(`"msg":"reload failed, the old config keeps serving"`, 2)
 	s.nodes[0].Fingerprint = "four"
+	s.nodes[0].Process.StartTimeout = time.Minute
 	s.write()
 	s.signal(syscall.SIGHUP)
 	s.waitLogs(`"msg":"reloaded"`, 2)

@@ -75,6 +75,9 @@ type Env struct {
 	Succeeds bool
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer // names begin with stack_ROLE_
+	// Restart closes the role and ends its process, in order; the supervisor starts it anew. It returns at
+	// once and may be called from any goroutine. nil where no supervisor runs the role.
+	Restart func()
 }
 
 // Watcher is implemented by a role that must know how the node's other roles are (the

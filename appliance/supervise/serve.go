@@ -106,7 +106,7 @@ func RunChild(role string, specs []Spec) error {
 	unix.SetNonblock(fdControl, true)
 	control := os.NewFile(fdControl, "control")
 	defer control.Close()
-	s := &server{spec: spec, control: control, held: map[netip.AddrPort][]int{}, work: make(chan frame, 64),
+	s := &server{spec: spec, control: control, held: map[netip.AddrPort][]int{}, work: make(chan frame, 64), again: make(chan struct{}, 1),
 		serving: make(chan struct{}), stop: make(chan struct{}), passages: map[*sockets.Passage]struct{}{}}
 	return s.run()
 }
@@ -149,6 +149,7 @@ type server struct {
 	role    atomic.Pointer[Role] // set by the first Prepare
 	serving chan struct{}        // closed by the first Commit
 	work    chan frame           // requests that change the role, one at a time
+	again   chan struct{}        // the role asks for a new process
 	stop    chan struct{}        // closed when close was asked for
 	closing sync.Once
 
@@ -281,7 +282,14 @@ func (s *server) roles(fr frame) {
 }
 
 func (s *server) worker() error {
-	for fr := range s.work {
+	for {
+		var fr frame
+		select {
+		case fr = <-s.work:
+		case <-s.again:
+			s.log.Info("the role asks to be started anew")
+			return s.end()
+		}
 		switch fr.Kind {
 		case kindSockets:
 			s.take(fr)
@@ -302,7 +310,6 @@ func (s *server) worker() error {
 			s.fail(fr, fmt.Errorf("unknown request %q", fr.Kind))
 		}
 	}
-	return nil
 }
 
 func (s *server) fail(fr frame, err error) {

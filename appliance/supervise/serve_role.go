@@ -41,7 +41,7 @@ func (s *server) prepare(fr frame) error {
 	defer s.calls.Unlock()
 	role := s.role.Load()
 	if role == nil {
-		r, err := s.spec.New(Env{Node: s.hello.Node, Role: s.hello.Role, Generation: s.hello.Generation, Succeeds: s.hello.Succeeds, Log: s.log.Logger, Metrics: s.metrics})
+		r, err := s.spec.New(Env{Node: s.hello.Node, Role: s.hello.Role, Generation: s.hello.Generation, Succeeds: s.hello.Succeeds, Log: s.log.Logger, Metrics: s.metrics, Restart: s.restart})
 		if err != nil {
 			return err
 		}
@@ -163,6 +163,14 @@ func (s *server) drain(fr frame) {
 	s.release(nil, socketLinger)
 	if err := (*role).Drain(ctx, next); err != nil {
 		s.log.Warn("connections were cut at the end of the drain", "error", err)
+	}
+}
+
+// restart lets the worker end the process behind what it is at.
+func (s *server) restart() {
+	select {
+	case s.again <- struct{}{}:
+	default: // it is asked for already
 	}
 }
 

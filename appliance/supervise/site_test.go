@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -61,14 +62,20 @@ func (l *logBuffer) snapshot() (string, <-chan struct{}) {
 	return l.b.String(), l.chg
 }
 
+// freePort is below the range from which the kernel takes ports for clients and for listeners
+// of others: it stays free until it is used.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 10000 + rand.IntN(10000)
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // newSite describes a node with the roles db, web and lb, each on its own port.
@@ -184,7 +191,7 @@ func (s *site) waitLog(text string) { s.t.Helper(); s.waitLogs(text, 1) }
 
 func (s *site) waitLogs(text string, times int) {
 	s.t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		all, changed := s.log.snapshot()
 		if strings.Count(all, text) >= times {
@@ -239,7 +246,7 @@ func dial(addr string) (*client, error) {
 }
 
 func (c *client) ask(cmd string) (string, error) {
-	c.c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.c.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(c.c, cmd+"\n"); err != nil {
 		return "", err
 	}
@@ -273,7 +280,7 @@ func (s *site) pid(role string) int {
 
 // admin does a request on the control socket.
 func (s *site) admin(method, path string) (int, []byte, error) {
-	h := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+	h := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", s.nodes[0].Admin.Socket)
@@ -313,7 +320,7 @@ func (s *site) status() NodeStatus {
 // eventually waits until ok holds; the state of processes has no event to wait for.
 func (s *site) eventually(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			s.t.Fatalf("never: %s", what)
 		}

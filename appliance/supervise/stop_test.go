@@ -34,13 +34,13 @@ func TestStopDuringAnUpgrade(t *testing.T) {
 			var killed *exec.ExitError
 			select {
 			case <-s.exited:
-			case <-time.After(5 * time.Second):
+			case <-time.After(30 * time.Second):
 				if s.logged(`"msg":"stopping"`) {
 					t.Fatal("the stop was begun and forgotten")
 				}
 				s.signal(syscall.SIGTERM)
 			}
-			err := s.wait(15 * time.Second)
+			err := s.wait(time.Minute)
 			if errors.As(err, &killed) && killed.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM {
 				return
 			}

@@ -316,6 +316,9 @@ func (l *line) answer(cmd string) string {
 	switch cmd {
 	case "crash":
 		os.Exit(3)
+	case "again":
+		l.env.Restart()
+		l.env.Restart() // more than once is as once
 	case "panic":
 		go panic("asked for")
 	case "wedge":

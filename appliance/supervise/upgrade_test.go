@@ -115,9 +115,15 @@ func TestUpgradesLoseNothing(t *testing.T) {
 	s.nodes[0].Binds[2].Group = 3
 	s.write()
 	s.launch()
-	toldOfLB := func() int {
+	// What web is told of lb, but that it does not answer in time, which other tests may make it.
+	toldOfLB := func() (n int) {
 		all, _ := s.log.snapshot()
-		return strings.Count(all, `"msg":"told","node":"n1","role":"web","of":"lb"`)
+		for line := range strings.Lines(all) {
+			if strings.Contains(line, `"msg":"told","node":"n1","role":"web","of":"lb"`) && !strings.Contains(line, ReasonSilent) {
+				n++
+			}
+		}
+		return n
 	}
 	toldAtStart := toldOfLB()
 	supervisor := s.cmd.Process.Pid
@@ -198,7 +204,7 @@ func TestUpgradesLoseNothing(t *testing.T) {
 	}
 	// The children that began before the exec are reaped.
 	s.signal(syscall.SIGTERM)
-	if err := s.wait(10 * time.Second); err != nil {
+	if err := s.wait(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -313,7 +319,7 @@ func TestThreeOldGenerationsAtMost(t *testing.T) {
 		old = append(old, r.Draining...)
 	}
 	s.signal(syscall.SIGTERM)
-	if err := s.wait(15 * time.Second); err != nil {
+	if err := s.wait(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range old {

@@ -14,13 +14,15 @@ import (
 	"stack/appliance/config"
 	"stack/roles/db"
 	"stack/roles/db/backup"
+	"stack/roles/db/replay"
 	"stack/roles/db/sql"
 	"stack/roles/db/store"
+	"stack/roles/db/txn"
 )
 
 func newDBCommand() *cobra.Command {
-	c := &cobra.Command{Use: "db", Short: "Back up, restore and check the database"}
-	c.AddCommand(newDBBackupCommand(), newDBRestoreCommand(), newDBCheckCommand())
+	c := &cobra.Command{Use: "db", Short: "Look at, back up, restore, clone, check and promote the database, and switch roles"}
+	c.AddCommand(newDBStatusCommand(), newDBBackupCommand(), newDBRestoreCommand(), newDBCheckCommand(), newDBCloneCommand(), newDBPromoteCommand(), newDBSwitchoverCommand())
 	return c
 }
 
@@ -72,29 +74,79 @@ func seenHere(dir string) error {
 
 func newDBRestoreCommand() *cobra.Command {
 	s := source{}
+	var log restoreLog
 	c := &cobra.Command{
 		Use:   "restore DIR",
 		Short: "Fill an empty data directory from a backup, while the database is stopped",
 		Long: "DIR is a directory that `stack db backup` has made. Every file is compared with its SHA-256. The data directory\n" +
 			"of the config must be empty or not there; nothing is overwritten. The restored database is a server of its own,\n" +
-			"with a new UUID. Run it as the user that the service runs as.",
+			"with a new UUID. Run it as the user that the service runs as.\n\n" +
+			"With --binlog, what was committed after the backup is replayed from the binary log: up to its end, or to just before\n" +
+			"a moment or a transaction. The log is read and checked whole before anything is written. Name the data directory\n" +
+			"of the server that wrote it, where there is one: its newest transactions are in no file yet.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			node, err := s.database(c)
 			if err != nil {
 				return err
 			}
-			server, m, err := backup.Restore(c.Context(), nil, filepath.Clean(args[0]), node.DB.DataDir, sql.Version)
+			r, err := log.open(node.DB.Memory)
+			if err != nil {
+				return err
+			}
+			opts := store.Options{Version: sql.Version, CacheBytes: node.DB.Memory / 2}
+			var server string
+			var m *backup.Manifest
+			if r == nil {
+				server, m, err = backup.Restore(c.Context(), nil, filepath.Clean(args[0]), node.DB.DataDir, opts, nil)
+			} else {
+				defer r.Log.Close() // it was only read
+				server, m, err = backup.Restore(c.Context(), nil, filepath.Clean(args[0]), node.DB.DataDir, opts, r)
+			}
 			if err != nil {
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "Restored into %s: %d files, %.1f MB, as it was on %s, at %s. It is server %s now; start stack.\n",
 				node.DB.DataDir, len(m.Files), float64(m.Bytes)/1e6, m.Made.Local().Format("2006-01-02 15:04:05 -0700"), position(m.Executed), server)
+			if r != nil {
+				fmt.Fprintln(c.OutOrStdout(), r.Found)
+			}
 			return nil
 		},
 	}
 	s.flags(c)
+	log.flags(c)
 	return c
+}
+
+// restoreLog are the flags about the binary log.
+type restoreLog struct{ dir, time, gtid string }
+
+func (l *restoreLog) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&l.dir, "binlog", "", "replay the binary log in this directory: its files, or the data directory of a server that does not run")
+	f.StringVar(&l.time, "before-time", "", "with --binlog: stop before what was committed at this time, as 2026-11-29 14:30:00 (local) or 2026-11-29T14:30:00Z")
+	f.StringVar(&l.gtid, "before-gtid", "", "with --binlog: stop before this transaction, as UUID:NUMBER")
+	c.MarkFlagsMutuallyExclusive("before-time", "before-gtid")
+}
+
+// open makes a replay of the flags; nil without --binlog.
+func (l *restoreLog) open(memory int64) (*replay.Replay, error) {
+	if l.dir == "" {
+		if l.time != "" || l.gtid != "" {
+			return nil, errors.New("--before-time and --before-gtid are about the binary log: name its directory by --binlog")
+		}
+		return nil, nil
+	}
+	stop, err := replay.ParseStop(l.time, l.gtid)
+	if err != nil {
+		return nil, err
+	}
+	log, err := replay.Open(nil, filepath.Clean(l.dir))
+	if err != nil {
+		return nil, err
+	}
+	return &replay.Replay{Log: log, Stop: stop, WriteSetLimit: txn.WriteSetLimitOf(memory)}, nil
 }
 
 func newDBCheckCommand() *cobra.Command {

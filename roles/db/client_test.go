@@ -147,7 +147,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	for range 3 {
 		use()
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for runtime.NumGoroutine() > goroutines+2 || openDescriptors(t) > descriptors {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines, %d before; %d descriptors, %d before", runtime.NumGoroutine(), goroutines, openDescriptors(t), descriptors)

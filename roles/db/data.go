@@ -17,6 +17,8 @@ import (
 	"stack/appliance/config"
 	"stack/appliance/supervise"
 	"stack/roles/db/binlog"
+	"stack/roles/db/replica"
+	"stack/roles/db/seed"
 	"stack/roles/db/sql"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
@@ -24,26 +26,33 @@ import (
 
 // data is the open database: store, transactions and SQL engine.
 type data struct {
-	store  *store.Store
-	db     *txn.Engine
-	engine *sql.Engine
-	groups groups
+	store   *store.Store
+	db      *txn.Engine
+	engine  *sql.Engine
+	replica *replica.Replica
+	member  *member // nil: the site has no other database server
+	donor   *seed.Donor
+	groups  groups
+	cannot  string // why the start has not taken back what the primary lacks; empty: nothing was to be
 }
 
-// openData opens the data directory. Half of the memory goes to the block cache.
+// memtableSize is that of a process with this memory: two at a time are an eighth of it.
+func memtableSize(memory int64) uint64 { return uint64(min(32<<20, max(4<<20, memory/16))) }
+
+// openData opens the data directory. Half of the memory goes to the block cache, of which memtables
+// take their part.
 func openData(node *config.Node, env supervise.Env, kill func(uint32) error) (*data, error) {
 	d := &data{}
-	var err error
-	if d.store, err = store.Open(store.Options{
-		Dir: node.DB.DataDir, CacheBytes: node.DB.Memory / 2, Log: env.Log, Version: sql.Version,
-	}); err != nil {
+	if err := d.openStore(node, env); err != nil {
 		return nil, err
 	}
+	var err error
 	if d.db, err = txn.Open(d.store, txn.Options{
 		LockWaitTimeout: node.DB.LockWaitTimeout,
-		WriteSetLimit:   min(32<<20, max(4<<20, node.DB.Memory/16)),
+		WriteSetLimit:   txn.WriteSetLimitOf(node.DB.Memory),
+		WriteSetsLimit:  node.DB.Memory / 8,
 		Log:             env.Log,
-		Binlog:          binlog.Options{Version: sql.Version, Keep: node.DB.Binlog.Keep, MaxSize: node.DB.Binlog.MaxSize},
+		Binlog:          binlog.Options{Version: sql.Version, Keep: node.DB.Binlog.Keep, MaxSize: node.DB.Binlog.MaxSize, Archive: node.DB.Binlog.Archive},
 		Observe:         d.groups.observe,
 	}); err != nil {
 		return nil, errors.Join(err, d.close())
@@ -54,13 +63,74 @@ func openData(node *config.Node, env supervise.Env, kill func(uint32) error) (*d
 	}); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
+	if d.replica, err = replica.Open(replica.Options{
+		Store: d.store, DB: d.db, Statements: d.engine, Name: node.Name, Log: env.Log, Following: d.following(env),
+		Leads: func() bool { return d.member == nil },
+	}); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	d.engine.SetReplica(d.replica)
+	if d.donor, err = seed.NewDonor(d.store, seed.DonorOptions{Rate: node.DB.SeedRate, Log: env.Log}); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	d.engine.SetDonor(d.donor)
 	return d, nil
+}
+
+// openStore opens the store, as the next start of a member of a site is to find it.
+func (d *data) openStore(node *config.Node, env supervise.Env) (err error) {
+	opts := store.Options{
+		Dir: node.DB.DataDir, CacheBytes: node.DB.Memory / 2, MemtableSize: memtableSize(node.DB.Memory), Log: env.Log, Version: sql.Version,
+	}
+	if err := installSeed(node, env.Log); err != nil {
+		return err
+	}
+	if d.store, err = store.Open(opts); err != nil {
+		return err
+	}
+	again := false
+	if again, d.cannot, err = takeBack(d.store, node, env.Log); err != nil {
+		return errors.Join(err, d.store.Close())
+	}
+	if !again {
+		return nil
+	}
+	if err := d.store.Close(); err != nil {
+		return err
+	}
+	d.store, err = store.Open(opts)
+	return err
+}
+
+// following tells the SQL layer whether only a source changes the data.
+func (d *data) following(env supervise.Env) func(bool) {
+	return func(on bool) {
+		d.engine.SetFollowing(on)
+		if !on && d.member == nil {
+			// The source may have had a higher epoch, which closes a server. Nobody else here has one.
+			if err := d.db.OpenForWrites(d.db.Epoch()); err != nil {
+				env.Log.Error("the server takes no writes although it follows nobody", "error", err)
+			}
+		}
+		if err := sql.SetReadOnlyVariables(on); err != nil {
+			env.Log.Error("@@read_only and @@super_read_only keep their old values", "error", err)
+		}
+	}
 }
 
 func (d *data) close() error {
 	var errs []error
+	if d.replica != nil {
+		d.replica.Close()
+	}
+	if d.donor != nil {
+		errs = append(errs, d.donor.Close())
+	}
 	if d.engine != nil {
 		errs = append(errs, d.engine.Close())
+	}
+	if d.member != nil {
+		errs = append(errs, d.member.settle())
 	}
 	if d.db != nil {
 		errs = append(errs, d.db.Close())
@@ -71,9 +141,21 @@ func (d *data) close() error {
 	return errors.Join(errs...)
 }
 
+// ensureRoot gives root its password.
+func (d *data) ensureRoot(ctx context.Context, root string) error {
+	if err := d.engine.EnsureAdministrator(ctx, "root", "%", root); err != nil {
+		return fmt.Errorf("set the password of root: %w", err)
+	}
+	return nil
+}
+
 // ensure makes what the configuration names and the database lacks: root with its
-// password, databases, accounts. undo takes back what this call has made.
+// password, databases, accounts. undo takes back what this call has made. A server that follows
+// another has what that one has.
 func (d *data) ensure(ctx context.Context, node *config.Node, root string, users []user) (undo func(), err error) {
+	if d.replica.Following() {
+		return func() {}, nil
+	}
 	var made []string
 	undo = func() {
 		for i := len(made) - 1; i >= 0; i-- {
@@ -81,8 +163,8 @@ func (d *data) ensure(ctx context.Context, node *config.Node, root string, users
 			_ = d.engine.Do(context.Background(), made[i])
 		}
 	}
-	if err := d.engine.EnsureAdministrator(ctx, "root", "%", root); err != nil {
-		return undo, fmt.Errorf("set the password of root: %w", err)
+	if err := d.ensureRoot(ctx, root); err != nil {
+		return undo, err
 	}
 	for _, name := range node.DB.Databases {
 		if d.engine.Catalog().Database(name) != nil {

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// jobs are the backups and checks that run beside the clients. They use the store, and have
+// jobs are the backups, checks and promotions that run beside the clients. They use the store, and have
 // ended before it is closed. All methods are safe for concurrent use.
 type jobs struct {
 	mu   sync.Mutex // no job begins while end waits
@@ -17,6 +17,9 @@ type jobs struct {
 	// backup is held by the one that is being taken: of two into one directory each would
 	// remove the other's files.
 	backup sync.Mutex
+
+	// promotion is held by the one that runs: a second one from here would take its epoch.
+	promotion sync.Mutex
 }
 
 var errStopping = errors.New("the database is being stopped")

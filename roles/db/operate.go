@@ -1,12 +1,14 @@
 package db
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"stack/roles/db/backup"
@@ -27,6 +29,29 @@ type BackupDone struct {
 	Seconds  float64 `json:"seconds"`
 }
 
+// decode reads the body of a request, which has known keys only.
+func decode(q *http.Request, into any) error {
+	dec := json.NewDecoder(io.LimitReader(q.Body, 64<<10))
+	dec.DisallowUnknownFields()
+	return dec.Decode(into)
+}
+
+// alone begins a job of which one runs at a time; busy is the answer while another does. Call
+// done at its end; nil: the request is answered.
+func (r *Role) alone(w http.ResponseWriter, q *http.Request, one *sync.Mutex, busy string) (ctx context.Context, done func()) {
+	ctx, end, err := r.jobs.begin(q.Context())
+	if err != nil {
+		refuse(w, http.StatusServiceUnavailable, err)
+		return nil, nil
+	}
+	if !one.TryLock() {
+		end()
+		refuse(w, http.StatusConflict, errors.New(busy))
+		return nil, nil
+	}
+	return ctx, func() { one.Unlock(); end() }
+}
+
 // backUp serves POST /v1/db/backup. It answers when the backup is durable; a caller that
 // goes away ends it.
 func (r *Role) backUp(w http.ResponseWriter, q *http.Request) {
@@ -35,23 +60,15 @@ func (r *Role) backUp(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	var body BackupRequest
-	dec := json.NewDecoder(io.LimitReader(q.Body, 64<<10))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&body); err != nil || !filepath.IsAbs(body.Dir) {
+	if err := decode(q, &body); err != nil || !filepath.IsAbs(body.Dir) {
 		refuse(w, http.StatusBadRequest, errors.New(`name the directory of the backup by its absolute path, as {"dir": "/var/lib/stack/backup/monday"}`))
 		return
 	}
-	ctx, done, err := r.jobs.begin(q.Context())
-	if err != nil {
-		refuse(w, http.StatusServiceUnavailable, err)
+	ctx, done := r.alone(w, q, &r.jobs.backup, "another backup is being taken: wait for its end")
+	if done == nil {
 		return
 	}
 	defer done()
-	if !r.jobs.backup.TryLock() {
-		refuse(w, http.StatusConflict, errors.New("another backup is being taken: wait for its end"))
-		return
-	}
-	defer r.jobs.backup.Unlock()
 	start := time.Now()
 	m, err := backup.Take(ctx, r.data.store, nil, filepath.Clean(body.Dir), sql.Version)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"stack/appliance/config"
 	"stack/appliance/sockets"
 	"stack/appliance/supervise"
+	"stack/roles/db/slowlog"
 	"stack/roles/db/sql"
 	"stack/roles/db/store"
 	"stack/roles/db/wire"
@@ -32,6 +34,7 @@ type Role struct {
 	server  *wire.Server
 	current atomic.Pointer[state]
 	metrics *metrics
+	slow    *slowlog.Log
 
 	mu        sync.Mutex
 	listeners map[string]net.Listener // by address or socket path
@@ -39,6 +42,9 @@ type Role struct {
 	drained   bool
 
 	jobs *jobs
+
+	site     sync.WaitGroup     // what works with the other database servers
+	stopSite context.CancelFunc // nil: nothing does
 }
 
 // state is one configuration in force.
@@ -58,6 +64,7 @@ func New(env supervise.Env) (supervise.Role, error) {
 	}
 	r := &Role{env: env, listeners: map[string]net.Listener{}, jobs: newJobs()}
 	r.metrics = &metrics{role: r}
+	r.slow = slowlog.New(os.Stdout, env.Log)
 	if env.Metrics != nil {
 		if err := env.Metrics.Register(r.metrics); err != nil {
 			return nil, fmt.Errorf("register the metrics of db: %w", err)
@@ -105,7 +112,7 @@ func (r *Role) Prepare(ctx context.Context, node *config.Node, listeners *socket
 	}
 	old := r.current.Load()
 	if old != nil {
-		if err := needsRestart(old.node.DB, node.DB); err != nil {
+		if err := errors.Join(needsRestart(old.node.DB, node.DB), sameSite(old.node, node)); err != nil {
 			return supervise.Change{}, err
 		}
 	}
@@ -121,24 +128,32 @@ func (r *Role) Prepare(ctx context.Context, node *config.Node, listeners *socket
 	if err != nil {
 		return supervise.Change{}, err
 	}
-	opened, err := r.listen(node, listeners)
+	slow, err := r.slow.Prepare(node.DB.SlowLog)
 	if err != nil {
 		return supervise.Change{}, err
 	}
-	undo := closeAll(opened)
+	opened, err := r.listen(node, listeners)
+	if err != nil {
+		slow.Abort()
+		return supervise.Change{}, err
+	}
+	undo := joinUndo(closeAll(opened), slow.Abort)
 	first := r.data == nil
 	if first {
-		if r.data, err = openData(node, r.env, r.kill); err != nil {
+		if err := r.open(node, wcfg); err != nil {
 			undo()
 			return supervise.Change{}, err
 		}
 		undo = joinUndo(undo, r.closeData)
-		if r.server, err = wire.New(wcfg, r.data.engine); err != nil {
-			undo()
-			return supervise.Change{}, err
+	}
+	made, err := r.ensure(ctx, node, root, users)
+	if errors.Is(err, errAnew) {
+		// Before a client sees what the primary lacks.
+		r.closeData()
+		if err = r.open(node, wcfg); err == nil {
+			made, err = r.ensure(ctx, node, root, users)
 		}
 	}
-	made, err := r.data.ensure(ctx, node, root, users)
 	undo = joinUndo(made, undo)
 	if err != nil {
 		undo()
@@ -146,9 +161,26 @@ func (r *Role) Prepare(ctx context.Context, node *config.Node, listeners *socket
 	}
 	next := &state{node: node, certs: certs, users: users}
 	return supervise.Change{
-		Commit: func() { r.commit(old, next, wcfg, opened) },
-		Abort:  undo,
+		Commit: func() {
+			slow.Commit()
+			r.commit(old, next, wcfg, opened)
+		},
+		Abort: undo,
 	}, nil
+}
+
+// open opens the database and readies the front for it.
+func (r *Role) open(node *config.Node, wcfg wire.Config) (err error) {
+	if r.data, err = openData(node, r.env, r.kill); err != nil {
+		return err
+	}
+	if r.server, err = wire.New(wcfg, r.data.engine); err != nil {
+		r.closeData()
+		return err
+	}
+	r.data.engine.SetFront(r.server.Stats)
+	r.data.engine.SetSlowLog(r.logSlow)
+	return nil
 }
 
 // needsRestart refuses changes that a running database cannot take.
@@ -215,12 +247,24 @@ func (r *Role) commit(old, next *state, wcfg wire.Config, opened map[string]net.
 		}
 	}
 	r.data.engine.SetQueryMemory(next.node.DB.QueryMemory)
+	r.data.donor.SetRate(next.node.DB.SeedRate)
 	r.data.db.SetLockWaitTimeout(next.node.DB.LockWaitTimeout)
 	r.data.db.Binlog().SetBounds(next.node.DB.Binlog.Keep, next.node.DB.Binlog.MaxSize)
+	r.data.db.Binlog().SetArchive(next.node.DB.Binlog.Archive)
 	if err := sql.SetLockWaitTimeout(next.node.DB.LockWaitTimeout); err != nil {
 		r.env.Log.Error("innodb_lock_wait_timeout keeps its old value", "error", err)
 	}
+	if old == nil || old.node.DB.SlowLog != next.node.DB.SlowLog {
+		s := next.node.DB.SlowLog
+		if err := sql.SetSlow(s.Enabled, s.Time, s.NotUsingIndexes); err != nil {
+			r.env.Log.Error("the variables of the slow log keep their old values", "error", err)
+		}
+	}
 	r.current.Store(next)
+	r.joinSite(old == nil, next)
+	if old == nil && r.data.member == nil {
+		r.data.replica.Resume()
+	}
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -293,6 +337,7 @@ func (r *Role) Close() error {
 		st.stop()
 	}
 	var errs []error
+	r.leaveSite()
 	if r.server != nil {
 		errs = append(errs, r.server.Close())
 	}
@@ -308,16 +353,23 @@ func (r *Role) Close() error {
 		errs = append(errs, r.data.close())
 		r.data = nil
 	}
+	r.slow.Close()
 	return errors.Join(errs...)
 }
+
+// logSlow puts a statement into the slow log.
+func (r *Role) logSlow(s sql.SlowStatement) { r.slow.Add(slowlog.Entry(s)) }
 
 func (r *Role) closeData() {
 	if r.server != nil {
 		r.server.Close()
 		r.server = nil
 	}
+	if r.data == nil {
+		return // it was not opened
+	}
 	if err := r.data.close(); err != nil {
-		r.env.Log.Error("close the database after a failed start", "error", err)
+		r.env.Log.Error("close the database again", "error", err)
 	}
 	r.data = nil
 }
@@ -328,6 +380,8 @@ func (r *Role) Control() http.Handler {
 	mux.HandleFunc("GET /v1/db/status", r.showStatus)
 	mux.HandleFunc("POST /v1/db/backup", r.backUp)
 	mux.HandleFunc("POST /v1/db/check", r.check)
+	mux.HandleFunc("POST /v1/db/promote", r.promote)
+	mux.HandleFunc("POST /v1/db/switchover", r.switchOver)
 	return mux
 }
 

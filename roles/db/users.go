@@ -101,14 +101,22 @@ func generated(path string, make bool) (string, error) {
 	}
 	// 26 characters of base 32: 130 bits, nothing that a shell or an URL would quote.
 	pw = strings.ToLower(rand.Text())
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), "db-password-*")
 	if err != nil {
 		return "", fmt.Errorf("generate a password: %w", err)
 	}
+	defer os.Remove(f.Name())
 	_, err = f.WriteString(pw + "\n")
 	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		// Servers of one machine may share the directory and be at this too: the first wins,
+		// and nobody finds half a file.
+		err = os.Link(f.Name(), path)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return readPassword("a generated password", path)
+	}
 	if err != nil {
-		os.Remove(path)
 		return "", fmt.Errorf("generate a password in %s: %w", path, err)
 	}
 	return pw, nil

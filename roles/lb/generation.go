@@ -78,6 +78,9 @@ func (b *builder) pass(g *generation, backend *config.Backend, edit *editor) *ex
 	if backend.SendProxy != "" {
 		p.Preamble = proxyHeader(backend).Append
 	}
+	if backend.Mode == "tcp" && backend.Check.Type == "mysql" {
+		p.Refusal = mysqlRefusal(backend.Name)
+	}
 	if backend.Mode != "tcp" {
 		p.HTTP2 = backend.HTTP == "h2"
 		p.Edit = edit
@@ -161,6 +164,7 @@ func (b *builder) frontend(g *generation, c *config.Frontend, passes map[string]
 func Probe(node *config.Node) error {
 	pools := upstream.NewSet(1, discard, nil)
 	defer pools.Close()
+	pools.SecretsDir(node.TLS.SecretsDir)
 	b := builder{node: node, loops: 1, pools: pools.Plan}
 	if _, err := b.build(); err != nil {
 		return err

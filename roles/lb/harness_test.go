@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"stack/appliance/config"
 	"stack/appliance/sockets"
 	"stack/appliance/supervise"
+	"stack/roles/internal/freeport"
 )
 
 // bench is a balancer on loopback with real sockets, as a child process would run it.
@@ -70,12 +72,7 @@ func node(lb config.LB) *config.Node {
 
 func freePort(t testing.TB) netip.AddrPort {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return netip.MustParseAddrPort(ln.Addr().String())
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(freeport.TCP(t)))
 }
 
 func listen(addr netip.AddrPort) []config.Listen { return []config.Listen{{Addr: addr}} }
@@ -162,8 +159,24 @@ func named(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, name) }
 }
 
-// refusing is an address that refuses connections.
-func refusing(t testing.TB) string { return freePort(t).String() }
+// refusing is an address that refuses connections: its port is bound, so that nobody else
+// takes it, and nobody listens.
+func refusing(t testing.TB) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(sa.(*unix.SockaddrInet4).Port)).String()
+}
 
 // get asks once, on a connection of its own.
 func get(t testing.TB, url string) (status int, body string) {
@@ -201,9 +214,9 @@ func curl(t testing.TB, stdin io.Reader, args ...string) string {
 
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); !cond(); {
+	for end := time.Now().Add(25 * time.Second); !cond(); {
 		if time.Now().After(end) {
-			t.Fatalf("not so after 15 s: %s", what)
+			t.Fatalf("not so after 25 s: %s", what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}

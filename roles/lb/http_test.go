@@ -204,9 +204,7 @@ func TestErrorAnswers(t *testing.T) {
 		}
 	}
 	for _, m := range [][]string{{"cause", "no-server"}, {"cause", "response-timeout"}, {"cause", "response-failed"}, {"cause", "connect-failed"}} {
-		if b.metric("stack_lb_frontend_errors_total", m...) == 0 {
-			t.Errorf("no error counted with %v", m)
-		}
+		eventually(t, "an error is counted, behind its answer", func() bool { return b.metric("stack_lb_frontend_errors_total", m...) > 0 })
 	}
 	if b.metric("stack_lb_backend_refused_total", "backend", "none", "reason", "down") != 1 {
 		t.Error("the refused request is not counted")
@@ -390,10 +388,8 @@ func TestAccessLogLine(t *testing.T) {
 			t.Errorf("timer %s: %v", k, m[k])
 		}
 	}
-	if n := b.metric("stack_lb_frontend_requests_total", "frontend", "http", "code", "2xx"); n != 1 {
-		t.Errorf("%v requests counted", n)
-	}
-	if n := b.metric("stack_lb_server_response_seconds", "server", "a"); n != 1 {
-		t.Errorf("%v latencies counted", n)
-	}
+	eventually(t, "a request is counted", func() bool {
+		return b.metric("stack_lb_frontend_requests_total", "frontend", "http", "code", "2xx") == 1
+	})
+	eventually(t, "a latency is counted", func() bool { return b.metric("stack_lb_server_response_seconds", "server", "a") == 1 })
 }

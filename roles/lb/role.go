@@ -110,11 +110,13 @@ func (r *Role) start(loops int) error {
 	r.set = exchange.NewSet(group)
 	r.set.LogTo(r.env.Log, "lb")
 	r.pools = upstream.NewSet(loops, r.env.Log, r.set.Forget)
+	r.pools.Cut(r.set.CutServer)
 	r.log = accesslog.New(loops, os.Stdout, r.env.Log)
 	return nil
 }
 
 func (r *Role) prepare(ctx context.Context, node *config.Node, listeners *sockets.Set) (*generation, error) {
+	r.pools.SecretsDir(node.TLS.SecretsDir)
 	b := builder{node: node, loops: r.loops, pools: func(l []config.Backend) (*upstream.Change, error) { return r.pools.Prepare(ctx, l) }}
 	g, err := b.build()
 	if err != nil {

@@ -141,9 +141,7 @@ func TestTCPServerDownKeepsSessions(t *testing.T) {
 		}
 	}
 	onA.alive(t)
-	if !strings.Contains(bench.logs.String(), `msg="server down"`) {
-		t.Error("the event was not logged")
-	}
+	eventually(t, "the event is logged", func() bool { return strings.Contains(bench.logs.String(), `msg="server down"`) })
 }
 
 func TestTCPIdleTunnelEnds(t *testing.T) {
@@ -192,7 +190,7 @@ func TestTCPWithMariaDB(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("mariadb-install-db", "--no-defaults", "--user="+me.Username, "--datadir="+dir+"/data", "--auth-root-authentication-method=normal", "--skip-test-db").CombinedOutput(); err != nil {
+	if out, err := exec.Command("mariadb-install-db", "--no-defaults", "--user="+me.Username, "--datadir="+dir+"/data", "--tmpdir="+dir, "--auth-root-authentication-method=normal", "--skip-test-db").CombinedOutput(); err != nil {
 		t.Fatalf("mariadb-install-db: %v\n%s", err, out)
 	}
 	server := freePort(t)
@@ -201,7 +199,7 @@ func TestTCPWithMariaDB(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer logFile.Close()
-	db := exec.Command("mariadbd", "--no-defaults", "--user="+me.Username, "--datadir="+dir+"/data", "--socket="+dir+"/s", "--pid-file="+dir+"/pid",
+	db := exec.Command("mariadbd", "--no-defaults", "--user="+me.Username, "--datadir="+dir+"/data", "--tmpdir="+dir, "--socket="+dir+"/s", "--pid-file="+dir+"/pid",
 		"--bind-address=127.0.0.1", fmt.Sprintf("--port=%d", server.Port()), "--innodb-buffer-pool-size=8M")
 	db.Stderr = logFile
 	if err := db.Start(); err != nil {

@@ -23,7 +23,7 @@ func TestReleaseAndForce(t *testing.T) {
 	n := newNetwork(t)
 	const vip = "10.9.0.10"
 	a, b := n.stack("a", nil), n.stack("b", nil)
-	n.await(vip, "a", 5*time.Second)
+	n.await(vip, "a", 20*time.Second)
 	waitOutput(t, b, "virtual address backup")
 
 	fmt.Fprintln(a.stdin, `POST /v1/net/vips/www/release {"for": "1h"}`)

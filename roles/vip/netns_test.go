@@ -266,7 +266,7 @@ func TestTwoBalancers(t *testing.T) {
 	n := newNetwork(t)
 	const vip = "10.9.0.10"
 	a := n.stack("a", nil)
-	n.await(vip, "a", 5*time.Second)
+	n.await(vip, "a", 20*time.Second)
 	b := n.stack("b", nil)
 
 	t.Run("a clean stop moves the address within the skew", func(t *testing.T) {
@@ -276,13 +276,13 @@ func TestTwoBalancers(t *testing.T) {
 	})
 	t.Run("the preferred one takes it back", func(t *testing.T) {
 		a = n.stack("a", nil)
-		n.await(vip, "a", 5*time.Second)
+		n.await(vip, "a", 20*time.Second)
 	})
 	t.Run("a balancer that is not ready gives it away", func(t *testing.T) {
 		fmt.Fprintln(a.stdin, "down")
 		n.await(vip, "b", time.Second)
 		fmt.Fprintln(a.stdin, "ready")
-		n.await(vip, "a", 5*time.Second)
+		n.await(vip, "a", 20*time.Second)
 	})
 	t.Run("a removed address is put back", func(t *testing.T) {
 		monitor := n.start("a", nil, "ip", "-ts", "monitor", "address")
@@ -298,7 +298,10 @@ func TestTwoBalancers(t *testing.T) {
 		waitOutput(t, a, "removed by another program")
 		close(end)
 		control := <-latest
-		back := absences(t, monitor.out.String(), vip)
+		var back []time.Duration
+		for late := time.Now().Add(time.Minute); len(back) < 9 && time.Now().Before(late); time.Sleep(5 * time.Millisecond) { // until it has printed all
+			back = absences(t, monitor.out.String(), vip)
+		}
 		slices.Sort(back)
 		t.Logf("back in %v; a process that only sleeps woke late by up to %v", back, control)
 		if len(back) < 9 || back[len(back)/2] > 100*time.Millisecond {
@@ -357,27 +360,27 @@ func TestBothFamiliesMoveTogether(t *testing.T) {
 	n := newNetwork(t)
 	both := func(v *config.VIP) { v.Addresses = append(v.Addresses, addr("fd09::10")) }
 	a := n.stack("a", both)
-	n.await("10.9.0.10", "a", 5*time.Second)
-	n.await("fd09::10", "a", time.Second)
+	n.await("10.9.0.10", "a", 20*time.Second)
+	n.await("fd09::10", "a", 20*time.Second)
 	b := n.stack("b", both)
 	waitOutput(t, b, "virtual address backup")
 	a.stop(syscall.SIGTERM)
 	n.await("10.9.0.10", "b", time.Second)
-	n.await("fd09::10", "b", 100*time.Millisecond)
+	n.await("fd09::10", "b", time.Second)
 }
 
 func TestFrozenMasterLosesTheAddress(t *testing.T) {
 	n := newNetwork(t)
 	const vip = "10.9.0.10"
 	a := n.stack("a", nil)
-	n.await(vip, "a", 5*time.Second)
+	n.await(vip, "a", 20*time.Second)
 	b := n.stack("b", nil)
 	waitOutput(t, b, "virtual address backup")
 	// `ip netns exec` replaces itself by the command: the pid is the balancer's.
 	a.Process.Signal(syscall.SIGSTOP)
 	t.Logf("on one host after %v", n.await(vip, "b", 5*time.Second))
 	a.Process.Signal(syscall.SIGCONT)
-	n.await(vip, "a", 5*time.Second)
+	n.await(vip, "a", 20*time.Second)
 }
 
 // Interop with keepalived in both directions: it must heed our adverts and we its.
@@ -421,12 +424,12 @@ func TestKeepalived(t *testing.T) {
 
 func waitOutput(t *testing.T, p *process, text string) {
 	t.Helper()
-	for start := time.Now(); time.Since(start) < 5*time.Second; time.Sleep(5 * time.Millisecond) {
+	for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(5 * time.Millisecond) {
 		if strings.Contains(p.out.String(), text) {
 			return
 		}
 	}
-	t.Fatalf("no %q in the output within 5 s", text)
+	t.Fatalf("no %q in the output within a minute", text)
 }
 
 // withKey has a balancer of the test find this key in its secrets, or none.
@@ -444,7 +447,7 @@ func TestAuthenticatedBalancers(t *testing.T) {
 	n := newNetwork(t)
 	const vip = "10.9.0.10"
 	a := n.stackNode("a", nil, withKey(n, "a", "5a"))
-	n.await(vip, "a", 5*time.Second)
+	n.await(vip, "a", 20*time.Second)
 	b := n.stackNode("b", nil, withKey(n, "b", "5a"))
 	waitOutput(t, b, "virtual address backup")
 	time.Sleep(5 * interval) // longer than it would wait for a master that it does not trust
@@ -454,7 +457,7 @@ func TestAuthenticatedBalancers(t *testing.T) {
 	a.stop(syscall.SIGTERM)
 	n.await(vip, "b", time.Second)
 	a = n.stackNode("a", nil, withKey(n, "a", "5a")) // its numbers go on
-	n.await(vip, "a", 5*time.Second)
+	n.await(vip, "a", 20*time.Second)
 	b.stop(syscall.SIGTERM)
 
 	for key, want := range map[string]string{"": "this one has no vrrp.key", "5b": "another vrrp.key"} {
@@ -485,7 +488,7 @@ func TestUnassigned(t *testing.T) {
 func TestStranger(t *testing.T) {
 	n := newNetwork(t)
 	a := n.stack("a", func(v *config.VIP) { v.Addresses = append(v.Addresses, addr("fd09::10")) })
-	n.await("10.9.0.10", "a", 5*time.Second)
+	n.await("10.9.0.10", "a", 20*time.Second)
 	n.in("b", "ip", "addr", "add", "10.9.0.10/32", "dev", "eth0")
 	n.in("b", "ip", "addr", "add", "fd09::10/128", "dev", "eth0", "nodad")
 	mac, err := exec.Command("ip", "netns", "exec", n.ns("b"), "cat", "/sys/class/net/eth0/address").Output()
@@ -503,7 +506,7 @@ func TestInterfaceChanges(t *testing.T) {
 	n := newNetwork(t)
 	const vip, mac = "10.9.0.10", "02:00:00:00:09:01"
 	n.stack("a", nil)
-	n.await(vip, "a", 5*time.Second)
+	n.await(vip, "a", 20*time.Second)
 	t.Run("another MAC address is announced", func(t *testing.T) {
 		n.in("sw", "bash", "-c", "echo >/dev/udp/"+vip+"/9") // br0 learns the first one
 		n.in("a", "ip", "link", "set", "eth0", "address", mac)
@@ -523,6 +526,6 @@ func TestInterfaceChanges(t *testing.T) {
 		n.in("sw", "ip", "link", "set", "port-a", "master", "br0", "up")
 		n.in("a", "ip", "link", "set", "eth0", "up")
 		n.in("a", "ip", "addr", "add", "10.9.0.11/24", "dev", "eth0")
-		t.Logf("there after %v", n.await(vip, "a", 5*time.Second))
+		t.Logf("there after %v", n.await(vip, "a", 20*time.Second))
 	})
 }

@@ -68,7 +68,7 @@ func TestUpgradeKeepsTheMastership(t *testing.T) {
 		v.Notify = []config.VIPNotify{{Command: []string{script(t, "echo $VIP_NODE $VIP_STATE >>"+told)}, Timeout: 10 * time.Second}}
 	}
 	a := n.stackNode("a", tell, withKey(n, "a", "5a"))
-	n.await(vip, "a", 5*time.Second)
+	n.await(vip, "a", 20*time.Second)
 	b := n.stackNode("b", tell, withKey(n, "b", "5a"))
 	waitOutput(t, b, "virtual address backup")
 	monitor := n.start("a", nil, "ip", "monitor", "address")

@@ -82,7 +82,7 @@ func (f *fpm) start() {
 	if err := f.cmd.Start(); err != nil {
 		f.t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		c, err := net.Dial("unix", f.socket)
 		if err == nil {
 			c.Close()
@@ -103,7 +103,7 @@ func (f *fpm) stop() {
 		_ = f.cmd.Wait()
 		f.cmd = nil
 		// The workers share the socket: it refuses when the last of them is gone.
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); runtime.Gosched() {
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); runtime.Gosched() {
 			c, err := net.Dial("unix", f.socket)
 			if err != nil {
 				return
@@ -192,7 +192,7 @@ func TestPHPByName(t *testing.T) {
 		w.Sites[0].Locations = append(w.Sites[0].Locations, config.Location{Regex: `\.php5$`, FastCGI: &config.FastCGI{Address: "nobody.invalid:9000"}})
 	})
 	writeFile(t, filepath.Join(s.node.Web.Sites[0].Root, "x.php5"), []byte("<?php"))
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		a := s.get("GET", "/pid.php")
 		if a.StatusCode == 200 {
 			break
@@ -290,9 +290,9 @@ func testPHP(t *testing.T, s *server) {
 func TestPHPFailures(t *testing.T) {
 	f := startFPM(t, 2)
 	s := phpSite(t, f, func(w *config.Web) {
-		w.Timeouts.Response, w.Timeouts.Body, w.Limits.BodyBytes = 300*time.Millisecond, 300*time.Millisecond, 1<<20
+		w.Timeouts.Response, w.Timeouts.Body, w.Limits.BodyBytes = 2*time.Second, 2*time.Second, 1<<20
 	})
-	if a := s.get("GET", "/slow.php?ms=1500"); a.StatusCode != 504 {
+	if a := s.get("GET", "/slow.php?ms=6000"); a.StatusCode != 504 {
 		t.Error("a slow script:", a.StatusCode)
 	}
 	s.log.wait(t, "took too long")

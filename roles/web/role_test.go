@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -59,11 +58,10 @@ func (l *logText) String() string {
 // wait returns when the log holds text.
 func (l *logText) wait(t testing.TB, text string) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !strings.Contains(l.String(), text); {
+	for end := time.Now().Add(time.Minute); !strings.Contains(l.String(), text); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the log never said %q:\n%s", text, l.String())
 		}
-		runtime.Gosched()
 	}
 }
 

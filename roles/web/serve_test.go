@@ -307,7 +307,7 @@ func TestStartAgainAfterAnError(t *testing.T) {
 		t.Fatal("a missing root was taken")
 	}
 	s.sockets.Close()
-	for end := time.Now().Add(5 * time.Second); openFiles(t) > fds || runtime.NumGoroutine() > routines; runtime.Gosched() {
+	for end := time.Now().Add(time.Minute); openFiles(t) > fds || runtime.NumGoroutine() > routines; runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatalf("descriptors %d → %d, goroutines %d → %d", fds, openFiles(t), routines, runtime.NumGoroutine())
 		}

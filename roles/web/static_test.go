@@ -281,7 +281,7 @@ func TestRootLinkIsFollowed(t *testing.T) {
 	if err := os.Rename(link+".new", link); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(5 * time.Second); s.get("GET", "/v").body != "two"; {
+	for end := time.Now().Add(time.Minute); s.get("GET", "/v").body != "two"; {
 		if time.Now().After(end) {
 			t.Fatal("the old release is still served")
 		}

@@ -19,6 +19,7 @@ import (
 
 	"stack/roles/db/sql"
 	"stack/roles/db/store"
+	"stack/roles/db/store/crashfs"
 	"stack/roles/db/txn"
 )
 
@@ -142,7 +143,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Fatalf("check of the backup: %+v, %v", r, err)
 	}
 
-	uuid, again, err := Restore(ctx, fs, "monday", "db2", "8.0.40-stack")
+	uuid, again, err := Restore(ctx, fs, "monday", "db2", store.Options{Version: "8.0.40-stack"}, nil)
 	must(t, err)
 	if uuid == m.Server || again.Executed != m.Executed {
 		t.Errorf("restored as server %s of %s, executed %s of %s", uuid, m.Server, again.Executed, m.Executed)
@@ -188,7 +189,7 @@ func TestHistoryIsKept(t *testing.T) {
 			t.Fatalf("backup %d has executed %s, want %s", i, m.Executed, want)
 		}
 		dir = fmt.Sprint("db", i+1)
-		_, _, err = Restore(ctx, fs, fmt.Sprint("backup", i), dir, "8")
+		_, _, err = Restore(ctx, fs, fmt.Sprint("backup", i), dir, store.Options{Version: "8"}, nil)
 		must(t, err)
 	}
 }
@@ -214,15 +215,15 @@ func TestRefused(t *testing.T) {
 	_, err := Take(ctx, s.st, fs, "good", "8")
 	must(t, err)
 	for dir, want := range map[string]string{"full": "is not empty (other)", "db": "is in use", "good": "inside the data directory"} {
-		if _, _, err := Restore(ctx, fs, "good", dir, "8"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := Restore(ctx, fs, "good", dir, store.Options{Version: "8"}, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("a restore to %s gives %v", dir, err)
 		}
 	}
 	s.stop(t)
-	if _, _, err := Restore(ctx, fs, "good", "db", "8"); err == nil || !strings.Contains(err.Error(), "is not empty") {
+	if _, _, err := Restore(ctx, fs, "good", "db", store.Options{Version: "8"}, nil); err == nil || !strings.Contains(err.Error(), "is not empty") {
 		t.Errorf("a restore over a database gives %v", err)
 	}
-	if _, _, err := Restore(ctx, fs, "full", "new", "8"); err == nil || !strings.Contains(err.Error(), "no finished backup: it has no BACKUP.json") {
+	if _, _, err := Restore(ctx, fs, "full", "new", store.Options{Version: "8"}, nil); err == nil || !strings.Contains(err.Error(), "no finished backup: it has no BACKUP.json") {
 		t.Errorf("a restore from no backup gives %v", err)
 	}
 	stopped, cancel := context.WithCancel(ctx)
@@ -266,7 +267,7 @@ func TestDamagedBackup(t *testing.T) {
 				put(t, fs, path, damage(was))
 			}
 			dir := fmt.Sprint("new", round)
-			_, _, err := Restore(ctx, fs, "good", dir, "8")
+			_, _, err := Restore(ctx, fs, "good", dir, store.Options{Version: "8"}, nil)
 			if err == nil || !strings.Contains(err.Error(), filepath.Base(name.Name)) {
 				t.Errorf("%s %s: %v", name.Name, how, err)
 			}
@@ -280,7 +281,7 @@ func TestDamagedBackup(t *testing.T) {
 			}
 			put(t, fs, path, was)
 			if round%9 == 0 {
-				_, _, err = Restore(ctx, fs, "good", dir, "8")
+				_, _, err = Restore(ctx, fs, "good", dir, store.Options{Version: "8"}, nil)
 				must(t, err)
 			}
 		}
@@ -294,7 +295,7 @@ func TestDamagedBackup(t *testing.T) {
 // whole, or nothing opens it and the step can be done again.
 func TestCrash(t *testing.T) {
 	r := seeded(t)
-	fs := newCrashMem()
+	fs := crashfs.New()
 	var clones []*vfs.MemFS
 	var mu sync.Mutex
 	keep := 0.0 // share of the writes before which the power fails
@@ -325,7 +326,7 @@ func TestCrash(t *testing.T) {
 			continue
 		}
 		whole++
-		if _, _, err := Restore(ctx, clone, "good", "new", "8"); err != nil {
+		if _, _, err := Restore(ctx, clone, "good", "new", store.Options{Version: "8"}, nil); err != nil {
 			t.Fatalf("clone %d of %d has a backup that does not restore: %v", i, len(clones), err)
 		}
 	}
@@ -335,7 +336,7 @@ func TestCrash(t *testing.T) {
 	}
 	clones = nil
 	crash(0.3)
-	_, _, err = Restore(ctx, hooked, "good", "new", "8")
+	_, _, err = Restore(ctx, hooked, "good", "new", store.Options{Version: "8"}, nil)
 	must(t, err)
 	crash(0)
 	clones = append(clones, fs.CrashClone(vfs.CrashCloneCfg{}))
@@ -355,7 +356,7 @@ func TestCrash(t *testing.T) {
 			if !strings.Contains(err.Error(), "was not finished") {
 				t.Fatalf("clone %d of %d: %v", i, len(clones), err)
 			}
-			_, _, err = Restore(ctx, clone, "good", "new", "8")
+			_, _, err = Restore(ctx, clone, "good", "new", store.Options{Version: "8"}, nil)
 			must(t, err)
 			s = start(t, clone, "new")
 		} else {

@@ -46,6 +46,13 @@ func TestCheckFindsDamagedBlocks(t *testing.T) {
 	if r.OK() || !strings.Contains(r.Problems[0], table) {
 		t.Errorf("a damaged block of %s of a running database: %q", table, r.Problems)
 	}
+	// A backup would have the same damage, with a sum that fits it.
+	if _, err := Take(ctx, running.st, fs, "copy", "8"); err == nil || !strings.Contains(err.Error(), table) {
+		t.Errorf("a backup of a database with a damaged block of %s: %v", table, err)
+	}
+	if _, err := fs.Stat("copy"); err == nil {
+		t.Error("a backup that was refused leaves files")
+	}
 	// One that somebody removed: the server still has it open, and would not start again.
 	must(t, fs.Remove("db/store/"+table))
 	r, err = Running(ctx, running.st, running.db)

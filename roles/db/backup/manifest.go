@@ -10,10 +10,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"stack/roles/db/store"
 )
 
 const (
@@ -91,7 +92,7 @@ func parseManifest(b []byte) (*Manifest, error) {
 	seen := map[string]bool{}
 	var total int64
 	for _, f := range m.Files {
-		if !backupName(f.Name) || seen[f.Name] || f.Bytes < 0 {
+		if !store.ValidCopyName(f.Name) || seen[f.Name] || f.Bytes < 0 {
 			return nil, fmt.Errorf("it names the file %q, which no backup has", f.Name)
 		}
 		seen[f.Name] = true
@@ -106,27 +107,24 @@ func parseManifest(b []byte) (*Manifest, error) {
 const (
 	formatName  = "FORMAT"
 	storePrefix = "store/"
+	// lockName is the store's own lock file, which is part of no backup.
+	lockName = "LOCK"
 )
-
-// backupName reports whether a backup may hold a file of this name: nothing outside it.
-func backupName(name string) bool {
-	if name == formatName {
-		return true
-	}
-	base, ok := strings.CutPrefix(name, storePrefix)
-	return ok && base != "" && base[0] != '.' && base != lockName && !strings.ContainsAny(base, "/\\\x00")
-}
-
-// lockName is the store's own lock file, which is part of no backup.
-const lockName = "LOCK"
 
 // Read reads the manifest of the backup in dir. The error says what to do.
 func Read(fs vfs.FS, dir string) (*Manifest, error) {
 	path := filepath.Join(dir, manifestFile)
-	file, err := fs.Open(path)
+	info, err := lookAt(fs, path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s is no finished backup: it has no %s; take another one", dir, manifestFile)
 	}
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, damaged(dir, manifestFile, "it is no plain file")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the backup: %w", err)
+	}
+	file, err := fs.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the backup: %w", err)
 	}

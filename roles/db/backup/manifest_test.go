@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stack/roles/db/store"
 )
 
 func sample() *Manifest {
@@ -60,7 +62,7 @@ func FuzzManifest(f *testing.F) {
 			return
 		}
 		for _, file := range m.Files {
-			if !backupName(file.Name) || strings.Contains(file.Name, "..") && strings.Contains(file.Name[6:], "/") {
+			if !store.ValidCopyName(file.Name) || strings.Contains(file.Name, "..") && strings.Contains(file.Name[6:], "/") {
 				t.Fatalf("a backup may not name %q", file.Name)
 			}
 		}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,20 +42,13 @@ func Take(ctx context.Context, st *store.Store, fs vfs.FS, dir, version string) 
 	if err := st.Checkpoint(ctx, dir); err != nil {
 		return nil, writeHint(err)
 	}
-	if m.Executed, err = executed(fs, dir); err != nil {
-		return nil, fmt.Errorf("the copy in %s does not open: %w", dir, err)
+	if m.Executed, err = examine(ctx, fs, dir); err != nil {
+		return nil, err
 	}
-	names, err := fs.List(filepath.Join(dir, "store"))
+	files, err := store.CopyFiles(fs, dir)
 	if err != nil {
 		return nil, fmt.Errorf("back up to %s: %w", dir, err)
 	}
-	files := []string{formatName}
-	for _, name := range names {
-		if name != lockName {
-			files = append(files, storePrefix+name)
-		}
-	}
-	slices.Sort(files)
 	for _, name := range files {
 		f := File{Name: name}
 		sum := sha256.New()
@@ -128,14 +120,26 @@ func clear(fs vfs.FS, dir string, whole bool) error {
 	return errors.Join(errs...)
 }
 
-// executed opens the copy, which proves that it opens, and reads the GTID set that it holds.
-func executed(fs vfs.FS, dir string) (string, error) {
+// examine opens the copy, which proves that it opens, compares all its blocks with their
+// checksums, and reads the GTID set that it holds. A damaged block would be copied as it
+// is, and be found when the backup is needed.
+func examine(ctx context.Context, fs vfs.FS, dir string) (executed string, err error) {
 	st, err := store.OpenBackup(store.Options{Dir: dir, FS: fs, CacheBytes: 1 << 20})
 	if err != nil {
+		return "", fmt.Errorf("the copy in %s does not open: %w", dir, err)
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	var bad error
+	_, err = st.CheckFiles(ctx, func(file string, err error) {
+		if bad == nil {
+			bad = fmt.Errorf("the database is damaged, and so would be the backup: file %s: %w; run stack db check, and save what can be read with mariadb-dump", filepath.Base(file), err)
+		}
+	})
+	if err = errors.Join(bad, err); err != nil {
 		return "", err
 	}
 	own, err := store.Get(st.DB, store.MetaExecutedKey())
-	return st.ExecutedWith(string(own)), errors.Join(err, st.Close())
+	return st.ExecutedWith(string(own)), err
 }
 
 // copyTo sends the content of a file to w.

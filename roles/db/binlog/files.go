@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"stack/roles/db/binlog/event"
 	"stack/roles/db/store"
 )
 
@@ -25,32 +26,40 @@ type record struct {
 }
 
 // sealed is how far a file has left the store: offset u64, timestamp of the last event
-// u32, number of the last transaction u64, big endian. All zero: nothing has.
+// u32, number of the last transaction u64, big endian; its server's UUID where that is
+// another one. All zero: nothing has.
 type sealed struct {
 	Offset uint64
 	Last   uint32
-	Number int64
+	ID     event.ID // of the last transaction
 }
 
 const sealedBytes = 20
 
-func (s sealed) encode() []byte {
+func (s sealed) encode(own [16]byte) []byte {
 	b := binary.BigEndian.AppendUint64(nil, s.Offset)
 	b = binary.BigEndian.AppendUint32(b, s.Last)
-	return binary.BigEndian.AppendUint64(b, uint64(s.Number))
+	b = binary.BigEndian.AppendUint64(b, uint64(s.ID.Number))
+	if s.ID.Number != 0 && s.ID.UUID != own {
+		b = append(b, s.ID.UUID[:]...)
+	}
+	return b
 }
 
-func decodeSealed(b []byte) (sealed, error) {
-	if len(b) != sealedBytes {
+func decodeSealed(b []byte, own [16]byte) (sealed, error) {
+	if len(b) != sealedBytes && len(b) != sealedBytes+16 {
 		return sealed{}, fmt.Errorf("sealed mark of %d bytes: %w", len(b), store.ErrCorrupt)
 	}
-	return sealed{
-		binary.BigEndian.Uint64(b), binary.BigEndian.Uint32(b[8:]), int64(binary.BigEndian.Uint64(b[12:])),
-	}, nil
+	s := sealed{Offset: binary.BigEndian.Uint64(b), Last: binary.BigEndian.Uint32(b[8:])}
+	if s.ID.Number = int64(binary.BigEndian.Uint64(b[12:])); s.ID.Number != 0 {
+		s.ID.UUID = own
+	}
+	copy(s.ID.UUID[:], b[sealedBytes:])
+	return s, nil
 }
 
-// readFiles reads the index of the log from the store.
-func readFiles(r pebble.Reader) ([]file, error) {
+// readFiles reads the index of the log of a server from its store.
+func readFiles(r pebble.Reader, own [16]byte) ([]file, error) {
 	first := store.MetaLogFileKey(0)
 	prefix := first[:len(first)-4]
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: store.PrefixEnd(prefix)})
@@ -73,7 +82,7 @@ func readFiles(r pebble.Reader) ([]file, error) {
 			return nil, err
 		}
 		if mark != nil {
-			if f.sealed, err = decodeSealed(mark); err != nil {
+			if f.sealed, err = decodeSealed(mark, own); err != nil {
 				return nil, fmt.Errorf("file %s: %w", FileName(number), err)
 			}
 		}
@@ -199,21 +208,37 @@ func (l *Log) forget(number uint32) error {
 	return err
 }
 
-// PurgeTo removes the files before number. The file that is being written is never
-// removed. ErrNoFile where there is none of this number.
-func (l *Log) PurgeTo(ctx context.Context, number uint32) error {
+// PurgeTo removes the files before number, up to the first that a reader has not read
+// yet: kept is its number, 0 where no reader held it up. The file that is being written is
+// never removed. ErrNoFile where there is none of this number.
+func (l *Log) PurgeTo(ctx context.Context, number uint32) (kept uint32, err error) {
 	l.mu.Lock()
 	known := l.find(number) != nil
 	l.mu.Unlock()
 	if !known {
-		return fmt.Errorf("%s: %w", FileName(number), ErrNoFile)
+		return 0, fmt.Errorf("%s: %w", FileName(number), ErrNoFile)
 	}
-	return l.purge(ctx, func(f *file, _ uint64) bool { return f.number < number })
+	return l.purgeUnread(ctx, func(f *file) bool { return f.number < number })
 }
 
-// PurgeBefore removes the files whose last event is older than t.
-func (l *Log) PurgeBefore(ctx context.Context, t time.Time) error {
-	return l.purge(ctx, func(f *file, _ uint64) bool { return int64(f.sealed.Last) < t.Unix() })
+// PurgeBefore removes the files whose last event is older than t; else as PurgeTo.
+func (l *Log) PurgeBefore(ctx context.Context, t time.Time) (kept uint32, err error) {
+	return l.purgeUnread(ctx, func(f *file) bool { return int64(f.sealed.Last) < t.Unix() })
+}
+
+// purgeUnread removes the oldest files as long as old says so, and no reader needs them.
+func (l *Log) purgeUnread(ctx context.Context, old func(f *file) bool) (kept uint32, err error) {
+	err = l.purge(ctx, func(f *file, _ uint64) bool { // l.mu is held
+		if !old(f) {
+			return false
+		}
+		if f.number >= l.oldestRead() {
+			kept = f.number
+			return false
+		}
+		return true
+	})
+	return kept, err
 }
 
 // purge removes the oldest files as long as old says so: first those that are plain files
@@ -228,11 +253,15 @@ func (l *Log) purge(ctx context.Context, old func(f *file, total uint64) bool) e
 	return l.removeOld(old)
 }
 
-// removeOld removes the oldest files as long as old says so and they are plain files;
-// total is the size in bytes of the file and all after it.
+// removeOld archives what is complete, where there is an archive, and removes the oldest
+// files as long as old says so and they are plain files and archived; total is the size in bytes of the file and all after it.
 func (l *Log) removeOld(old func(f *file, total uint64) bool) error {
 	l.purging.Lock()
 	defer l.purging.Unlock()
+	if err := l.archiveAll(); err != nil {
+		return err
+	}
+	dir := l.archiveDir()
 	l.mu.Lock()
 	var total uint64
 	for i := range l.files {
@@ -241,7 +270,7 @@ func (l *Log) removeOld(old func(f *file, total uint64) bool) error {
 	last := uint32(0)
 	for i := range l.files {
 		f := &l.files[i]
-		if f.number >= l.readable.File || f.sealed.Offset < f.end || !old(f, total) {
+		if f.number >= l.readable.File || f.sealed.Offset < f.end || dir != "" && f.archived != dir || !old(f, total) {
 			break
 		}
 		last = f.number
@@ -254,7 +283,8 @@ func (l *Log) removeOld(old func(f *file, total uint64) bool) error {
 	return l.forget(last)
 }
 
-// expire removes what Options.Keep and Options.MaxSize do not want any more.
+// expire removes what Options.Keep and Options.MaxSize do not want any more, whoever still
+// reads it: they are what bounds the disk that a slow replica can take.
 func (l *Log) expire() error {
 	keep, maxSize := time.Duration(l.keep.Load()), uint64(l.maxSize.Load())
 	before := time.Now().Add(-keep).Unix()

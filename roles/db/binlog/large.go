@@ -26,6 +26,7 @@ const (
 // as a file of its own: everything but what depends on its number is written and durable.
 type LargeFile struct {
 	l        *Log
+	origin   *Origin
 	path     string
 	size     uint64 // up to the XID event
 	headSize uint64 // up to the end of the GTID event
@@ -46,7 +47,7 @@ func (l *Log) WriteLarge(tx *Transaction, events Events, from io.ReaderAt, execu
 	if err := l.st.CheckSpace(events.FileSize()); err != nil {
 		return nil, err
 	}
-	f := &LargeFile{l: l, path: filepath.Join(l.dir, fmt.Sprintf("%d%s", l.larges.Add(1), largeSuffix))}
+	f := &LargeFile{l: l, origin: tx.Origin, path: filepath.Join(l.dir, fmt.Sprintf("%d%s", l.larges.Add(1), largeSuffix))}
 	begin, err := l.appendBegin(nil, 0, 0, executed)
 	if err != nil {
 		return nil, err
@@ -55,7 +56,7 @@ func (l *Log) WriteLarge(tx *Transaction, events Events, from io.ReaderAt, execu
 	if err != nil {
 		return nil, err
 	}
-	gtidSize, whole := event.GTIDSize(head + events.FileSize() + event.XIDSize)
+	gtidSize, whole := event.GTIDSize(head+events.FileSize()+event.XIDSize, tx.Origin != nil)
 	beginSize, err := event.FileSize(begin)
 	if err != nil {
 		return nil, err
@@ -65,14 +66,23 @@ func (l *Log) WriteLarge(tx *Transaction, events Events, from io.ReaderAt, execu
 	if err != nil {
 		return nil, fmt.Errorf("write a file of the binary log: %w", err)
 	}
-	file = vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: largeSync})
+	synced := vfs.NewSyncingFile(markedFile{file}, vfs.SyncingFileOptions{BytesPerSync: largeSync})
 	defer func() {
-		if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		if err == nil {
+			err = errors.Join(synced.Sync(), synced.Close())
+		} else {
+			err = errors.Join(err, file.Close()) // without a sync: nobody will read it
+		}
+		switch {
+		case errors.Is(err, errNotDurable):
+			err = l.undurable(f.path, err)
+			f.Close()
+		case err != nil:
 			f.Close()
 			err = fmt.Errorf("write a file of the binary log: %w", err)
 		}
 	}()
-	w := bufio.NewWriterSize(file, chunkSize)
+	w := bufio.NewWriterSize(synced, chunkSize)
 	if _, err := w.Write(make([]byte, f.headSize)); err != nil {
 		return nil, err
 	}
@@ -92,6 +102,24 @@ func (l *Log) WriteLarge(tx *Transaction, events Events, from io.ReaderAt, execu
 	}
 	f.out = nil
 	return f, w.Flush()
+}
+
+// markedFile tells a failed sync from a failed write, which a SyncingFile answers alike.
+type markedFile struct{ vfs.File }
+
+func (f markedFile) Sync() error     { return notDurable(f.File.Sync()) }
+func (f markedFile) SyncData() error { return notDurable(f.File.SyncData()) }
+
+func (f markedFile) SyncTo(length int64) (bool, error) {
+	full, err := f.File.SyncTo(length)
+	return full, notDurable(err)
+}
+
+func notDurable(err error) error {
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotDurable, err)
+	}
+	return nil
 }
 
 // readEvent reads an event without its checksum into ev.
@@ -148,10 +176,14 @@ func (l *Log) appendBegin(dst []byte, timestamp, created uint32, executed string
 	return event.AppendPreviousGTIDs(dst, l.server, timestamp, set), nil
 }
 
+// ErrMoved: what goes before a large transaction in its file has another length by now,
+// since others were committed meanwhile. WriteLarge has to write the file again.
+var ErrMoved = errors.New("the binary log has moved on")
+
 // AddFile ends the file that is being written, makes f the next one, and begins another
-// behind it. The group holds nothing else. What is written here is little, and durable
-// before the batch is.
-func (g *Group) AddFile(f *LargeFile, number int64) error {
+// behind it. The group holds nothing else. ErrMoved. What is written here is little; it is durable
+// when Durable returns, which the leader must wait for before it commits the batch.
+func (g *Group) AddFile(f *LargeFile, id event.ID) error {
 	if err := g.endFile(); err != nil {
 		return err
 	}
@@ -162,43 +194,41 @@ func (g *Group) AddFile(f *LargeFile, number int64) error {
 	}
 	stamp := uint32(g.now.Unix())
 	own := g.w.File + 1
-	executed := g.executed(g.number)
+	executed := g.executed.String()
 	head, err := g.l.appendBegin(nil, stamp, 0, executed)
 	if err != nil {
 		return err
 	}
-	head = event.AppendGTID(head, g.l.server, stamp, &event.GTID{
-		UUID: g.l.uuid, Number: number, Sequence: 1, Committed: g.now.UnixMicro(), Size: f.whole, Version: g.l.built,
-	})
+	g.w.sequence, g.last = 1, 0
+	head = g.appendGTID(head, f.origin, id, f.whole)
 	begin, err := finish([]byte(event.Magic), head, firstOffset)
 	if err != nil {
 		return err
 	}
 	if uint64(len(begin)) != f.headSize {
-		return fmt.Errorf("the binary log began with %d bytes when a large transaction was written, and with %d now: commit it again", f.headSize, len(begin))
+		return fmt.Errorf("%d bytes when the file was written, %d now: %w", f.headSize, len(begin), ErrMoved)
 	}
-	tail := event.AppendXID(nil, g.l.server, stamp, uint64(number))
+	tail := event.AppendXID(nil, g.l.serverOf(f.origin), stamp, uint64(id.Number))
 	tail = event.AppendRotate(tail, g.l.server, stamp, FileName(own+1))
 	rest, err := finish(nil, tail, f.size)
 	if err != nil {
 		return err
 	}
-	if err := f.become(own, begin, rest); err != nil {
-		return err
-	}
-	g.large = g.l.path(own)
+	g.large, g.naming = g.l.path(own), make(chan error, 1)
+	go func(named chan<- error) { named <- f.become(own, begin, rest) }(g.naming)
 	next := file{number: own, record: record{Created: g.now.Unix(), Previous: executed}, end: f.size + uint64(len(rest))}
-	next.sealed = sealed{Offset: next.end, Last: max(f.last, stamp), Number: number}
+	next.sealed = sealed{Offset: next.end, Last: max(f.last, stamp), ID: id}
 	value, err := json.Marshal(next.record)
 	if err != nil {
 		return err
 	}
-	err = errors.Join(g.b.Set(store.MetaLogFileKey(own), value, nil), g.b.Set(store.MetaLogSealedKey(own), next.sealed.encode(), nil))
+	err = errors.Join(g.b.Set(store.MetaLogFileKey(own), value, nil), g.b.Set(store.MetaLogSealedKey(own), next.sealed.encode(g.l.uuid), nil))
 	if err != nil {
 		return err
 	}
 	g.begun = append(g.begun, next)
-	g.number, g.w.Offset = number, next.end
+	g.w.Offset = next.end
+	g.done(f.origin, id)
 	return g.beginFile(own+1, 0)
 }
 
@@ -229,22 +259,42 @@ func (f *LargeFile) become(number uint32, head, tail []byte) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", path, err), file.Close())
 	}
-	if err = errors.Join(file.Sync(), file.Close()); err == nil {
-		if err = f.l.st.FS().Rename(f.path, path); err == nil {
-			f.path = ""
-			err = f.l.st.SyncDir(f.l.dir)
-		}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return f.l.undurable(path, err)
 	}
-	if err != nil {
-		f.l.st.Fail(fmt.Sprintf("the binary log cannot make %s durable and ends the process: %v", path, err))
-		return fmt.Errorf("sync %s: %w", path, err)
+	if err := f.l.st.FS().Rename(f.path, path); err != nil {
+		return fmt.Errorf("name %s: %w", path, err)
+	}
+	f.path = ""
+	if err := f.l.st.SyncDir(f.l.dir); err != nil {
+		return f.l.undurable(path, err)
 	}
 	return nil
 }
 
+// undurable ends the process after a failed sync of a file.
+func (l *Log) undurable(path string, err error) error {
+	l.st.Fail(fmt.Sprintf("the binary log cannot make %s durable and ends the process: %v", path, err))
+	return fmt.Errorf("sync %s: %w", path, err)
+}
+
+// Durable waits until the file of a large transaction has its name. Other syncs that the leader
+// has to wait for may go on meanwhile.
+func (g *Group) Durable() error {
+	if g.naming == nil {
+		return nil
+	}
+	err := <-g.naming
+	if g.naming = nil; err != nil {
+		g.large = "" // the LargeFile still has it
+	}
+	return err
+}
+
 // Abort removes the file of a group that was not committed.
 func (g *Group) Abort() {
-	if g.large == "" {
+	// The reason for which the group was given up has been told.
+	if err := g.Durable(); err != nil || g.large == "" {
 		return
 	}
 	if err := g.l.st.FS().Remove(g.large); err != nil {

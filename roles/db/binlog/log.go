@@ -21,6 +21,7 @@ type Options struct {
 	MaxSize  int64         // bytes of all files; the oldest go beyond it; 0: no bound
 	FileSize int64         // bytes at which a new file begins; default 256 MiB, at most MaxSize/4
 	SealSize int64         // bytes of the tail that are sealed at once; default 16 MiB
+	Archive  string        // see SetArchive
 	Log      *slog.Logger  // default: discards
 }
 
@@ -80,6 +81,7 @@ type Log struct {
 
 	keep    atomic.Int64 // nanoseconds
 	maxSize atomic.Int64
+	archive atomic.Pointer[string]
 
 	writer writer // leader only
 	group  Group  // leader only, used again for each
@@ -93,6 +95,9 @@ type Log struct {
 	written  Position      // applied, perhaps not durable yet
 	changed  chan struct{} // closed at the next change; nil where nobody waits
 	closed   bool
+	readers  map[*Reader]struct{}
+
+	ring ring
 
 	kick chan struct{}
 	done chan struct{}
@@ -101,10 +106,11 @@ type Log struct {
 
 // file is what is known of a file of the log.
 type file struct {
-	number uint32
-	record record
-	end    uint64 // 0 for the one that is being written
-	sealed sealed
+	number   uint32
+	record   record
+	end      uint64 // 0 for the one that is being written
+	sealed   sealed
+	archived string // the directory that it was put into; empty: none
 }
 
 // ServerID is the id of this server in the events: from its UUID, never 0.
@@ -140,6 +146,13 @@ func (l *Log) Position() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.readable
+}
+
+// Written is where the log ends, what is not durable yet included.
+func (l *Log) Written() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.written
 }
 
 // FileInfo describes a file of the log.
@@ -215,4 +228,17 @@ func (l *Log) fileSize() uint64 {
 		size = min(size, max(bound/4, minFileSize))
 	}
 	return uint64(size)
+}
+
+// ServerUUID is the UUID of this server, which its transactions are named by.
+func (l *Log) ServerUUID() [16]byte { return l.uuid }
+
+// Purged is the GTID set of the transactions before the oldest file.
+func (l *Log) Purged() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.files) == 0 {
+		return ""
+	}
+	return l.files[0].record.Previous
 }

@@ -27,6 +27,11 @@ func must(t testing.TB, err error) {
 	}
 }
 
+func purgeTo(l *Log, number uint32) error {
+	_, err := l.PurgeTo(ctx, number)
+	return err
+}
+
 // node is a store with a log and the part of the commit leader.
 type node struct {
 	t    testing.TB
@@ -71,6 +76,10 @@ func (n *node) close() {
 
 func (n *node) executed() string { return n.upTo(n.last) }
 
+// String and Add are the executed set of the leader.
+func (n *node) String() string  { return n.executed() }
+func (n *node) Add(id event.ID) { n.last = id.Number }
+
 func (n *node) upTo(number int64) string {
 	if number == 0 {
 		return ""
@@ -85,15 +94,15 @@ func (n *node) group(rotate, sync bool, sizes ...int) {
 	n.t.Helper()
 	b := n.st.DB.NewBatch()
 	defer b.Close()
-	g, err := n.l.Begin(b, n.last, n.upTo)
+	g, err := n.l.Begin(b, n)
 	must(n.t, err)
 	if rotate {
 		must(n.t, g.Rotate())
 	}
 	for _, size := range sizes {
-		n.last++
-		q := event.Query{Begun: time.Unix(1, 0), Text: fmt.Sprintf("%d %s", n.last, strings.Repeat("x", size))}
-		must(n.t, g.Add(&Transaction{Head: event.AppendQuery(nil, 1, &q)}, n.last))
+		next := event.ID{UUID: n.l.uuid, Number: n.last + 1}
+		q := event.Query{Begun: time.Unix(1, 0), Text: fmt.Sprintf("%d %s", next.Number, strings.Repeat("x", size))}
+		must(n.t, g.Add(&Transaction{Head: event.AppendQuery(nil, 1, &q)}, next))
 	}
 	must(n.t, g.End())
 	if n.last > 0 {
@@ -151,7 +160,7 @@ func (n *node) whole(from int64) {
 		n.t.Fatalf("%d transactions from %d on, want %d", len(list), from, want)
 	}
 	snapshot := n.st.DB.NewSnapshot() // the sealer goes on
-	must(n.t, errors.Join(Check(snapshot, uint64(n.last)), snapshot.Close()))
+	must(n.t, errors.Join(Check(snapshot, n.st.Server, uint64(n.last)), snapshot.Close()))
 }
 
 var ctx = context.Background()
@@ -265,7 +274,7 @@ func TestReaderByGTID(t *testing.T) {
 			t.Fatalf("with 1-%d: %v", have, list)
 		}
 	}
-	must(t, n.l.PurgeTo(ctx, 4))
+	must(t, purgeTo(n.l, 4))
 	set, err := event.ParseGTIDs(n.st.Server + ":1-3")
 	must(t, err)
 	if _, err := n.l.OpenGTID(set); !errors.Is(err, ErrPurged) {
@@ -456,7 +465,7 @@ func TestHoleInTheTail(t *testing.T) {
 	n.commit(1)
 	n.commit(1)
 	must(t, n.st.DB.Delete(store.LogKey(at.File, at.Offset), pebble.Sync))
-	if err := Check(n.st.DB, uint64(n.last)); !errors.Is(err, store.ErrCorrupt) {
+	if err := Check(n.st.DB, n.st.Server, uint64(n.last)); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("check: %v", err)
 	}
 	n.close()
@@ -534,10 +543,10 @@ func TestUnsyncedIsNotSeen(t *testing.T) {
 }
 
 func waitFor(cond func() bool) error {
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if cond() {
 			return nil
 		}
 	}
-	return errors.New("the awaited state was not reached in 10 s")
+	return errors.New("the awaited state was not reached in 30 s")
 }

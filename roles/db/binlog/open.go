@@ -2,8 +2,11 @@ package binlog
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -35,6 +38,7 @@ func Open(st *store.Store, executed string, number int64, opts Options) (*Log, e
 	l := &Log{st: st, opts: opts, log: opts.Log, built: serverVersion, kick: make(chan struct{}, 1), done: make(chan struct{})}
 	l.keep.Store(int64(opts.Keep))
 	l.maxSize.Store(opts.MaxSize)
+	l.archive.Store(&opts.Archive)
 	var err error
 	if l.uuid, err = event.ParseUUID(st.Server); err != nil {
 		return nil, fmt.Errorf("server id of %s: %w", st.Dir(), err)
@@ -43,7 +47,7 @@ func Open(st *store.Store, executed string, number int64, opts Options) (*Log, e
 	if l.dir, err = st.MakeDir(directory); err != nil {
 		return nil, err
 	}
-	if l.files, err = readFiles(st.DB); err != nil {
+	if l.files, err = readFiles(st.DB, l.uuid); err != nil {
 		return nil, err
 	}
 	if err := l.resume(executed, number); err != nil {
@@ -59,11 +63,55 @@ func Open(st *store.Store, executed string, number int64, opts Options) (*Log, e
 	return l, nil
 }
 
+// OpenReadOnly opens the log of a store that was opened read-only, to read it. It fails
+// where a plain file is missing or short, naming it.
+func OpenReadOnly(st *store.Store) (*Log, error) {
+	l := &Log{st: st, opts: Options{Log: slog.New(slog.DiscardHandler)}, dir: filepath.Join(st.Dir(), directory), done: make(chan struct{})}
+	l.log = l.opts.Log
+	var err error
+	if l.uuid, err = event.ParseUUID(st.Server); err != nil {
+		return nil, fmt.Errorf("server id of %s: %w", st.Dir(), err)
+	}
+	if l.files, err = readFiles(st.DB, l.uuid); err != nil {
+		return nil, err
+	}
+	if len(l.files) == 0 {
+		return nil, fmt.Errorf("the store in %s has no binary log", st.Dir())
+	}
+	ends, err := readTail(st.DB, l.files)
+	if err != nil {
+		return nil, err
+	}
+	for i := range l.files {
+		f := &l.files[i]
+		f.end = ends[i].Offset
+		info, err := st.FS().Stat(l.path(f.number))
+		switch {
+		case f.sealed.Offset == 0:
+		case errors.Is(err, os.ErrNotExist):
+			return nil, fmt.Errorf("the binary log in %s has a gap: %s is missing", l.dir, FileName(f.number))
+		case err != nil:
+			return nil, fmt.Errorf("read the binary log: %w", err)
+		case !info.Mode().IsRegular() || uint64(info.Size()) < f.sealed.Offset:
+			return nil, fmt.Errorf("the binary log is damaged: %s has not the %d bytes that it should have", l.path(f.number), f.sealed.Offset)
+		}
+	}
+	l.readable = Position{l.files[len(l.files)-1].number, ends[len(ends)-1].Offset}
+	return l, nil
+}
+
 // resume finds where the log ends and compares that with what the store has executed.
 func (l *Log) resume(executed string, number int64) error {
 	ends, err := readTail(l.st.DB, l.files)
 	if err != nil {
 		return err
+	}
+	want, err := lastLogged(l.st.DB, event.ID{UUID: l.uuid, Number: number})
+	if err != nil {
+		return err
+	}
+	if want.UUID != l.uuid {
+		l.writer.foreign = want
 	}
 	if len(l.files) == 0 {
 		return nil
@@ -73,14 +121,28 @@ func (l *Log) resume(executed string, number int64) error {
 		l.files[i].end = ends[i].Offset
 	}
 	last := ends[len(ends)-1]
-	if last.Number == 0 && executed != l.files[len(ends)-1].record.Previous || last.Number != 0 && last.Number != number {
-		return fmt.Errorf("the binary log in %s ends with transaction %d, the data with %s; restore the directory from a backup: %w",
-			l.st.Dir(), last.Number, executed, store.ErrCorrupt)
+	if last.ID.Number == 0 && executed != l.files[len(ends)-1].record.Previous || last.ID.Number != 0 && last.ID != want {
+		return fmt.Errorf("the binary log in %s ends with transaction %s, the data with %s; restore the directory from a backup: %w",
+			l.st.Dir(), last.ID, executed, store.ErrCorrupt)
 	}
 	return nil
 }
 
-// readTail walks the tail and returns where each file ends; Number is 0 for a file
+// lastLogged is the last transaction in the log: own, unless one of another server came
+// after it.
+func lastLogged(r pebble.Reader, own event.ID) (event.ID, error) {
+	text, err := store.Get(r, store.MetaLogLastKey())
+	if err != nil || text == nil {
+		return own, err
+	}
+	id, err := event.ParseID(string(text))
+	if err != nil {
+		return id, fmt.Errorf("the last transaction of the binary log: %w: %w", store.ErrCorrupt, err)
+	}
+	return id, nil
+}
+
+// readTail walks the tail and returns where each file ends; ID is zero for a file
 // without transactions. It fails where the tail has a hole or holds events of a file
 // that is not in the index.
 func readTail(r pebble.Reader, files []file) ([]sealed, error) {
@@ -148,7 +210,7 @@ func (l *Log) begin(executed string) error {
 	}
 	b := l.st.DB.NewBatch()
 	defer b.Close()
-	l.group = Group{l: l, b: b, executed: func(int64) string { return executed }, now: time.Now(), w: l.writer, start: l.writer.Offset}
+	l.group = Group{l: l, b: b, executed: fixedSet(executed), now: time.Now(), w: l.writer, start: l.writer.Offset}
 	g := &l.group
 	created := uint32(g.now.Unix())
 	var err error
@@ -171,10 +233,25 @@ func (l *Log) begin(executed string) error {
 	return nil
 }
 
-// Check walks the tail in a snapshot: it must follow the plain files without a hole
-// and end with transaction number, where it has any.
-func Check(r pebble.Reader, number uint64) error {
-	files, err := readFiles(r)
+// fixedSet is an executed set while no transaction is logged.
+type fixedSet string
+
+func (s fixedSet) String() string { return string(s) }
+func (fixedSet) Add(event.ID)     {}
+
+// Check walks the tail of a server in a snapshot: it must follow the plain files without
+// a hole and end with its transaction number, or with that of another server that is
+// noted as the last one, where it has any.
+func Check(r pebble.Reader, server string, number uint64) error {
+	uuid, err := event.ParseUUID(server)
+	if err != nil {
+		return fmt.Errorf("server id: %w", err)
+	}
+	files, err := readFiles(r, uuid)
+	if err != nil {
+		return err
+	}
+	want, err := lastLogged(r, event.ID{UUID: uuid, Number: int64(number)})
 	if err != nil {
 		return err
 	}
@@ -183,9 +260,9 @@ func Check(r pebble.Reader, number uint64) error {
 		return err
 	}
 	for i := len(ends) - 1; i >= 0; i-- {
-		if n := ends[i].Number; n != 0 {
-			if uint64(n) != number {
-				return fmt.Errorf("the binary log ends with transaction %d, the data with %d: %w", n, number, store.ErrCorrupt)
+		if id := ends[i].ID; id.Number != 0 {
+			if id != want {
+				return fmt.Errorf("the binary log ends with transaction %s, the data with %s: %w", id, want, store.ErrCorrupt)
 			}
 			return nil
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -31,7 +32,8 @@ type Event struct {
 type Reader struct {
 	l      *Log
 	at     Position
-	events []byte // from the tail, without checksums, beginning at at
+	buf    []byte // events from the tail, without checksums
+	events []byte // what is left of them, beginning at at
 	out    []byte
 
 	file   vfs.File // open where sealed events are read
@@ -54,7 +56,27 @@ func (l *Log) Open(p Position) (*Reader, error) {
 	if f == nil || p.Offset > l.limit(f) {
 		return nil, fmt.Errorf("%s: %w", p, ErrNoFile)
 	}
-	return &Reader{l: l, at: p}, nil
+	return l.attach(&Reader{l: l, at: p}), nil
+}
+
+// attach notes a reader: the files that it has not read yet stay, and groups are kept for
+// it in memory. l.mu is held.
+func (l *Log) attach(r *Reader) *Reader {
+	if l.readers == nil {
+		l.readers = map[*Reader]struct{}{}
+	}
+	l.readers[r] = struct{}{}
+	return r
+}
+
+// oldestRead is the oldest file that a reader still has to read; all ones for none.
+// l.mu is held.
+func (l *Log) oldestRead() uint32 {
+	oldest := uint32(math.MaxUint32)
+	for r := range l.readers {
+		oldest = min(oldest, r.at.File)
+	}
+	return oldest
 }
 
 // OpenGTID returns a reader of every transaction that is not in executed, beginning
@@ -72,7 +94,7 @@ func (l *Log) OpenGTID(executed mysql.Mysql56GTIDSet) (*Reader, error) {
 			return nil, fmt.Errorf("file %s: %w: %w", FileName(f.number), store.ErrCorrupt, err)
 		}
 		if executed.Contains(before) {
-			return &Reader{l: l, at: Position{f.number, firstOffset}, skip: executed}, nil
+			return l.attach(&Reader{l: l, at: Position{f.number, firstOffset}, skip: executed}), nil
 		}
 	}
 	return nil, ErrPurged
@@ -80,8 +102,15 @@ func (l *Log) OpenGTID(executed mysql.Mysql56GTIDSet) (*Reader, error) {
 
 // Close gives free what the reader holds.
 func (r *Reader) Close() {
+	r.l.mu.Lock()
+	delete(r.l.readers, r)
+	r.l.mu.Unlock()
+	r.closeFile()
+}
+
+func (r *Reader) closeFile() {
 	if r.file != nil {
-		r.file.Close()
+		r.file.Close() // it was only read
 		r.file = nil
 	}
 }
@@ -111,22 +140,29 @@ func (r *Reader) Next(ctx context.Context) (*Event, error) {
 	}
 }
 
-// next returns the next event that is not skipped; without one, what is closed when
+// next returns the next event that is not left out; without one, what is closed when
 // there may be.
 func (r *Reader) next(wait bool) (*Event, <-chan struct{}, error) {
 	for {
-		ev, changed, err := r.step(wait)
-		if ev == nil || err != nil {
-			return nil, changed, err
-		}
-		drop, err := r.leftOut(ev.Bytes)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !drop {
-			return ev, nil, nil
+		ev, out, changed, err := r.Read(wait)
+		if ev == nil || err != nil || !out {
+			return ev, changed, err
 		}
 	}
+}
+
+// Read returns the next event at once, and whether it is one of a transaction that
+// OpenGTID leaves out. nil: there is none yet; with wait, changed is then closed when
+// there may be one.
+func (r *Reader) Read(wait bool) (ev *Event, out bool, changed <-chan struct{}, err error) {
+	ev, changed, err = r.step(wait)
+	if ev == nil || err != nil {
+		return nil, false, changed, err
+	}
+	if out, err = r.leftOut(ev.Bytes); err != nil {
+		return nil, false, nil, err
+	}
+	return ev, out, nil, nil
 }
 
 // leftOut says whether an event belongs to a transaction that the reader has already.
@@ -164,6 +200,13 @@ func (r *Reader) step(wait bool) (*Event, <-chan struct{}, error) {
 			return ev, nil, err
 		case missed != 0 && missed == sealedTo+1:
 			return nil, nil, fmt.Errorf("the tail of the binary log has no event at %s: %w", r.at, ErrNoFile)
+		}
+		if cap(r.buf) > 2*readAhead {
+			r.buf = nil // of one large group
+		}
+		r.buf = r.l.ring.read(r.buf[:0], r.at, limit, readAhead)
+		if r.events = r.buf; len(r.events) > 0 {
+			continue
 		}
 		if err := r.fill(limit); err != nil {
 			return nil, nil, err
@@ -236,10 +279,11 @@ func (r *Reader) fill(limit uint64) error {
 	if offset != r.at.Offset {
 		return fmt.Errorf("no event begins at %s: %w", r.at, ErrNoFile)
 	}
-	r.events = append(r.events[:0], rest...)
-	for it.Next() && len(r.events)+len(it.Value()) <= readAhead {
-		r.events = append(r.events, it.Value()...)
+	r.buf = append(r.buf[:0], rest...)
+	for it.Next() && len(r.buf)+len(it.Value()) <= readAhead {
+		r.buf = append(r.buf, it.Value()...)
 	}
+	r.events = r.buf
 	return it.Error()
 }
 
@@ -257,7 +301,7 @@ func (r *Reader) fromTail() (*Event, error) {
 // fromFile reads an event of a plain file, of which sealedTo bytes are durable.
 func (r *Reader) fromFile(sealedTo uint64) (*Event, error) {
 	if r.file == nil || r.number != r.at.File {
-		r.Close()
+		r.closeFile()
 		f, err := r.l.st.FS().Open(r.l.path(r.at.File))
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("%s: %w", FileName(r.at.File), ErrPurged)

@@ -22,7 +22,8 @@ const (
 // errNotDurable marks a failed sync.
 var errNotDurable = errors.New("the data may be lost")
 
-// run is the sealer: it moves the tail into plain files and removes old ones.
+// run is the sealer: it moves the tail into plain files, archives those that are complete,
+// and removes old ones.
 func (l *Log) run() {
 	retry := time.NewTimer(0)
 	defer retry.Stop()
@@ -43,7 +44,7 @@ func (l *Log) run() {
 		}
 		if err != nil {
 			if !failed {
-				l.log.Error("the binary log stays in the store for now: " + err.Error())
+				l.log.Error("the binary log keeps what it has for now: " + err.Error())
 			}
 			retry.Reset(sealRetry)
 		}
@@ -120,14 +121,13 @@ func (l *Log) seal(number uint32, from sealed, to uint64) error {
 	if err != nil {
 		// The kernel may have dropped what could not be written: a second try would
 		// answer "done" for data that is not on disk.
-		l.st.Fail(fmt.Sprintf("the binary log cannot make %s durable and ends the process: %v", path, err))
-		return fmt.Errorf("sync %s: %w", path, err)
+		return l.undurable(path, err)
 	}
 	b := l.st.DB.NewBatch()
 	defer b.Close()
 	err = errors.Join(
 		b.DeleteRange(store.LogKey(number, from.Offset), store.LogKey(number, mark.Offset), nil),
-		b.Set(store.MetaLogSealedKey(number), mark.encode(), nil))
+		b.Set(store.MetaLogSealedKey(number), mark.encode(l.uuid), nil))
 	if err != nil {
 		return fmt.Errorf("set the mark of %s: %w", path, err)
 	}
@@ -165,7 +165,7 @@ func (l *Log) appendTo(f vfs.File, number uint32, mark sealed, to uint64) (seale
 		out = out[:0]
 		// Bit by bit: one sync of all of it would hold up the commits of others.
 		if _, err := f.SyncTo(int64(at)); err != nil {
-			return fmt.Errorf("%w: %w", errNotDurable, err)
+			return notDurable(err)
 		}
 		return nil
 	}
@@ -215,7 +215,7 @@ func (s *sealed) note(ev []byte) error {
 		if err != nil {
 			return err
 		}
-		s.Number = g.Number
+		s.ID = g.ID()
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ type Entry struct {
 	Reason Reason
 	// Catalog and Accounts are the versions that this is true for.
 	Catalog, Accounts uint64
+	Digest            any // what the caller keeps with the template
 }
 
 // Cache keeps entries by template and by what else they depend on. It is bounded: when

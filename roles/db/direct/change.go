@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/types"
@@ -20,11 +21,11 @@ const changeLimit = 10_000
 // Change runs an INSERT, UPDATE or DELETE with the values in text in tx. read says how rows
 // are read to be changed. foundRows counts rows that stay as they are. Nothing was
 // written where a reason is returned; on an error the caller goes back to where the
-// statement began. meta is for converting values only; ctx bounds the work.
+// statement began. meta is for converting values only; ctx bounds the work. zone is the session's time zone, nil for UTC.
 //
 // Hot path: BenchmarkDirectUpdate of package sql.
-func (p *Plan) Change(ctx context.Context, meta *gms.Context, tx *txn.Txn, read txn.Scan, text *Text, foundRows bool) (Result, Reason, error) {
-	c := change{plan: p, ctx: ctx, meta: meta, tx: tx, text: text, foundRows: foundRows}
+func (p *Plan) Change(ctx context.Context, meta *gms.Context, tx *txn.Txn, read txn.Scan, text *Text, zone *time.Location, foundRows bool) (Result, Reason, error) {
+	c := change{plan: p, ctx: ctx, meta: meta, tx: tx, text: text, zone: zone, foundRows: foundRows}
 	if p.write.verb == insertRows {
 		return c.insert()
 	}
@@ -57,6 +58,7 @@ type change struct {
 	meta      *gms.Context
 	tx        *txn.Txn
 	text      *Text
+	zone      *time.Location
 	bindings  bindings
 	foundRows bool
 	rows      []gms.Row // found, or to be inserted
@@ -174,7 +176,7 @@ func (c *change) literals() ([]any, bool) {
 		}
 		v, ok := c.text.one(a.placeholder)
 		if ok {
-			values[i], ok = convert(c.meta, c.plan.Table.Types[a.column], v)
+			values[i], ok = convert(c.meta, c.zone, c.plan.Table, a.column, v)
 		}
 		if !ok {
 			return nil, false
@@ -251,7 +253,7 @@ func (c *change) insert() (Result, Reason, error) {
 			row[at] = w.defaults[at]
 		}
 		for i, at := range w.columns {
-			v, ok := convert(c.meta, table.Types[at], t.Values[t.FirstRow+r*t.Width+i])
+			v, ok := convert(c.meta, c.zone, table, at, t.Values[t.FirstRow+r*t.Width+i])
 			if !ok || v == nil && !table.Desc.Columns[at].Nullable && at != table.AutoIncrementColumn() {
 				return Result{}, Coerced, nil
 			}
@@ -262,6 +264,7 @@ func (c *change) insert() (Result, Reason, error) {
 			if generate[r], ok = generates(table.Types[at], row[at]); !ok {
 				return Result{}, Coerced, nil
 			}
+			generate[r] = generate[r] && (row[at] == nil || !w.keepsZero)
 		}
 		c.rows = append(c.rows, row)
 	}

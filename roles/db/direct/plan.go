@@ -1,6 +1,7 @@
 package direct
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,13 +16,14 @@ import (
 type Plan struct {
 	// Statement is the parsed template.
 	Statement sqlparser.Statement
-	// Table is what the statement reads or writes.
+	// Table is what the statement reads or writes; of a join the first one.
 	Table *store.Table
 	// Schema is what the planner returns; nil for statements without a result set.
 	Schema gms.Schema
 
 	read  *read  // SELECT
 	where *where // and the rows of UPDATE and DELETE
+	join  *join  // in place of where, for a SELECT over several tables
 	write *write // INSERT, UPDATE, DELETE
 	// system is what a SELECT without a table asks for.
 	system *System
@@ -32,6 +34,8 @@ type Planned struct {
 	Schema gms.Schema
 	Index  *store.Index // that it reads; nil: the whole table
 	Sorts  bool         // it sorts rows
+	// KeepsZero is NO_AUTO_VALUE_ON_ZERO: a 0 for an AUTO_INCREMENT column is stored.
+	KeepsZero bool
 	// Defaults are the values of columns that an INSERT leaves out, by position, where
 	// they are literals.
 	Defaults map[int]any
@@ -62,7 +66,15 @@ func Compile(st sqlparser.Statement, lookup Lookup) (*Plan, Reason) {
 func (p *Plan) Writes() bool { return p.write != nil }
 
 // Point says whether the plan looks at one row at most, or adds rows: it ends at once.
-func (p *Plan) Point() bool { return p.where == nil || p.where.point }
+func (p *Plan) Point() bool { return p.join == nil && (p.where == nil || p.where.point) }
+
+// Joins says whether the plan reads several tables, in an order of its own.
+func (p *Plan) Joins() bool { return p.join != nil }
+
+// Reads says whether t is one of the plan's tables.
+func (p *Plan) Reads(t *store.Table) bool {
+	return p.Table == t || p.join != nil && slices.ContainsFunc(p.join.tables, func(s scope) bool { return s.table == t })
+}
 
 // Binds says whether a plan that is not finished may be made with the values in text:
 // with some that would be coerced, or that no row can have, the planner may read
@@ -71,11 +83,23 @@ func (p *Plan) Binds(t *Text) bool {
 	if rows, ok := p.limit(t); !ok || rows == 0 && !p.read.found {
 		return false
 	}
-	if p.where == nil {
-		return true
+	for _, w := range p.wheres() {
+		if _, ok := w.bound(t); !ok {
+			return false
+		}
 	}
-	_, ok := p.where.bound(t)
-	return ok
+	return true
+}
+
+// wheres are the conditions on each table.
+func (p *Plan) wheres() []*where {
+	switch {
+	case p.join != nil:
+		return p.join.wheres
+	case p.where != nil:
+		return []*where{p.where}
+	}
+	return nil
 }
 
 // limit is the number of rows that a LIMIT asks for, -1 without one; false where it is
@@ -89,7 +113,7 @@ func (p *Plan) limit(t *Text) (int64, bool) {
 // Empty says whether it is known without the planner that there are no rows: a constant
 // condition, which is part of the text, is false, or LIMIT 0 is there to count them.
 func (p *Plan) Empty(t *Text) bool {
-	if p.where != nil && p.where.never {
+	if slices.ContainsFunc(p.wheres(), func(w *where) bool { return w.never }) {
 		return true
 	}
 	rows, ok := p.limit(t)
@@ -99,6 +123,9 @@ func (p *Plan) Empty(t *Text) bool {
 // Finish takes over what the planner has made of the statement.
 func (p *Plan) Finish(planned Planned) Reason {
 	p.Schema = planned.Schema
+	if p.join != nil {
+		return p.finishJoin(planned)
+	}
 	if p.where != nil {
 		if reason := p.where.finish(p.Table, planned.Index); reason != None {
 			return reason
@@ -113,10 +140,11 @@ func (p *Plan) Finish(planned Planned) Reason {
 	return None
 }
 
-// scope resolves the names of a statement over one table.
+// scope resolves the names of one table of a statement.
 type scope struct {
 	table           *store.Table
 	database, alias string
+	first           int // place of its first column among those of all tables of the statement
 }
 
 // from reads the one table of a FROM clause.
@@ -124,7 +152,14 @@ func (p *Plan) from(tables sqlparser.TableExprs, lookup Lookup, writes bool) (sc
 	if len(tables) != 1 {
 		return scope{}, Shape
 	}
-	t, ok := tables[0].(*sqlparser.AliasedTableExpr)
+	s, reason := p.source(tables[0], lookup, writes)
+	p.Table = s.table
+	return s, reason
+}
+
+// source reads one table of a FROM clause.
+func (p *Plan) source(table sqlparser.TableExpr, lookup Lookup, writes bool) (scope, Reason) {
+	t, ok := table.(*sqlparser.AliasedTableExpr)
 	if !ok || t.Hints != nil || t.AsOf != nil || len(t.Partitions) > 0 || t.Lateral {
 		return scope{}, Shape
 	}
@@ -149,7 +184,6 @@ func (p *Plan) resolve(name sqlparser.TableName, alias string, lookup Lookup, wr
 			return scope{}, Column
 		}
 	}
-	p.Table = table
 	if alias == "" {
 		alias = name.Name.String()
 	}

@@ -366,6 +366,9 @@ func (s *scanner) escaped(start int, quote byte) (string, bool) {
 				return "", false
 			}
 			d := s.text[s.at+1]
+			if d == '%' || d == '_' {
+				buf = append(buf, c) // an escape of LIKE's
+			}
 			if to := sqltypes.SQLDecodeMap[d]; to != sqltypes.DontEscape {
 				d = to
 			}

@@ -27,7 +27,7 @@ const (
 
 // read is what a SELECT returns of the rows found.
 type read struct {
-	columns    []int // of the result, by position in the table; of aggregates the argument
+	columns    []int // of the result, by their places in the statement's tables; of aggregates the argument
 	aggregates []aggregate
 	distinct   bool
 	order      []sortColumn
@@ -55,16 +55,13 @@ func (p *Plan) compileSelect(st *sqlparser.Select, lookup Lookup) Reason {
 	if len(st.From) == 0 {
 		return p.compileSystem(st)
 	}
-	s, reason := p.from(st.From, lookup, false)
+	r := &read{limit: -1, offset: -1, distinct: q.Distinct, found: q.SQLCalcFoundRows}
+	p.read = r
+	s, reason := p.compileFrom(st, lookup)
 	if reason != None {
 		return reason
 	}
-	r := &read{limit: -1, offset: -1, distinct: q.Distinct, found: q.SQLCalcFoundRows}
-	p.read = r
 	if reason := r.compileColumns(s, st.SelectExprs); reason != None {
-		return reason
-	}
-	if reason := p.compileWhere(s, st.Where); reason != None {
 		return reason
 	}
 	if len(r.aggregates) > 0 && (r.distinct || st.Limit != nil) {
@@ -93,16 +90,27 @@ func (p *Plan) compileSelect(st *sqlparser.Select, lookup Lookup) Reason {
 	return None
 }
 
-func (r *read) compileColumns(s scope, exprs sqlparser.SelectExprs) Reason {
+// compileFrom reads the FROM and WHERE clauses.
+func (p *Plan) compileFrom(st *sqlparser.Select, lookup Lookup) (scopes, Reason) {
+	if _, single := st.From[0].(*sqlparser.AliasedTableExpr); len(st.From) > 1 || !single {
+		return p.compileJoin(st, lookup)
+	}
+	s, reason := p.from(st.From, lookup, false)
+	if reason == None {
+		reason = p.compileWhere(s, st.Where)
+	}
+	return scopes{s}, reason
+}
+
+func (r *read) compileColumns(s scopes, exprs sqlparser.SelectExprs) Reason {
 	for _, e := range exprs {
 		switch e := e.(type) {
 		case *sqlparser.StarExpr:
-			if !s.qualifies(e.TableName) {
+			all := s.star(e.TableName)
+			if len(all) == 0 {
 				return Shape
 			}
-			for i := range s.table.Desc.Columns {
-				r.columns = append(r.columns, i)
-			}
+			r.columns = append(r.columns, all...)
 		case *sqlparser.AliasedExpr:
 			if f, ok := e.Expr.(*sqlparser.FuncExpr); ok {
 				if reason := r.compileAggregate(s, f); reason != None {
@@ -125,7 +133,7 @@ func (r *read) compileColumns(s scope, exprs sqlparser.SelectExprs) Reason {
 	return None
 }
 
-func (r *read) compileAggregate(s scope, f *sqlparser.FuncExpr) Reason {
+func (r *read) compileAggregate(s scopes, f *sqlparser.FuncExpr) Reason {
 	if f.Over != nil || !f.Qualifier.IsEmpty() || f.Distinct || len(f.Exprs) != 1 || len(r.aggregates) != len(r.columns) {
 		return Shape
 	}
@@ -145,7 +153,7 @@ func (r *read) compileAggregate(s scope, f *sqlparser.FuncExpr) Reason {
 	switch {
 	case name == "count":
 		r.aggregates = append(r.aggregates, countValues)
-	case name == "sum" && classOf(s.table.Types[column]) == classInt:
+	case name == "sum" && classOf(s.typeOf(column)) == classInt:
 		r.aggregates = append(r.aggregates, sumInts)
 	default:
 		return Shape
@@ -154,7 +162,7 @@ func (r *read) compileAggregate(s scope, f *sqlparser.FuncExpr) Reason {
 	return None
 }
 
-func (r *read) compileOrder(s scope, exprs sqlparser.SelectExprs, o *sqlparser.Order) Reason {
+func (r *read) compileOrder(s scopes, exprs sqlparser.SelectExprs, o *sqlparser.Order) Reason {
 	column, ok := s.column(o.Expr)
 	if !ok {
 		return Shape
@@ -165,51 +173,21 @@ func (r *read) compileOrder(s scope, exprs sqlparser.SelectExprs, o *sqlparser.O
 	if len(r.aggregates) > 0 {
 		return None // there is one row
 	}
-	if r.distinct && !slices.Contains(r.columns, column) {
-		return Shape
+	if r.distinct && !slices.Contains(r.columns, column) && !s.keyed(s.of(column), r.columns) {
+		return Shape // rows that are one in the result may differ in it
 	}
-	if !s.table.Sortable(column) {
+	if t, at := s.at(column); !t.Sortable(at) {
 		return Column
 	}
 	r.order = append(r.order, sortColumn{column, o.Direction == sqlparser.DescScr})
 	return None
 }
 
-// hidden says whether something else in the list of a SELECT has the column's name: an
-// alias goes before a column.
-func (s scope) hidden(column int, exprs sqlparser.SelectExprs) bool {
-	name := s.table.Desc.Columns[column].Name
-	for _, e := range exprs {
-		a, ok := e.(*sqlparser.AliasedExpr)
-		if !ok || a.As.IsEmpty() || !strings.EqualFold(a.As.String(), name) {
-			continue
-		}
-		if at, ok := s.column(a.Expr); !ok || at != column {
-			return true
-		}
-	}
-	return false
-}
-
 func (r *read) finish(t *store.Table, w *where, planned Planned) Reason {
-	if len(planned.Schema) != len(r.columns) {
-		return Index
+	if reason := r.finishColumns(scopes{{table: t}}, planned); reason != None {
+		return reason
 	}
-	for i, a := range r.aggregates {
-		if a == sumInts && planned.Schema[i].Type != types.Float64 {
-			return Column // the planner adds up in another type than end answers with
-		}
-	}
-	if r.distinct {
-		for _, column := range r.columns {
-			if !t.Sortable(column) {
-				return Column
-			}
-		}
-	}
-	r.identity = len(r.aggregates) == 0 && len(r.columns) == len(t.Desc.Columns)
-	for i, column := range r.columns {
-		r.identity = r.identity && column == i
+	for _, column := range r.columns {
 		if column >= 0 {
 			r.needed = append(r.needed, column)
 		}
@@ -229,6 +207,29 @@ func (r *read) finish(t *store.Table, w *where, planned Planned) Reason {
 		r.reverse = desc
 	default:
 		r.inMemory = true
+	}
+	return None
+}
+
+// finishColumns checks the result's columns against the planner's.
+func (r *read) finishColumns(s scopes, planned Planned) Reason {
+	if len(planned.Schema) != len(r.columns) {
+		return Index
+	}
+	for i, a := range r.aggregates {
+		if a == sumInts && !types.IsDecimal(planned.Schema[i].Type) {
+			return Column // the planner adds up in another type than end answers with
+		}
+	}
+	r.identity = len(r.aggregates) == 0 && len(r.columns) == s.width()
+	for i, column := range r.columns {
+		r.identity = r.identity && column == i
+		if !r.distinct {
+			continue
+		}
+		if t, at := s.at(column); !t.Sortable(at) {
+			return Column
+		}
 	}
 	return None
 }
@@ -275,16 +276,16 @@ type Out interface {
 }
 
 // Select runs a SELECT of the values in text as tx sees it; rows is what FOUND_ROWS() says
-// next. Nothing was answered where a reason is returned. meta is for describing columns only; ctx bounds the work.
+// next. Nothing was answered where a reason is returned. meta is for describing columns only; ctx bounds the work, and memory, unless 0, the bytes that keys of DISTINCT may take:
+// ErrMemory.
 //
 // Hot path: BenchmarkDirectPoint, BenchmarkDirectRange of package sql.
-func (p *Plan) Select(ctx context.Context, meta *gms.Context, tx *txn.Txn, text *Text, out Out) (rows int64, reason Reason, err error) {
+func (p *Plan) Select(ctx context.Context, meta *gms.Context, tx *txn.Txn, text *Text, out Out, memory int64) (rows int64, reason Reason, err error) {
 	r := p.read
-	b, ok := p.where.bind(text)
-	if !ok {
-		return 0, Coerced, nil
+	run := selection{plan: p, ctx: ctx, meta: meta, tx: tx, out: out, left: -1, memory: memory}
+	if ok, err := run.bind(text); !ok || err != nil {
+		return 0, Coerced, err
 	}
-	run := selection{plan: p, ctx: ctx, meta: meta, tx: tx, out: out, bindings: b, left: -1}
 	if r.limit >= 0 && !run.limits(text) {
 		return 0, Coerced, nil
 	}
@@ -317,6 +318,8 @@ type selection struct {
 	tx       *txn.Txn
 	out      Out
 	bindings bindings
+	rest     []int   // conditions that rows are checked for
+	join     joinRun // in place of bindings, for several tables
 
 	skip, left int64 // of OFFSET and LIMIT; -1: no limit
 	sent       int64
@@ -324,10 +327,11 @@ type selection struct {
 	result     gms.Row
 	counts     []int64
 	sums       []intSum
-	seen       map[string]struct{}
+	seen       keySet
 	key        []byte // scratch of first
 	sorter     sorter
 	tooMany    bool
+	memory     int64
 }
 
 func (s *selection) limits(t *Text) bool {
@@ -348,12 +352,24 @@ func (s *selection) limits(t *Text) bool {
 	return true
 }
 
+// bind brings the literals to the columns' types; false: the planner has to.
+func (s *selection) bind(t *Text) (ok bool, err error) {
+	if s.plan.join != nil {
+		return s.bindJoin(t)
+	}
+	s.bindings, ok = s.plan.where.bind(t)
+	return ok, nil
+}
+
 func (s *selection) scan() error {
+	if s.plan.join != nil {
+		return s.scanJoin()
+	}
 	r, w, table := s.plan.read, s.plan.where, s.plan.Table
 	if s.left == 0 && !r.found || w.never {
 		return nil
 	}
-	if w.point && w.index.IsPrimary() {
+	if s.rest = w.rest; w.point && w.index.IsPrimary() {
 		values := make([]any, len(w.equal))
 		for i, c := range w.equal {
 			values[i] = s.bindings.values[c]
@@ -372,8 +388,17 @@ func (s *selection) scan() error {
 	if r.reverse {
 		slices.Reverse(spans)
 	}
+	var filter *store.Predicate
+	filter, s.rest = w.filter(s.bindings)
 	for _, span := range spans {
-		rows, err := s.tx.Scan(s.ctx, table, txn.Scan{Index: w.index, Range: span, Reverse: r.reverse, Mode: txn.Consistent, Columns: r.needed, Reuse: true})
+		scan := txn.Scan{Index: w.index, Range: span, Reverse: r.reverse, Mode: txn.Consistent, Columns: r.needed, Reuse: true}
+		if filter != nil {
+			scan.Where = table.NewTest(filter)
+		}
+		if len(s.rest) == 0 && len(r.aggregates) == 0 && !r.distinct && !r.inMemory && !r.found {
+			scan.Skip = &s.skip
+		}
+		rows, err := s.tx.Scan(s.ctx, table, scan)
 		if err != nil {
 			return err
 		}
@@ -400,12 +425,17 @@ func (s *selection) scan() error {
 
 // take takes a row of the table; false: no more are wanted.
 func (s *selection) take(row gms.Row) (bool, error) {
-	r, w := s.plan.read, s.plan.where
-	if len(w.rest) > 0 {
-		if ok, err := w.holds(s.ctx, s.bindings, row); err != nil || !ok {
+	if len(s.rest) > 0 {
+		if ok, err := s.plan.where.all(s.ctx, s.rest, s.bindings, row); err != nil || !ok {
 			return true, err
 		}
 	}
+	return s.emit(row)
+}
+
+// emit takes a row that meets all conditions: of the table, or of all tables joined.
+func (s *selection) emit(row gms.Row) (bool, error) {
+	r := s.plan.read
 	if len(r.aggregates) > 0 {
 		s.aggregate(row)
 		return true, nil
@@ -413,6 +443,13 @@ func (s *selection) take(row gms.Row) (bool, error) {
 	if r.distinct {
 		if fresh, err := s.first(row); err != nil || !fresh {
 			return true, err
+		}
+		if s.memory > 0 && s.seen.bytes > s.memory {
+			if !r.inMemory {
+				return false, ErrMemory
+			}
+			s.tooMany = true
+			return false, nil
 		}
 	}
 	if s.found++; s.left == 0 {
@@ -450,32 +487,25 @@ func (s *selection) first(row gms.Row) (bool, error) {
 	key := s.key[:0]
 	var err error
 	for _, column := range s.plan.read.columns {
-		if key, err = s.plan.Table.AppendSortKey(key, column, row[column], false, 0); err != nil {
+		if key, err = s.plan.appendSortKey(key, column, row[column], false, 0); err != nil {
 			return false, err
 		}
 	}
 	s.key = key
-	if s.seen == nil {
-		s.seen = map[string]struct{}{}
-	}
-	if _, seen := s.seen[string(key)]; seen {
-		return false, nil
-	}
-	s.seen[string(key)] = struct{}{}
-	return true, nil
+	return s.seen.add(key), nil
 }
 
 // keep puts a row aside to be sorted; false: there are too many.
 func (s *selection) keep(row gms.Row) (bool, error) {
 	// Of a LIMIT only the first rows are kept, some more so that sorting them out is rare.
 	if s.left >= 0 && s.left <= sortLimit/8 && s.skip <= sortLimit/8 {
-		if wanted := int(s.skip + s.left); len(s.sorter.rows) >= max(2*wanted, 128) {
+		if wanted := int(s.skip + s.left); len(s.sorter.rows) >= 2*wanted && (len(s.sorter.rows) >= 128 || s.sorter.full()) {
 			if err := s.sorter.keepFirst(s.plan, wanted); err != nil {
 				return false, err
 			}
 		}
 	}
-	if len(s.sorter.rows) == sortLimit {
+	if s.sorter.full() {
 		s.tooMany = true
 		return false, nil
 	}
@@ -529,6 +559,7 @@ func (s *selection) end() error {
 	if !r.inMemory {
 		return nil
 	}
+	s.tx.CountSorted(len(s.sorter.rows))
 	if err := s.out.Columns(s.meta, s.plan.Schema); err != nil {
 		return err
 	}

@@ -11,12 +11,17 @@ import (
 // not decide.
 const sortRunes = 12
 
+// sortMemory is how many bytes of texts and keys a statement sorts here; more are left to
+// the planner, which keeps to db.query_memory.
+const sortMemory = 16 << 20
+
 // sorter puts rows of a result in order. The memory for keys is one piece.
 type sorter struct {
 	rows   []sortedRow
 	keys   []byte
 	values []any // for rows to come
 	result []gms.Row
+	texts  int    // bytes of the texts in result
 	a, b   []byte // whole keys of two rows
 	err    error
 }
@@ -50,7 +55,7 @@ func (s *sorter) add(p *Plan, row gms.Row) (err error) {
 	for i, o := range r.order {
 		v := row[o.column]
 		kept[len(r.columns)+i] = v
-		if s.keys, err = p.Table.AppendSortKey(s.keys, o.column, v, o.desc, limit); err != nil {
+		if s.keys, err = p.appendSortKey(s.keys, o.column, v, o.desc, limit); err != nil {
 			return err
 		}
 		switch v := v.(type) {
@@ -61,8 +66,27 @@ func (s *sorter) add(p *Plan, row gms.Row) (err error) {
 		}
 	}
 	x.to = int32(len(s.keys))
+	s.texts += textBytes(kept)
 	s.rows, s.result = append(s.rows, x), append(s.result, kept)
 	return nil
+}
+
+// full says whether no more rows may be kept.
+func (s *sorter) full() bool {
+	return len(s.rows) >= sortLimit || s.texts+len(s.keys) > sortMemory
+}
+
+// textBytes is the memory for a row's texts, as far as it is not the row's own.
+func textBytes(row gms.Row) (n int) {
+	for _, v := range row {
+		switch v := v.(type) {
+		case string:
+			n += len(v)
+		case []byte:
+			n += len(v)
+		}
+	}
+	return n
 }
 
 // each calls f for the rows in order, rows that are equal in the order in which they
@@ -98,10 +122,12 @@ func (s *sorter) keepFirst(p *Plan, n int) error {
 		return err
 	}
 	keys, result := make([]byte, 0, len(s.keys)/2), make([]gms.Row, 0, 2*n)
+	s.texts = 0
 	for i, x := range s.rows[:n] {
 		from := len(keys)
 		keys = append(keys, s.keys[x.from:x.to]...)
 		result = append(result, slices.Clone(s.result[x.at]))
+		s.texts += textBytes(s.result[x.at])
 		s.rows[i].from, s.rows[i].to, s.rows[i].at = int32(from), int32(len(keys)), int32(i)
 	}
 	s.rows, s.keys, s.result, s.values = s.rows[:n], keys, result, nil
@@ -112,7 +138,7 @@ func (s *sorter) keepFirst(p *Plan, n int) error {
 func (s *sorter) compare(p *Plan, a, b gms.Row) int {
 	whole := func(dst []byte, row gms.Row) []byte {
 		for i, o := range p.read.order {
-			key, err := p.Table.AppendSortKey(dst, o.column, row[len(p.read.columns)+i], o.desc, 0)
+			key, err := p.appendSortKey(dst, o.column, row[len(p.read.columns)+i], o.desc, 0)
 			if err != nil {
 				s.err = err
 				return dst

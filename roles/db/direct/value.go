@@ -94,6 +94,19 @@ func (v Value) literal() (any, bool) {
 	return nil, false
 }
 
+// CompareInts orders two integers of any Go types; false where one of them is none.
+func CompareInts(v, w any) (n int, ok bool) {
+	return compareInts(v, w), isInt(v) && isInt(w)
+}
+
+func isInt(v any) bool {
+	switch v.(type) {
+	case int64, int32, int16, int8, uint64, uint32, uint16, uint8:
+		return true
+	}
+	return false
+}
+
 // compareInts orders an integer of any Go type and an int64 or uint64.
 func compareInts(v, w any) int {
 	vi, vu, vBig := split(v)

@@ -32,8 +32,8 @@ var ops = map[string]op{
 	sqlparser.GreaterThanStr: opGreater, sqlparser.GreaterEqualStr: opGreaterEqual, sqlparser.NotEqualStr: opNotEqual,
 }
 
-// condition compares a column with a literal, with the members of a list, or with NULL:
-// then there is no placeholder.
+// condition compares a column with a literal, with the members of a list, with a column
+// of another table, or with NULL: only the first two have a placeholder.
 type condition struct {
 	column      int
 	op          op
@@ -41,6 +41,8 @@ type condition struct {
 	typ         gms.Type
 	placeholder int
 	more        []int // of a list that is written as several conditions joined by OR
+	joined      bool
+	outer       int // place of the other table's column, where joined
 }
 
 // lists says whether the column is compared with the members of a list.
@@ -226,7 +228,7 @@ func (w *where) finish(t *store.Table, planned *store.Index) Reason {
 func (w *where) best(t *store.Table) *store.Index {
 	best, most := t.Primary, 0
 	for _, ix := range append([]*store.Index{t.Primary}, t.Indexes...) {
-		if slices.ContainsFunc(ix.Desc.Columns, func(c store.IndexColumnDesc) bool { return c.Desc }) {
+		if !searchable(ix) {
 			continue
 		}
 		n := 0
@@ -245,6 +247,12 @@ func (w *where) best(t *store.Table) *store.Index {
 		}
 	}
 	return best
+}
+
+// searchable says whether the entries of an index are its columns' values, in ascending
+// order: those of a FULLTEXT index are words.
+func searchable(ix *store.Index) bool {
+	return !ix.Desc.FullText && !slices.ContainsFunc(ix.Desc.Columns, func(c store.IndexColumnDesc) bool { return c.Desc })
 }
 
 // has says whether there is a condition of one of these kinds on a column.
@@ -305,7 +313,7 @@ func (w *where) bound(t *Text) (bindings, bool) {
 	b := bindings{values: make([]any, len(w.conditions))}
 	for i := range w.conditions {
 		c := &w.conditions[i]
-		if c.null() {
+		if c.null() || c.joined {
 			continue
 		}
 		if !c.lists() {
@@ -374,7 +382,12 @@ func (w *where) spans(b bindings) ([]store.KeyRange, error) {
 
 // holds checks on a row what the ranges have not decided.
 func (w *where) holds(ctx context.Context, b bindings, row gms.Row) (bool, error) {
-	for _, i := range w.rest {
+	return w.all(ctx, w.rest, b, row)
+}
+
+// all checks some of the conditions on a row.
+func (w *where) all(ctx context.Context, conditions []int, b bindings, row gms.Row) (bool, error) {
+	for _, i := range conditions {
 		c := &w.conditions[i]
 		v := row[c.column]
 		if c.null() {

@@ -3,11 +3,13 @@ package direct
 import (
 	"errors"
 	"slices"
+	"time"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 
+	"stack/roles/db/fit"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
 )
@@ -23,11 +25,12 @@ const (
 
 // write is what a statement changes.
 type write struct {
-	verb     verb
-	columns  []int // INSERT: the positions of the values of a row
-	omitted  []int // and of the columns that have none
-	defaults []any // by position, for those
-	assign   []assignment
+	verb      verb
+	columns   []int // INSERT: the positions of the values of a row
+	omitted   []int // and of the columns that have none
+	defaults  []any // by position, for those
+	assign    []assignment
+	keepsZero bool // of an AUTO_INCREMENT column: 0 makes no value
 	// anyRow says that it does not matter in which order rows are changed: none can be
 	// in the way of another.
 	anyRow bool
@@ -82,6 +85,7 @@ func (p *Plan) compileInsert(st *sqlparser.Insert, lookup Lookup) Reason {
 	if reason != None {
 		return reason
 	}
+	p.Table = s.table
 	w := &write{verb: insertRows}
 	p.write = w
 	given := make([]bool, len(s.table.Desc.Columns))
@@ -167,7 +171,8 @@ func (w *write) compileAssignments(s scope, list sqlparser.AssignmentExprs, inse
 			}
 		case *sqlparser.NullVal:
 		case *sqlparser.ValuesFuncExpr:
-			if a.inserted, ok = s.column(expr.Name); !ok || !inserting || s.table.Desc.Columns[a.inserted].Type.Base != s.table.Desc.Columns[column].Type.Base {
+			if a.inserted, ok = s.column(expr.Name); !ok || !inserting || s.table.Desc.Columns[a.inserted].Type.Base != s.table.Desc.Columns[column].Type.Base ||
+				a.inserted != column && s.table.Desc.Columns[column].Type.Narrow() {
 				return Shape
 			}
 		case *sqlparser.BinaryExpr:
@@ -193,6 +198,7 @@ func (w *write) compileAssignments(s scope, list sqlparser.AssignmentExprs, inse
 }
 
 func (w *write) finish(t *store.Table, planned Planned) Reason {
+	w.keepsZero = planned.KeepsZero
 	if w.verb == insertRows {
 		w.defaults = make([]any, len(t.Desc.Columns))
 		for _, at := range w.omitted {
@@ -214,9 +220,13 @@ func (w *write) finish(t *store.Table, planned Planned) Reason {
 	return None
 }
 
-// convert brings a literal to a column's type as the planner does, where neither it nor
-// sql_mode would have anything to say about it.
-func convert(meta *gms.Context, t gms.Type, v Value) (any, bool) {
+// plainly is where a value with which there is anything to say is left to the planner.
+func plainly(zone *time.Location) fit.Mode { return fit.Mode{NoZeroDate: true, Zone: zone} }
+
+// convert brings a literal to what a column stores as the planner does, where there is nothing
+// that sql_mode would have to decide.
+func convert(meta *gms.Context, zone *time.Location, table *store.Table, at int, v Value) (any, bool) {
+	t := table.Types[at]
 	in, ok := v.literal()
 	if !ok {
 		return nil, false
@@ -234,9 +244,7 @@ func convert(meta *gms.Context, t gms.Type, v Value) (any, bool) {
 	case types.IsFloat(t), types.IsDecimal(t):
 		ok = v.Kind != String
 	case types.IsText(t), types.IsTextBlob(t), types.IsBinaryType(t):
-	case types.IsDateType(t), types.IsDatetimeType(t), types.IsTimestampType(t):
-		ok = v.Kind == String && !types.IsZeroTimestampStr(v.Text)
-	case types.IsEnum(t), types.IsSet(t):
+	case types.IsDateType(t), types.IsDatetimeType(t), types.IsTimestampType(t), types.IsEnum(t), types.IsSet(t):
 		ok = v.Kind == String
 	default:
 		ok = false
@@ -244,8 +252,15 @@ func convert(meta *gms.Context, t gms.Type, v Value) (any, bool) {
 	if !ok {
 		return nil, false
 	}
-	out, inRange, err := t.Convert(meta, in)
-	return out, err == nil && inRange == gms.InRange && out != nil
+	to := t
+	if d := &table.Desc.Columns[at].Type; d.Narrow() {
+		to = fit.NewNarrow(t, d.Unsigned, d.Digits())
+	}
+	out, problem, err := fit.Value(meta, to, in, nil, plainly(zone))
+	if zone != nil && types.IsTimestampType(t) {
+		out = fit.Stored(out, zone)
+	}
+	return out, err == nil && problem == nil && out != nil
 }
 
 // sum is a column plus or minus an integer, as the column assigned to holds it; false
@@ -272,6 +287,6 @@ func (a *assignment) sum(meta *gms.Context, t *store.Table, v any, by Value) (an
 	if r < 0 && (types.IsUnsigned(t.Types[a.from]) || types.IsUnsigned(t.Types[a.column])) {
 		return nil, false
 	}
-	out, inRange, err := t.Types[a.column].Convert(meta, r)
-	return out, err == nil && inRange == gms.InRange
+	out, problem, err := fit.Value(meta, t.Types[a.column], r, nil, plainly(nil))
+	return out, err == nil && problem == nil
 }

@@ -1,7 +1,6 @@
 package sql
 
 import (
-	"math"
 	"strings"
 
 	"github.com/cockroachdb/apd/v3"
@@ -10,6 +9,8 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/hash"
 	"github.com/dolthub/go-mysql-server/sql/transform"
 	"github.com/dolthub/go-mysql-server/sql/types"
+
+	"stack/roles/db/fit"
 )
 
 // exactAggregate is SUM or AVG of integers or decimals, which MySQL gives as DECIMAL;
@@ -198,32 +199,13 @@ func (t *total) result(avg bool, scale uint8) any {
 }
 
 func smallInteger(v any) (int64, bool) {
-	switch v := v.(type) {
-	case int8:
-		return int64(v), true
-	case int16:
-		return int64(v), true
-	case int32:
-		return int64(v), true
-	case int64:
-		return v, true
-	case int:
-		return int64(v), true
-	case uint8:
-		return int64(v), true
-	case uint16:
-		return int64(v), true
-	case uint32:
-		return int64(v), true
-	case uint64:
-		return int64(v), v <= math.MaxInt64
-	case bool:
-		if v {
+	if b, ok := v.(bool); ok {
+		if b {
 			return 1, true
 		}
 		return 0, true
 	}
-	return 0, false
+	return fit.Int64(v)
 }
 
 func asDecimal(ctx *gms.Context, v any) (*apd.Decimal, error) {
@@ -346,7 +328,11 @@ func (c *distinctCount) WithWindow(ctx *gms.Context, w *gms.WindowDefinition) gm
 
 // NewBuffer starts a group.
 func (c *distinctCount) NewBuffer(ctx *gms.Context) (gms.AggregationBuffer, error) {
-	b := &distinctBuffer{seen: map[uint64]struct{}{}}
+	keys, err := newDistinctKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := &distinctBuffer{seen: keys}
 	for i, e := range c.Children() {
 		child, err := transform.Clone(ctx, e)
 		if err != nil {
@@ -361,7 +347,7 @@ func (c *distinctCount) NewBuffer(ctx *gms.Context) (gms.AggregationBuffer, erro
 type distinctBuffer struct {
 	exprs  []gms.Expression
 	schema gms.Schema
-	seen   map[uint64]struct{}
+	seen   *distinctKeys
 }
 
 // Update counts a row whose values are new and not NULL.
@@ -378,15 +364,16 @@ func (b *distinctBuffer) Update(ctx *gms.Context, row gms.Row) error {
 	if err != nil {
 		return err
 	}
-	b.seen[h] = struct{}{}
-	return nil
+	_, err = b.seen.add(h)
+	return err
 }
 
 // Eval is the count so far.
-func (b *distinctBuffer) Eval(*gms.Context) (any, error) { return int64(len(b.seen)), nil }
+func (b *distinctBuffer) Eval(*gms.Context) (any, error) { return int64(len(b.seen.seen)), nil }
 
-// Dispose lets go of the arguments.
+// Dispose lets go of the keys and the arguments.
 func (b *distinctBuffer) Dispose(ctx *gms.Context) {
+	b.seen.forget()
 	for _, e := range b.exprs {
 		disposeExpression(ctx, e)
 	}

@@ -3,6 +3,7 @@ package sql
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -10,12 +11,8 @@ import (
 	"stack/roles/db/store"
 )
 
-// alter stages a changed descriptor for which no row has to be written anew.
+// alter stages a changed descriptor.
 func (t *Table) alter(ctx *gms.Context, change func(*store.TableDesc) error) error {
-	s, err := sessionOf(ctx)
-	if err != nil {
-		return err
-	}
 	if err := t.refresh(ctx); err != nil {
 		return err
 	}
@@ -23,17 +20,40 @@ func (t *Table) alter(ctx *gms.Context, change func(*store.TableDesc) error) err
 	if err := change(desc); err != nil {
 		return err
 	}
-	if _, err := s.tx.AlterTable(ctx, t.stored, desc); err != nil {
+	return t.define(ctx, desc, false)
+}
+
+// define stages a changed descriptor of the table as it is now. The running ALTER TABLE looks
+// after rows and indexes at its end; within another statement they are written here.
+func (t *Table) define(ctx *gms.Context, desc *store.TableDesc, rewrite bool) error {
+	if err := checkFullText(desc); err != nil {
 		return err
+	}
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return err
+	}
+	to, err := s.tx.Define(ctx, t.stored, desc, rewrite)
+	if err != nil {
+		return err
+	}
+	if !s.altering(to) {
+		c, err := newConversion(ctx, s, t.stored, to, false)
+		if err != nil {
+			return err
+		}
+		if err := s.tx.FillDefined(ctx, t.stored, to, c.each()); err != nil {
+			return t.editor(ctx).duplicate(err, nil)
+		}
 	}
 	return t.refresh(ctx)
 }
 
-// AddColumn adds a nullable column without default at once: rows that lack it read
-// NULL. The planner rewrites the table for every other one.
+// AddColumn adds a nullable column without default: rows that lack it read NULL. For every
+// other one the planner asks for a RewriteInserter.
 func (t *Table) AddColumn(ctx *gms.Context, c *gms.Column, order *gms.ColumnOrder) error {
 	return t.alter(ctx, func(desc *store.TableDesc) error {
-		cd, err := columnDesc(ctx, c)
+		cd, err := columnDesc(ctx, c, nil)
 		if err != nil {
 			return err
 		}
@@ -58,27 +78,41 @@ func placeColumn(list []store.ColumnDesc, c store.ColumnDesc, order *gms.ColumnO
 	return append(append(append(out, list[:at]...), c), list[at:]...)
 }
 
-// DropColumn drops a column that no index holds.
+// DropColumn drops a column, also out of the indexes that hold it.
 func (t *Table) DropColumn(ctx *gms.Context, name string) error {
 	return t.alter(ctx, func(desc *store.TableDesc) error {
 		at := columnNamed(desc, name)
 		if at < 0 {
 			return gms.ErrTableColumnNotFound.New(t.name, name)
 		}
+		id := desc.Columns[at].ID
 		desc.Columns = append(desc.Columns[:at:at], desc.Columns[at+1:]...)
+		desc.Indexes = indexesWithout(desc.Indexes, func(column uint16) bool { return column == id })
 		return nil
 	})
 }
 
-// ModifyColumn changes what does not touch rows: name, default, comment, place,
-// and NOT NULL to NULL.
+// indexesWithout takes columns out of indexes. As in MySQL, an index ends with its last
+// column.
+func indexesWithout(indexes []store.IndexDesc, gone func(column uint16) bool) []store.IndexDesc {
+	var kept []store.IndexDesc
+	for _, ix := range indexes {
+		ix.Columns = slices.DeleteFunc(slices.Clone(ix.Columns), func(c store.IndexColumnDesc) bool { return gone(c.Column) })
+		if len(ix.Columns) > 0 {
+			kept = append(kept, ix)
+		}
+	}
+	return kept
+}
+
+// ModifyColumn changes name, type, default, comment, place, and NOT NULL to NULL.
 func (t *Table) ModifyColumn(ctx *gms.Context, name string, c *gms.Column, order *gms.ColumnOrder) error {
 	return t.alter(ctx, func(desc *store.TableDesc) error {
 		at := columnNamed(desc, name)
 		if at < 0 {
 			return gms.ErrTableColumnNotFound.New(t.name, name)
 		}
-		cd, err := columnDesc(ctx, c)
+		cd, err := columnDesc(ctx, c, &desc.Columns[at].Type)
 		if err != nil {
 			return err
 		}
@@ -126,16 +160,9 @@ func (t *Table) CreateIndex(ctx *gms.Context, def gms.IndexDef) error {
 	if err != nil {
 		return err
 	}
-	s, err := sessionOf(ctx)
-	if err != nil {
-		return err
-	}
 	desc := t.stored.Desc.Clone()
 	desc.Indexes = append(desc.Indexes, ix)
-	if _, err = s.tx.AddIndexes(ctx, t.stored, desc, nil); err != nil {
-		return t.editor(ctx).duplicate(err, nil)
-	}
-	return t.refresh(ctx)
+	return t.define(ctx, desc, false)
 }
 
 // CreateIndexForForeignKey adds the index that a foreign key needs.
@@ -145,10 +172,8 @@ func (t *Table) CreateIndexForForeignKey(ctx *gms.Context, def gms.IndexDef) err
 
 // indexDesc describes a new index, or says what of it is not available.
 func (t *Table) indexDesc(ctx *gms.Context, def gms.IndexDef) (store.IndexDesc, error) {
-	ix := store.IndexDesc{Name: def.Name, Unique: def.IsUnique(), Comment: def.Comment}
+	ix := store.IndexDesc{Name: def.Name, Unique: def.IsUnique(), FullText: def.Storage == fullTextIndexes, Comment: def.Comment}
 	switch {
-	case def.IsFullText():
-		return ix, notAvailable("FULLTEXT index")
 	case def.IsSpatial():
 		return ix, notAvailable("SPATIAL index")
 	case def.IsVector():
@@ -180,7 +205,14 @@ func (t *Table) indexDesc(ctx *gms.Context, def gms.IndexDef) (store.IndexDesc, 
 		if cd.Virtual {
 			return ix, notAvailable("index on a virtual column or an expression (a STORED generated column can be indexed)")
 		}
-		ix.Columns = append(ix.Columns, store.IndexColumnDesc{Column: cd.ID, Prefix: uint32(c.Length)})
+		column := store.IndexColumnDesc{Column: cd.ID, Prefix: uint32(c.Length)}
+		if ix.FullText {
+			column.Prefix = 0 // MySQL ignores it
+		}
+		ix.Columns = append(ix.Columns, column)
+	}
+	if ix.FullText {
+		return ix, fullTextColumns(t.stored.Desc, ix.Columns)
 	}
 	return ix, nil
 }
@@ -216,6 +248,7 @@ func (t *Table) RenameIndex(ctx *gms.Context, from, to string) error {
 		if found < 0 {
 			return gms.ErrIndexNotFound.New(from)
 		}
+		renameExpressionColumns(desc, desc.Indexes[found].Name, to)
 		desc.Indexes[found].Name = to
 		return nil
 	})
@@ -240,7 +273,7 @@ func (t *Table) CreatePrimaryKey(ctx *gms.Context, columns []gms.IndexColumn) er
 		desc.Primary.Columns = append(desc.Primary.Columns,
 			store.IndexColumnDesc{Column: desc.Columns[at].ID, Prefix: uint32(c.Length)})
 	}
-	return t.rebuild(ctx, desc, sameRow)
+	return t.define(ctx, desc, false)
 }
 
 // DropPrimaryKey leaves the rows under hidden row ids.
@@ -256,7 +289,7 @@ func (t *Table) DropPrimaryKey(ctx *gms.Context) error {
 		return gms.ErrCantDropFieldOrKey.New("PRIMARY")
 	}
 	desc.Primary = store.IndexDesc{ID: desc.Primary.ID}
-	return t.rebuild(ctx, desc, sameRow)
+	return t.define(ctx, desc, false)
 }
 
 // GetChecks returns the CHECK constraints.
@@ -348,5 +381,5 @@ func (t *Table) ModifyStoredCollation(ctx *gms.Context, collation gms.CollationI
 			return err
 		}
 	}
-	return t.rebuild(ctx, desc, sameRow)
+	return t.define(ctx, desc, false)
 }

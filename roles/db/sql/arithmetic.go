@@ -2,9 +2,12 @@ package sql
 
 import (
 	"math/big"
+	"slices"
 
+	"github.com/cockroachdb/apd/v3"
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/transform"
 	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 )
@@ -131,4 +134,60 @@ func integer(v any) (*big.Int, bool) {
 		return new(big.Int), true
 	}
 	return nil, false
+}
+
+// ownArithmetic returns an operation that is exact for integers and has no zero with a
+// sign.
+func ownArithmetic(ctx *gms.Context, e expression.ArithmeticOp) (gms.Expression, transform.TreeIdentity, error) {
+	// The planner finds the scale of a result by looking for divisions among the operands'
+	// operands: only the outermost operation may be wrapped.
+	operands, wrapped := slices.Clone(e.Children()), false
+	for i, operand := range operands {
+		if z, ok := operand.(*plainZero); ok {
+			operands[i], wrapped = z.Arithmetic, true
+		}
+	}
+	result, same := gms.Expression(e), transform.SameTree
+	if wrapped {
+		var err error
+		if result, err = e.WithChildren(ctx, operands...); err != nil {
+			return nil, transform.SameTree, err
+		}
+		same = transform.NewTree
+	}
+	a, ok := result.(*expression.Arithmetic)
+	if !ok {
+		return result, same, nil
+	}
+	if checked := checkArithmetic(ctx, a); checked != gms.Expression(a) {
+		return checked, transform.NewTree, nil
+	}
+	if types.IsDecimal(a.Type(ctx)) {
+		return &plainZero{a}, transform.NewTree, nil
+	}
+	return a, same, nil
+}
+
+// plainZero is arithmetic of DECIMALs, in which the planner has a zero with a sign.
+type plainZero struct{ *expression.Arithmetic }
+
+// WithChildren does it for other operands.
+func (z *plainZero) WithChildren(ctx *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	e, err := z.Arithmetic.WithChildren(ctx, children...)
+	if err != nil {
+		return nil, err
+	}
+	if a, ok := e.(*expression.Arithmetic); ok {
+		return &plainZero{a}, nil
+	}
+	return e, nil
+}
+
+// Eval returns 0 for -0.
+func (z *plainZero) Eval(ctx *gms.Context, row gms.Row) (any, error) {
+	v, err := z.Arithmetic.Eval(ctx, row)
+	if d, ok := v.(*apd.Decimal); ok && d.Negative && d.IsZero() {
+		return new(apd.Decimal).Abs(d), err
+	}
+	return v, err
 }

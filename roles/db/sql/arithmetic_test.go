@@ -21,6 +21,8 @@ func TestIntegerArithmetic(t *testing.T) {
 		"SELECT b + 1, u + 1 FROM a WHERE i = 3":                            {"NULL|NULL"},
 		"SELECT x FROM (SELECT u + 0 AS x FROM a WHERE i = 2) q":            {"3"},
 		"SELECT YEAR('2020-01-01') - 2030, LENGTH('a') - 3, (1 = 1) + 1":    {"-10|-2|2"},
+		"SELECT i + 0.0 / i + 0.0, (i - 0.5 + 0.5) / 3 FROM a WHERE i = 1":  {"1.00000|0.33333"},
+		"SELECT (0.0 * -i) * -1, 0.0 * -i FROM a WHERE i = 1":               {"0.0|0.0"},
 		"SELECT (1 + 2) / 3, (i + 1) * 1.5, i + 1 + 0.5 FROM a WHERE i = 1": {"1.0000|3.0|2.5"},
 	} {
 		if rows != nil {

@@ -88,6 +88,9 @@ func (s *Session) runLog(ctx *gms.Context, st sqlparser.Statement, out sink) err
 
 // need refuses an account without a global privilege; SUPER has all of these.
 func (s *Session) need(ctx *gms.Context, p gms.PrivilegeType, name string) error {
+	if p == gms.PrivilegeType_ReplicationSlave && s.ofSite() != nil {
+		return nil
+	}
 	set := s.engine.accounts.db.UserActivePrivilegeSet(ctx)
 	if !set.Has(p) && !set.Has(gms.PrivilegeType_Super) {
 		return mysqlError(1227, "Access denied; you need (at least one of) the %s privilege(s) for this operation", name)
@@ -112,7 +115,9 @@ func (s *Session) purgeLogs(ctx *gms.Context, log *binlog.Log, st *sqlparser.Pur
 	if st.Before == nil {
 		number, err := binlog.ParseFileName(st.To)
 		if err == nil {
-			err = log.PurgeTo(ctx, number)
+			var kept uint32
+			kept, err = log.PurgeTo(ctx, number)
+			s.warnKept(ctx, kept)
 		}
 		if errors.Is(err, binlog.ErrNoFile) {
 			return mysqlError(1373, "Target log not found in binlog index")
@@ -123,7 +128,9 @@ func (s *Session) purgeLogs(ctx *gms.Context, log *binlog.Log, st *sqlparser.Pur
 	if err != nil {
 		return err
 	}
-	return log.PurgeBefore(ctx, before)
+	kept, err := log.PurgeBefore(ctx, before)
+	s.warnKept(ctx, kept)
+	return err
 }
 
 // timeOf evaluates an expression to a time.
@@ -247,28 +254,30 @@ func (c logController) ListBinaryLogs(*gms.Context) ([]binlogreplication.BinaryL
 	return list, nil
 }
 
-// GetBinaryLogStatus is SHOW BINARY LOG STATUS and SHOW MASTER STATUS. The executed set
-// is read first: it may be older than the position, never newer.
+// GetBinaryLogStatus is SHOW BINARY LOG STATUS and SHOW MASTER STATUS. What waits for acknowledgements
+// is in the log, and in neither the set nor before the position.
 func (c logController) GetBinaryLogStatus(*gms.Context) ([]binlogreplication.BinaryLogStatus, error) {
-	executed := c.engine.db.ExecutedSet()
-	p := c.engine.db.Binlog().Position()
+	executed, p := c.engine.db.ExecutedAt()
 	return []binlogreplication.BinaryLogStatus{{
 		File: binlog.FileName(p.File), Position: uint(p.Offset), ExecutedGtids: executed,
 	}}, nil
 }
 
-// RegisterReplica refuses: there are no replicas in this version.
+// errNotHere: the planner's own protocol front is not used.
+var errNotHere = errors.New("replicas are served by the protocol front")
+
+// RegisterReplica is Session.Register.
 func (logController) RegisterReplica(*gms.Context, *mysql.Conn, string, uint16) error {
-	return notAvailable("replication")
+	return errNotHere
 }
 
-// BinlogDumpGtid refuses, as RegisterReplica.
+// BinlogDumpGtid is Session.Dump.
 func (logController) BinlogDumpGtid(*gms.Context, *mysql.Conn, mysql.GTIDSet) error {
-	return notAvailable("replication")
+	return errNotHere
 }
 
-// ListReplicas has none to list.
-func (logController) ListReplicas(*gms.Context) error { return nil }
+// ListReplicas is parseShowReplicas.
+func (logController) ListReplicas(*gms.Context) error { return errNotHere }
 
 // logVariables are the variables about the binary log.
 func logVariables(db *txn.Engine, dir string) []gms.SystemVariable {
@@ -296,9 +305,18 @@ func logVariables(db *txn.Engine, dir string) []gms.SystemVariable {
 		only("binlog_format", "ROW"),
 		only("binlog_row_image", "FULL"),
 		only("binlog_row_metadata", "FULL"),
+		text("binlog_checksum", "CRC32"),
+		&gms.MysqlSystemVariable{
+			Name: "gtid_purged", Scope: global, Type: types.NewSystemStringType("gtid_purged"), Default: "",
+			ValueFunction: func() (any, error) { return db.Binlog().Purged(), nil },
+		},
 		&gms.MysqlSystemVariable{
 			Name: "gtid_executed", Scope: global, Type: types.NewSystemStringType("gtid_executed"), Default: "",
 			ValueFunction: func() (any, error) { return db.ExecutedSet(), nil },
+		},
+		&gms.MysqlSystemVariable{
+			Name: stackEpoch, Scope: global, Type: types.NewSystemUintType(stackEpoch, 0, math.MaxUint64), Default: uint64(0),
+			ValueFunction: func() (any, error) { return db.Epoch(), nil },
 		},
 	}
 }

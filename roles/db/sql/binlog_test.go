@@ -205,7 +205,8 @@ func TestLogShowPurgeFlush(t *testing.T) {
 const typedTable = `CREATE TABLE typed (id BIGINT PRIMARY KEY AUTO_INCREMENT, ti TINYINT, tu TINYINT UNSIGNED, si SMALLINT, mi MEDIUMINT, i INT,
 	bu BIGINT UNSIGNED, f FLOAT, d DOUBLE, de DECIMAL(20,6), da DATE, dt DATETIME, dt3 DATETIME(3), ts TIMESTAMP(6) NULL, t TIME(6), y YEAR,
 	b BIT(10), e ENUM('a','b'), s SET('x','y','z'), c CHAR(200), v VARCHAR(300), l VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_swedish_ci,
-	bi BINARY(5), vb VARBINARY(300), tt TINYTEXT, te TEXT, bl BLOB, lb LONGBLOB)`
+	bi BINARY(5), vb VARBINARY(300), tt TINYTEXT, te TEXT, bl BLOB, lb LONGBLOB,
+	t0 TIME, t1 TIME(1), t2 TIME(2), t3 TIME(3), t5 TIME(5), du DECIMAL(9,3) UNSIGNED, fu FLOAT UNSIGNED, xu DOUBLE UNSIGNED)`
 
 func typedRow(r *rand.Rand) string {
 	pick := func(values ...string) string {
@@ -221,11 +222,13 @@ func typedRow(r *rand.Rand) string {
 		pick("'2030-06-07 08:09:10.123456'"), pick("'-838:59:58.5'", "'12:34:56.789012'"), pick("2026", "1901"),
 		pick("1023", "1"), pick("'a'", "'b'"), pick("'x,z'", "''"), pick("'char'", "'grüße 🐘'"), pick("''", "'"+strings.Repeat("é", 300)+"'"),
 		pick("'é€'"), pick("x'0100020000'"), pick("x'00ff'"), pick("'tiny'"), pick("'text'"), pick("x'000102'"), pick("REPEAT('long', 5000)"),
+		pick("'-00:00:01'", "'12:34:57'"), pick("'-00:00:00.1'", "'1:2:3.9'"), pick("'-10:11:12.34'"), pick("'10:11:12.345'", "'-838:59:58.999'"), pick("'-00:00:00.00001'"),
+		pick("123456.789"), pick("0.5"), pick("1.5"),
 	}
 	return "(" + strings.Join(values, ", ") + ")"
 }
 
-const typedColumns = "ti, tu, si, mi, i, bu, f, d, de, da, dt, dt3, ts, t, y, b, e, s, c, v, l, bi, vb, tt, te, bl, lb"
+const typedColumns = "ti, tu, si, mi, i, bu, f, d, de, da, dt, dt3, ts, t, y, b, e, s, c, v, l, bi, vb, tt, te, bl, lb, t0, t1, t2, t3, t5, du, fu, xu"
 
 // MariaDB's own programs read the files: mariadb-binlog prints every one without an
 // error, and a MariaDB server that is given what it prints holds the same rows.
@@ -239,6 +242,7 @@ func TestMariaDBReadsTheLog(t *testing.T) {
 	s := newServer(t)
 	c := s.test()
 	c.must(typedTable)
+	c.must("SET time_zone = '+05:45'")
 	c.must("CREATE TABLE small (a INT, b VARCHAR(10))", "ALTER TABLE small ADD COLUMN n INT DEFAULT 4")
 	for range 30 {
 		c.must("INSERT INTO typed (" + typedColumns + ") VALUES " + typedRow(r) + ", " + typedRow(r))
@@ -298,8 +302,9 @@ func TestMariaDBReadsTheLog(t *testing.T) {
 	if out, err := client.CombinedOutput(); err != nil {
 		t.Fatalf("MariaDB does not take what mariadb-binlog prints: %v\n%.2000s", err, out)
 	}
+	mustPeer(t, conn, "SET time_zone = '+05:45'")
 	for _, q := range []string{
-		"SELECT id, ti, tu, si, mi, i, bu, f, d, de, da, dt, dt3, ts, t, y, b+0, e, s, c, v, l, HEX(bi), HEX(vb), tt, te, HEX(bl), MD5(lb) FROM test.typed ORDER BY id",
+		"SELECT id, ti, tu, si, mi, i, bu, f, d, de, da, dt, dt3, ts, t, y, b+0, e, s, c, v, l, HEX(bi), HEX(vb), tt, te, HEX(bl), MD5(lb), t0, t1, t2, t3, t5, du, fu, xu FROM test.typed ORDER BY id",
 		"SELECT a, b, n FROM test.small ORDER BY a",
 		"SELECT id, v FROM test.selected ORDER BY id",
 	} {

@@ -2,9 +2,12 @@ package sql
 
 import (
 	"slices"
+	"time"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/types"
 
+	"stack/roles/db/fit"
 	"stack/roles/db/store"
 )
 
@@ -31,12 +34,15 @@ type columnCheck struct {
 // becomes a check on the row. So does every condition on a prefix: its key is that of
 // longer values too, which two ranges would both return and a lookup for a join, which
 // the planner does not check again, would take for equal.
-func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, r gms.MySQLRange) (span, error) {
+//
+// zone is the session's: TIMESTAMPs are compared as its clock shows them, and stored in UTC. Where
+// that is put forward or back the range is somewhat wider, and the rows are checked.
+func spanOf(ctx *gms.Context, ix *store.Index, kinds []gms.Type, columns []int, r gms.MySQLRange, zone *time.Location) (span, error) {
 	s := span{lo: store.Bound{Inclusive: true}, hi: store.Bound{Inclusive: true}}
 	open := false // a column with bounds has been seen: the rest are checks
 	null := false // a NULL or a prefix: a unique index may have several entries
 	for i, c := range r {
-		if i >= len(types) {
+		if i >= len(kinds) {
 			break
 		}
 		if open {
@@ -46,9 +52,18 @@ func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, 
 			continue
 		}
 		prefix := ix.Desc.Columns[i].Prefix > 0
-		if v, ok, err := pointOf(ctx, types[i], c); err != nil {
+		in := zone
+		if !types.IsTimestampType(kinds[i]) {
+			in = nil
+		}
+		v, ok, err := pointOf(ctx, kinds[i], c)
+		if err != nil {
 			return span{}, err
-		} else if ok {
+		}
+		if at, isTime := v.(time.Time); ok && in != nil && isTime && !at.Equal(types.ZeroTime) {
+			v, _, ok = fit.Around(at, in)
+		}
+		if ok {
 			s.lo.Values = append(s.lo.Values, v)
 			s.hi.Values = append(s.hi.Values, v)
 			null = null || v == nil || prefix
@@ -58,11 +73,13 @@ func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, 
 			continue
 		}
 		open = true
-		lo, exactLo, err := cutOf(ctx, types[i], c.LowerBound, c.Typ)
+		lo, exactLo, err := cutOf(ctx, kinds[i], c.LowerBound, c.Typ)
+		lo, exactLo = lo.inUTC(in, exactLo, false)
 		if err != nil {
 			return span{}, err
 		}
-		hi, exactHi, err := cutOf(ctx, types[i], c.UpperBound, c.Typ)
+		hi, exactHi, err := cutOf(ctx, kinds[i], c.UpperBound, c.Typ)
+		hi, exactHi = hi.inUTC(in, exactHi, true)
 		if err != nil {
 			return span{}, err
 		}
@@ -75,12 +92,12 @@ func spanOf(ctx *gms.Context, ix *store.Index, types []gms.Type, columns []int, 
 	}
 	if slices.ContainsFunc(ix.Desc.Columns, func(c store.IndexColumnDesc) bool { return c.Prefix > 0 }) {
 		s.rest = nil // everything that the range says
-		for i, c := range r[:min(len(r), len(types))] {
+		for i, c := range r[:min(len(r), len(kinds))] {
 			s.rest = append(s.rest, columnCheck{columns[i], c})
 		}
 	}
 	unique := ix.Desc.Unique || ix.IsPrimary()
-	s.single = unique && !open && !null && len(s.lo.Values) == len(types)
+	s.single = unique && !open && !null && len(s.lo.Values) == len(kinds)
 	return s, nil
 }
 
@@ -149,6 +166,24 @@ type cut struct {
 	above bool // just after value, else just before it
 }
 
+// inUTC is the cut in a TIMESTAMP column, of which the value is what a clock in zone shows.
+func (c cut) inUTC(zone *time.Location, exact, upper bool) (cut, bool) {
+	shown, ok := c.value.(time.Time)
+	if zone == nil || c.place != atValue || !ok || shown.Equal(types.ZeroTime) {
+		return c, exact
+	}
+	first, last, one := fit.Around(shown, zone)
+	switch {
+	case one:
+		c.value = first
+	case upper:
+		c.value, c.above = last, true
+	default:
+		c.value, c.above = first, false
+	}
+	return c, exact && one
+}
+
 func (s *span) lower(c cut, prefix bool) store.Bound {
 	values := append([]any(nil), s.lo.Values...)
 	switch c.place {
@@ -193,7 +228,7 @@ func pointOf(ctx *gms.Context, t gms.Type, c gms.MySQLRangeColumnExpr) (any, boo
 	if !ok {
 		return nil, false, nil
 	}
-	if n, err := c.Typ.Compare(ctx, low.Key, high.Key); err != nil || n != 0 {
+	if n, err := comparing(c.Typ).Compare(ctx, low.Key, high.Key); err != nil || n != 0 {
 		return nil, false, err
 	}
 	return exact(ctx, t, low.Key, c.Typ)
@@ -235,11 +270,19 @@ func exact(ctx *gms.Context, t gms.Type, key any, typ gms.Type) (any, bool, erro
 	if err != nil || inRange != gms.InRange || v == nil {
 		return nil, false, nil // not a value of the column: the row check decides
 	}
-	n, err := typ.Compare(ctx, v, key)
+	n, err := comparing(typ).Compare(ctx, v, key)
 	if err != nil {
 		return nil, false, err
 	}
 	return v, n == 0, nil
+}
+
+// comparing is the type to compare with: that of a DECIMAL column rounds both sides.
+func comparing(t gms.Type) gms.Type {
+	if types.IsDecimal(t) {
+		return types.InternalDecimalType
+	}
+	return t
 }
 
 // holds says whether v meets the condition.
@@ -249,11 +292,12 @@ func (c columnCheck) holds(ctx *gms.Context, v any) (bool, error) {
 		_, none := c.expr.UpperBound.(gms.BelowNull)
 		return low && !none, nil
 	}
-	at := gms.Below{Key: v, Typ: c.expr.Typ}
-	n, err := c.expr.LowerBound.Compare(ctx, at, c.expr.Typ)
+	typ := comparing(c.expr.Typ)
+	at := gms.Below{Key: v, Typ: typ}
+	n, err := c.expr.LowerBound.Compare(ctx, at, typ)
 	if err != nil || n > 0 {
 		return false, err
 	}
-	n, err = c.expr.UpperBound.Compare(ctx, at, c.expr.Typ)
+	n, err = c.expr.UpperBound.Compare(ctx, at, typ)
 	return err == nil && n > 0, err
 }

@@ -198,7 +198,10 @@ func (s *Session) alone(ctx *gms.Context, text string, st sqlparser.Statement, b
 	if set, ok := setsNext(st); ok {
 		return s.setNext(set)
 	}
-	s.engine.stats.statements[k].Add(1)
+	if flush, ok := st.(*sqlparser.Flush); ok && isFlushTables(flush) {
+		return errFlushInRoutine() // by EXECUTE
+	}
+	s.countStatement(k, commandOf(st, text), byPlanner)
 	if err := s.admit(ctx, k, st); err != nil {
 		return err
 	}
@@ -221,6 +224,7 @@ func (s *Session) within(ctx *gms.Context, text string, st sqlparser.Statement, 
 	if k.locks() && !s.kind.locks() {
 		return notAvailable("a routine that writes, in a statement that reads")
 	}
+	s.countStatement(k, commandOf(st, text), byPlanner)
 	if err := s.authorize(ctx, st); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/plan"
 
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
@@ -36,6 +37,7 @@ func (r *scan) openChanged(ctx *gms.Context, now *store.Table, tx *txn.Txn, read
 			r.moved[i] = p
 		}
 	}
+	r.stored = now
 	var err error
 	r.rows, err = tx.Scan(ctx, now, txn.Scan{Mode: read.Mode, Before: read.Before})
 	return err
@@ -60,4 +62,19 @@ func (r *scan) asBefore(row gms.Row) gms.Row {
 func whole(ix *store.Index, r store.KeyRange) bool {
 	all := store.IndexSpan(store.SpaceRows, ix.Desc.ID)
 	return bytes.Equal(r.Start, all.Start) && bytes.Equal(r.End, all.End)
+}
+
+// checkNewRows makes a new CHECK look at the rows as the clauses before it have left them:
+// it may be about a column that the same ALTER TABLE has added.
+func checkNewRows(ctx *gms.Context, n *plan.CreateCheck) error {
+	t := readTable(n.Table)
+	if t == nil {
+		return nil
+	}
+	now := *t
+	if err := now.refresh(ctx); err != nil {
+		return err
+	}
+	n.Table = plan.NewResolvedTable(&now, n.Table.SqlDatabase, nil)
+	return nil
 }

@@ -1,9 +1,12 @@
 package sql
 
 import (
+	"slices"
+
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
 	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/expression/function"
 	"github.com/dolthub/go-mysql-server/sql/expression/function/aggregation"
 	"github.com/dolthub/go-mysql-server/sql/hash"
 	"github.com/dolthub/go-mysql-server/sql/iters"
@@ -17,9 +20,31 @@ import (
 func init() {
 	rule := analyzer.Rule{Id: -1, Apply: compareByCollation}
 	analyzer.OnceAfterAll = append([]analyzer.Rule{rule}, analyzer.OnceAfterAll...)
-	analyzer.OnceAfterAll = append(analyzer.OnceAfterAll, analyzer.Rule{Id: -1, Apply: strictPlan}, analyzer.Rule{Id: -1, Apply: lockTargets})
+	analyzer.OnceAfterAll = append(analyzer.OnceAfterAll, analyzer.Rule{Id: -1, Apply: fitPlan}, analyzer.Rule{Id: -1, Apply: lockTargets},
+		analyzer.Rule{Id: -1, Apply: findIndexes}, analyzer.Rule{Id: -1, Apply: quicken}, analyzer.Rule{Id: -1, Apply: noteNarrow})
+	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}}, analyzer.OnceBeforeDefault...)
 	// The short cut for simple SELECTs has rules of its own; any rule here turns it off.
-	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: oneRowEach})
+	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: oneRowEach}, analyzer.Rule{Id: -1, Apply: sayEscapes},
+		analyzer.Rule{Id: -1, Apply: exactDecimals}, analyzer.Rule{Id: -1, Apply: temporalTexts})
+	for i := range analyzer.OnceBeforeDefault {
+		if r := &analyzer.OnceBeforeDefault[i]; r.Id.String() == "validateGroupBy" {
+			r.Apply = besideConstants(r.Apply)
+		}
+	}
+	for i, r := range analyzer.OnceAfterDefault {
+		if r.Id.String() == "optimizeJoins" {
+			own := []analyzer.Rule{{Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: liftFilters}, {Id: -1, Apply: exactJoins}}
+			analyzer.OnceAfterDefault = slices.Insert(slices.Clone(analyzer.OnceAfterDefault), i, own...)
+			break
+		}
+	}
+	for i := range analyzer.DefaultRules {
+		if r := &analyzer.DefaultRules[i]; r.Id.String() == "validateNoHiddenSystemColumns" {
+			r.Apply = besideHiddenColumns(r.Apply)
+		} else if r.Id.String() == "replaceCrossJoins" {
+			r.Apply = joinWhere
+		}
+	}
 }
 
 // compareByCollation is a rule for finished plans. The planner compares by the column's
@@ -42,12 +67,28 @@ func collatePlan(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity
 			}
 		}
 		n, exprsSame, err := transform.OneNodeExpressions(ctx, n, collateExpression)
+		if lookup, ok := n.(*plan.HashLookup); ok && err == nil {
+			if by, changed := collateLookup(ctx, lookup); changed {
+				return by, transform.NewTree, nil
+			}
+		}
 		return n, same && exprsSame, err
 	})
 }
 
 func collateExpression(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
+	if exact, err := compareColumns(ctx, e); exact != nil || err != nil {
+		return exact, transform.NewTree, err
+	}
 	switch e := e.(type) {
+	case *function.Now:
+		if zoned := inZone(ctx, e); zoned != nil {
+			return zoned, transform.NewTree, nil
+		}
+	case *plan.InSubquery:
+		if in := newInQuery(ctx, e); in != nil {
+			return in, transform.NewTree, nil
+		}
 	case *plan.Subquery:
 		query, same, err := collatePlan(ctx, e.Query)
 		if err != nil || same {
@@ -57,6 +98,9 @@ func collateExpression(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 	case *expression.HashInTuple, *expression.InTuple:
 		in := e.(expression.Comparer)
 		list, ok := in.Right().(expression.Tuple)
+		if ok && len(list) > 0 && types.IsTimespan(in.Left().Type(ctx)) { // the planner finds no TIME among texts
+			return anyEqual(in.Left(), list), transform.NewTree, nil
+		}
 		if !ok || len(list) == 0 || !collated(in.Left().Type(ctx)) {
 			return e, transform.SameTree, nil
 		}
@@ -68,14 +112,11 @@ func collateExpression(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 		return anyEqual(in.Left(), list), transform.NewTree, nil
 	case *aggregation.CountDistinct:
 		return &distinctCount{e}, transform.NewTree, nil
-	case *expression.Arithmetic:
-		if checked := checkArithmetic(ctx, e); checked != gms.Expression(e) {
-			return checked, transform.NewTree, nil
-		}
-		return e, transform.SameTree, nil
+	case expression.ArithmeticOp:
+		return ownArithmetic(ctx, e)
 	case *expression.NullSafeEquals:
 		l, r := e.Left(), e.Right()
-		if !collated(l.Type(ctx)) || !collated(r.Type(ctx)) {
+		if (!collated(l.Type(ctx)) || !collated(r.Type(ctx))) && !types.IsTimespan(l.Type(ctx)) {
 			return e, transform.SameTree, nil
 		}
 		return expression.NewOr(
@@ -108,10 +149,27 @@ type distinctBuilder struct{ base *rowexec.BaseBuilder }
 
 // Build returns nil for what it leaves to the planner's builder.
 func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.RowIter, error) {
+	if s, err := sessionOf(ctx); err == nil {
+		s.runs = true
+	}
+	ownFullText(n)
 	if rows, err := b.measured(ctx, n, row); rows != nil || err != nil {
 		return rows, err
 	}
 	switch n := n.(type) {
+	case *plan.ShowStatus:
+		return showStatus(ctx)
+	case *plan.ShowProcessList:
+		return showProcesses(ctx)
+	case *plan.Call:
+		return callInside(ctx, n, row)
+	case *plan.ShowIndexes:
+		return showIndexes(ctx, n)
+	case *plan.CachedResults:
+		if n.IsFinalized() {
+			return untilEnd{gms.RowsToRowIter(n.GetCachedResults()...)}, nil
+		}
+		return nil, nil
 	case *plan.Distinct:
 		if len(n.DistinctOn()) > 0 {
 			return nil, nil
@@ -120,12 +178,26 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		if err != nil {
 			return nil, err
 		}
-		return iters.NewDistinctIter(ctx, child, distinctRows(n.Child.Schema(ctx))), nil
+		return newDistinctRows(ctx, child, distinctRows(n.Child.Schema(ctx)))
+	case *plan.GroupBy:
+		if len(n.GroupByExprs) > 0 {
+			return b.grouped(ctx, n, row)
+		}
+		return nil, nil
+	case *plan.Offset:
+		return b.offset(ctx, n, row)
 	case *plan.Filter:
+		if rows, err := b.filtered(ctx, n, row); rows != nil || err != nil {
+			return rows, err
+		}
 		pushFilter(ctx, n)
 		return nil, nil
+	case *plan.CreateCheck:
+		return nil, checkNewRows(ctx, n)
 	case *plan.UpdateSource:
 		return b.updates(ctx, n, row)
+	case *fittedRows:
+		return b.fitted(ctx, n, row)
 	case *plan.SetOp:
 		if !n.Distinct || n.SetOpType != plan.UnionType {
 			return nil, nil
@@ -142,7 +214,9 @@ func (b distinctBuilder) union(ctx *gms.Context, n *plan.SetOp, row gms.Row) (gm
 	if err != nil {
 		return nil, err
 	}
-	rows = iters.NewDistinctIter(ctx, rows, distinctRows(n.Schema(ctx)))
+	if rows, err = newDistinctRows(ctx, rows, distinctRows(n.Schema(ctx))); err != nil {
+		return nil, err
+	}
 	if len(n.SortConditions) > 0 {
 		rows = iters.NewSortIter(n.SortConditions, rows)
 	}

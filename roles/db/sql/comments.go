@@ -1,6 +1,11 @@
 package sql
 
-import "strings"
+import (
+	"strings"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
 
 // versionID is Version as it stands in comments: /*!80040 … */.
 const versionID = 80040
@@ -18,7 +23,7 @@ func plainComments(query string) string {
 		switch c := query[i]; {
 		case c == '\'' || c == '"' || c == '`':
 			i = quotedEnd(query, i)
-		case c == '#' || strings.HasPrefix(query[i:], "-- "):
+		case c == '#' || strings.HasPrefix(query[i:], "--"): // as the parser reads it
 			i = after(query, i, "\n")
 		case strings.HasPrefix(query[i:], "/*M!"), strings.HasPrefix(query[i:], "/*!") && above(query[i+3:]):
 			end := after(query, i+2, "*/")
@@ -45,6 +50,47 @@ func plainComments(query string) string {
 	return string(out)
 }
 
+// plainDashes puts a blank between two minus signs that no blank follows: MySQL's comments
+// begin with "-- ", the parser's with "--", and 5--3 is 8.
+func plainDashes(query string) string {
+	if !strings.Contains(query, "--") {
+		return query
+	}
+	var out strings.Builder
+	copied := 0
+	for i := 0; i < len(query); {
+		switch c := query[i]; {
+		case c == '\'' || c == '"' || c == '`':
+			i = quotedEnd(query, i)
+		case strings.HasPrefix(query[i:], "--"):
+			if i+2 >= len(query) || query[i+2] <= ' ' || query[i+2] == 0x7f {
+				i = after(query, i, "\n")
+				continue
+			}
+			out.WriteString(query[copied : i+1])
+			out.WriteByte(' ')
+			i++
+			copied = i
+		case c == '#':
+			i = after(query, i, "\n")
+		case strings.HasPrefix(query[i:], "/*!"):
+			i += 3 // what is in it is run
+		case strings.HasPrefix(query[i:], "/*"):
+			i = after(query, i+2, "*/")
+		default:
+			i++
+		}
+	}
+	if copied == 0 {
+		return query
+	}
+	out.WriteString(query[copied:])
+	return out.String()
+}
+
+// asParserReads is a text with what the parser reads otherwise than MySQL.
+func asParserReads(query string) string { return keepWildcards(plainComments(plainDashes(query))) }
+
 // above says whether text begins with a version of five or six digits above ours.
 func above(text string) bool {
 	version, n := 0, 0
@@ -53,6 +99,60 @@ func above(text string) bool {
 		n++
 	}
 	return n >= 5 && version > versionID
+}
+
+// keepWildcards doubles the backslash of \% and \_ in quoted text: both stand for
+// themselves, backslash and all, so that LIKE sees the escape. The parser would drop it.
+func keepWildcards(query string) string {
+	if !strings.Contains(query, `\%`) && !strings.Contains(query, `\_`) {
+		return query
+	}
+	var out strings.Builder
+	copied := 0
+	for i := 0; i < len(query); {
+		switch c := query[i]; {
+		case c == '\'' || c == '"':
+			end := quotedEnd(query, i)
+			for i++; i < end; i++ {
+				if query[i] != '\\' {
+					continue
+				}
+				if i++; i < end && (query[i] == '%' || query[i] == '_') {
+					out.WriteString(query[copied:i])
+					out.WriteByte('\\')
+					copied = i
+				}
+			}
+		case c == '`':
+			i = quotedEnd(query, i)
+		case c == '#' || strings.HasPrefix(query[i:], "--"): // as the parser reads it
+			i = after(query, i, "\n")
+		case strings.HasPrefix(query[i:], "/*") && !strings.HasPrefix(query[i:], "/*!"):
+			i = after(query, i+2, "*/")
+		default:
+			i++
+		}
+	}
+	out.WriteString(query[copied:])
+	return out.String()
+}
+
+// plainPrepare is a PREPARE whose statement the planner may parse; all others stay.
+func (s *Session) plainPrepare(ctx *gms.Context, st sqlparser.Statement) sqlparser.Statement {
+	p, ok := st.(*sqlparser.Prepare)
+	if !ok {
+		return st
+	}
+	text := p.Expr
+	if name, variable := strings.CutPrefix(text, "@"); variable {
+		_, value, err := s.GetUserVariable(ctx, name)
+		if text, ok = value.(string); err != nil || !ok {
+			return st
+		}
+	}
+	plain := *p // a routine runs its tree again
+	plain.Expr = asParserReads(text)
+	return &plain
 }
 
 // after is the index behind the next end from i on, or that of the text's end.

@@ -102,3 +102,15 @@ func (s *Session) snapshotNow(_ *gms.Context, text string, st sqlparser.Statemen
 		s.tx.StartSnapshot()
 	}
 }
+
+// touchesTables says whether a statement, where it is a transaction of its own, is the one that
+// SET TRANSACTION is for.
+func (s *Session) touchesTables(k kind, st sqlparser.Statement) bool {
+	switch k {
+	case kindWrite, kindLockingRead:
+		return true
+	case kindRead:
+		return len(s.tablesOf(st)) > 0
+	}
+	return false
+}

@@ -63,7 +63,11 @@ func (d *Database) GetTableInsensitive(ctx *gms.Context, name string) (gms.Table
 	if st == nil {
 		return nil, false, nil
 	}
-	return newTable(d, st), true, nil
+	t := newTable(d, st)
+	if len(st.Narrow) > 0 && s.showsTypes() {
+		t.showTypes()
+	}
+	return t, true, nil
 }
 
 // GetTableInsensitiveAsOf returns a table whose rows are to be locked: AS OF means nothing
@@ -155,7 +159,7 @@ func tableDesc(ctx *gms.Context, database, name string, schema gms.PrimaryKeySch
 	}
 	desc := &store.TableDesc{Database: database, Name: name, Collation: uint16(collation), Comment: comment}
 	for _, c := range schema.Schema {
-		cd, err := columnDesc(ctx, c)
+		cd, err := columnDesc(ctx, c, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ func TestColumnTypes(t *testing.T) {
 	c.must(`INSERT INTO t VALUES (1, -128, 65535, -8388608, 18446744073709551615, 1.5, -2.25, 123456789012345.12345, b'1010101010', 2026,
 		'2026-11-23', '-12:34:56', '2026-11-23 01:02:03.456789', '2026-11-23 01:02:03', 'abc', 'grüße', 'text', REPEAT('x', 20000),
 		'ab', x'00ff', x'000102', 'b', 'x,z', '{"a": [1, 2]}', TRUE)`)
-	row := `1|-128|65535|-8388608|18446744073709551615|1.5|-2.25|123456789012345.12345|2026|2026-11-23|-12:34:56.000000|2026-11-23 01:02:03.456789|2026-11-23 01:02:03|abc|grüße|text|20000|61620000|00FF|000102|b|x,z|2|1|682`
+	row := `1|-128|65535|-8388608|18446744073709551615|1.5|-2.25|123456789012345.12345|2026|2026-11-23|-12:34:56|2026-11-23 01:02:03.456789|2026-11-23 01:02:03|abc|grüße|text|20000|61620000|00FF|000102|b|x,z|2|1|682`
 	query := "SELECT id,ti,si,mi,bi,f,d,de,y,da,tm,dt,ts,ch,vc,tx,LENGTH(lt),HEX(bn),HEX(vb),HEX(bl),en,se,js->'$.a[1]',bo,b+0 FROM t"
 	c.want(query, row)
 	c.must("INSERT INTO t (id) VALUES (2)")
@@ -171,9 +171,6 @@ func TestDefaultsChecksGenerated(t *testing.T) {
 	c.want("SELECT twice, thrice FROM t WHERE twice = 16", "16|24")
 	c.must("CREATE INDEX kv ON t (thrice)")
 	c.want("SELECT id FROM t WHERE thrice = 24", "1")
-	c.fails(1235, "CREATE INDEX ke ON t ((a + 1))", "expression")
-	c.fails(1235, "CREATE TABLE ft (a INT, KEY ((a + 1)))", "expression")
-	c.fails(1146, "SELECT * FROM ft")
 	c.must("ALTER TABLE t ADD COLUMN four INT AS (a * 4) VIRTUAL")
 	c.want("SELECT four FROM t ORDER BY id", "32", "28")
 	s.restart()
@@ -259,6 +256,13 @@ func TestTemporaryTables(t *testing.T) {
 	a.want("SHOW TABLES", "t")
 	a.must("DROP TEMPORARY TABLE t")
 	a.want("SELECT COUNT(*) FROM t", "2")
+	// A transaction that only reads may write to them, from whatever it reads.
+	a.must("START TRANSACTION READ ONLY", "INSERT INTO x SELECT id + 10, 'c' FROM t", "UPDATE x SET v = 'd' WHERE id = 1", "DELETE FROM x WHERE id = 2")
+	a.fails(1792, "INSERT INTO t SELECT id + 10 FROM x")
+	a.fails(1792, "DELETE x, t FROM x JOIN t ON t.id = x.id")
+	a.fails(1792, "DROP TEMPORARY TABLE x")
+	a.must("COMMIT")
+	a.want("SELECT id, v FROM x ORDER BY id", "1|d", "11|c", "12|c")
 	a.Close()
 	if left := s.engine.Catalog().Tables(temporaryDatabase); len(left) != 0 {
 		t.Errorf("%d temporary tables outlive their session", len(left))

@@ -18,7 +18,12 @@ import (
 // first, for waiting for one must not hold up the changes of all others.
 func (s *Session) lockDefinitions(ctx *gms.Context, st sqlparser.Statement) error {
 	names := s.changedTables(st)
-	if err := lockInOrder(ctx, s.tx, tablesNamed(s.engine.db.Catalog(), names)); err != nil {
+	tables := tablesNamed(s.engine.db.Catalog(), names)
+	// First behind whoever is changing one: that holds up no writer.
+	if err := inOrder(tables, func(t *store.Table) error { return s.tx.LockChange(ctx, t) }); err != nil {
+		return err
+	}
+	if err := lockInOrder(ctx, s.tx, tables); err != nil {
 		return err
 	}
 	if err := s.tx.LockCatalog(ctx); err != nil {
@@ -79,10 +84,14 @@ func tablesNamed(cat *store.Catalog, names []tableName) []*store.Table {
 
 // lockInOrder takes tables for the transaction alone, in an order that is everybody's.
 func lockInOrder(ctx context.Context, tx *txn.Txn, tables []*store.Table) error {
+	return inOrder(tables, func(t *store.Table) error { return tx.LockTable(ctx, t) })
+}
+
+func inOrder(tables []*store.Table, do func(*store.Table) error) error {
 	tables = slices.Clone(tables)
 	slices.SortFunc(tables, func(a, b *store.Table) int { return cmp.Compare(a.Desc.ID, b.Desc.ID) })
 	for _, t := range tables {
-		if err := tx.LockTable(ctx, t); err != nil {
+		if err := do(t); err != nil {
 			return err
 		}
 	}

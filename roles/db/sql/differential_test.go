@@ -43,11 +43,11 @@ func mariadbServer(t *testing.T) *gosql.DB {
 	}
 	dir := t.TempDir()
 	data, socket := filepath.Join(dir, "data"), filepath.Join(dir, "s")
-	if out, err := exec.Command("mariadb-install-db", "--no-defaults", "--user=root", "--datadir="+data,
+	if out, err := exec.Command("mariadb-install-db", "--no-defaults", "--user=root", "--datadir="+data, "--tmpdir="+dir,
 		"--skip-test-db", "--auth-root-authentication-method=normal").CombinedOutput(); err != nil {
 		t.Fatalf("mariadb-install-db: %v\n%s", err, out)
 	}
-	server := exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--socket="+socket, "--skip-networking",
+	server := exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--tmpdir="+dir, "--socket="+socket, "--skip-networking",
 		"--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_520_ci", "--innodb-buffer-pool-size=16M",
 		"--sql-mode=STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO")
 	if err := server.Start(); err != nil {
@@ -140,6 +140,10 @@ var randomKinds = []struct {
 	{types: []string{"DATE"}, values: []string{"'1999-12-31'", "'2024-01-01'", "'2024-02-29'", "'2030-05-05'"}, probes: []string{"'2024-01-02'", "'2000-01-01'"}},
 	{types: []string{"DATETIME", "DATETIME(3)"}, values: []string{"'1999-12-31 23:59:59'", "'2024-01-01 00:00:00'", "'2024-02-29 10:20:30'"}, probes: []string{"'2024-01-01'", "'2010-01-01 01:02:03'"}},
 	{types: []string{"BIT(6)"}, values: []string{"0", "1", "5", "63"}, probes: []string{"2", "4"}},
+	{types: []string{"TIME", "TIME(3)", "TIME(6)"}, values: []string{"'10:11:12'", "'-10:11:12'", "'00:00:00'", "'838:59:59'"}, probes: []string{"'10:11:11'", "'00:00:01'"}},
+	{types: []string{"DECIMAL(8,2) UNSIGNED"}, values: []string{"0", "0.01", "1.10", "999999.99"}, probes: []string{"1", "-1"}},
+	{types: []string{"DOUBLE UNSIGNED"}, values: []string{"0", "0.5", "3.25", "1e10"}, probes: []string{"0.25", "-1"}},
+	{types: []string{"TIMESTAMP", "TIMESTAMP(3)"}, values: []string{"'1999-12-31 23:59:59'", "'2024-01-01 00:00:00'", "'2024-02-29 10:20:30'"}, probes: []string{"'2024-01-01'", "'2010-01-01 01:02:03'"}},
 }
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
@@ -328,7 +332,7 @@ func differ(t *testing.T, conn *gosql.Conn, server *server, seed uint64) {
 		return
 	}
 	for range 25 {
-		if !write(s.write()) {
+		if !write("SET time_zone = '"+pick(s.rnd, []string{"+00:00", "+05:30", "-07:00"})+"'") || !write(s.write()) {
 			return
 		}
 		for range 6 {

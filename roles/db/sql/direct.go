@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"strconv"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/plan"
 	"github.com/dolthub/go-mysql-server/sql/planbuilder"
 	"github.com/dolthub/go-mysql-server/sql/transform"
+	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 
 	"stack/roles/db/direct"
+	"stack/roles/db/fit"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
 	"stack/roles/db/wire"
@@ -54,11 +57,13 @@ func (s *Session) directQuery(ctx context.Context, query string, out sink) (done
 	if reason := s.directAllowed(); reason != direct.None {
 		return s.left(reason)
 	}
-	if done, err := s.directControl(query, out); done {
-		return true, err
-	}
-	if done, err := s.directSet(ctx, query, out); done {
-		return true, err
+	if !s.tablesLocked() {
+		if done, err := s.directControl(query, out); done {
+			return true, err
+		}
+		if done, err := s.directSet(ctx, query, out); done {
+			return true, err
+		}
 	}
 	t := &s.direct.text
 	// Strings point into the text: an idle session must not hold on to its last one.
@@ -74,11 +79,17 @@ func (s *Session) directAllowed() direct.Reason {
 	switch n := s.settingsNow(); {
 	case !n.direct:
 		return direct.Off
-	case n.unusual, len(s.tables) > 0, len(s.temporary) > 0, s.engine.locks.held.Load() > 0,
-		s.tx == nil && !n.autocommit, s.kind == kindTemporary:
+	case n.unusual, len(s.temporary) > 0, s.tx == nil && (!n.autocommit || s.next != (nextTransaction{})), n.maxStatement > 0, s.kind == kindTemporary:
 		return direct.Session
 	}
 	return direct.None
+}
+
+// tablesLocked says whether LOCK TABLES, of this session or of others, has a say in what
+// runs: then only writes do without the planner, which a dump has between LOCK TABLES
+// and UNLOCK TABLES.
+func (s *Session) tablesLocked() bool {
+	return len(s.tables) > 0 || s.engine.locks.held.Load() > 0
 }
 
 // left counts a statement that is left to the planner.
@@ -99,10 +110,15 @@ func (s *Session) directRun(ctx context.Context, t *direct.Text, from source, ou
 	if entry == nil || entry.Catalog != catalog.Version || entry.Accounts != accounts ||
 		entry.Reason == direct.Coerced && entry.Plan != nil && entry.Plan.Binds(t) {
 		entry = s.directEntry(ctx, t, from, catalog, accounts)
+		entry.Digest = s.engine.digests.of(s.GetCurrentDatabase(), string(t.Template))
 		s.engine.plans.Put(t.Template, s.planKey(), entry)
 	}
+	s.seen.digest, _ = entry.Digest.(*digest)
 	if entry.Reason != direct.None {
 		return s.left(entry.Reason)
+	}
+	if s.tablesLocked() && !entry.Plan.Writes() {
+		return s.left(direct.Session)
 	}
 	if entry.Plan.Writes() {
 		return s.directWrite(ctx, entry, t, from.query, out)
@@ -180,8 +196,9 @@ func (s *Session) directPlan(gctx *gms.Context, entry *direct.Entry, t *direct.T
 	if err != nil {
 		return direct.Rejected, true
 	}
-	planned := direct.Planned{Schema: node.Schema(gctx)}
+	planned := direct.Planned{Schema: s.narrowed(node.Schema(gctx)), KeepsZero: gms.LoadSqlMode(gctx).ModeEnabled(gms.NoAutoValueOnZero)}
 	accesses, empty := 0, false
+	var problem *fit.Problem
 	var look func(n gms.Node)
 	look = func(n gms.Node) {
 		transform.InspectWithOpaque(gctx, n, func(ctx *gms.Context, n gms.Node) bool {
@@ -189,7 +206,7 @@ func (s *Session) directPlan(gctx *gms.Context, entry *direct.Entry, t *direct.T
 			case *plan.IndexedTableAccess:
 				accesses++
 				x, ok := n.Index().(*Index)
-				if !ok || x.table.stored != entry.Plan.Table {
+				if !ok || !entry.Plan.Reads(x.table.stored) {
 					reason = direct.Changed
 					return false
 				}
@@ -200,6 +217,17 @@ func (s *Session) directPlan(gctx *gms.Context, entry *direct.Entry, t *direct.T
 				planned.Sorts = true
 			case *plan.InsertInto:
 				planned.Defaults = literalDefaults(ctx, n)
+				for at, v := range planned.Defaults {
+					if n, ok := columnType(entry.Plan.Table, at).(fit.Narrow); ok {
+						if planned.Defaults[at], problem = n.Restrict(v, false); problem != nil {
+							delete(planned.Defaults, at)
+						}
+						continue
+					}
+					if types.IsTimestampType(n.Destination.Schema(ctx)[at].Type) {
+						planned.Defaults[at] = fit.Stored(v, s.zone())
+					}
+				}
 			}
 			return true
 		})
@@ -208,7 +236,7 @@ func (s *Session) directPlan(gctx *gms.Context, entry *direct.Entry, t *direct.T
 	switch {
 	case empty && !entry.Plan.Empty(t):
 		return direct.Coerced, false
-	case accesses > 1:
+	case accesses > 1 && !entry.Plan.Joins():
 		return direct.Index, true
 	case s.catalog().Version != entry.Catalog:
 		return direct.Changed, true
@@ -224,8 +252,10 @@ func (s *Session) directPlan(gctx *gms.Context, entry *direct.Entry, t *direct.T
 // planOnly binds and analyses a statement in a transaction of its own where the session
 // has none, and runs nothing.
 func (s *Session) planOnly(ctx *gms.Context, from source) (node gms.Node, err error) {
+	s.asks = true // the plan is kept for statements with other values
+	defer func() { s.asks = false }()
+	s.kind, s.runs = kindRead, false // FULLTEXT indexes are none for the planner: see hidesFullText
 	if s.tx == nil {
-		s.kind = kindOther
 		tx, err := s.StartTransaction(ctx, gms.ReadWrite)
 		if err != nil {
 			return nil, err
@@ -321,24 +351,31 @@ func (s *Session) directRead(ctx context.Context, entry *direct.Entry, t *direct
 	tx := s.tx
 	if tx == nil {
 		tx = s.engine.db.Begin(txn.RepeatableRead)
+		tx.SetClient(&s.doing)
 		defer tx.Rollback()
 		if tx.Catalog().Version != entry.Catalog {
 			return s.left(direct.Changed)
 		}
-	} else if s.isolation(nil) == txn.Serializable {
+	} else if s.isolation() == txn.Serializable {
 		return s.left(direct.Session)
 	}
 	if !entry.Plan.Point() {
-		gctx, err := s.engine.gms.ProcessList.BeginQuery(s.context(ctx, query), query)
+		limit, stop := limited(ctx, s.settingsNow().maxExecution)
+		defer stop()
+		ctx = limit
+		gctx, err := s.statementBegins(s.context(ctx, query), query)
 		if err != nil {
 			return true, err
 		}
 		defer s.engine.gms.ProcessList.EndQuery(gctx)
 		ctx = gctx
 	}
+	if zone := s.zone(); zone != nil {
+		out = &zonedSink{sink: out, zone: zone}
+	}
 	answered := &countingSink{sink: out}
-	rows, reason, err := entry.Plan.Select(ctx, s.metaContext(), tx, t, answered)
-	if err == nil && reason == direct.None {
+	rows, reason, err := entry.Plan.Select(ctx, s.metaContext(), tx, t, answered, s.engine.queryMemory.Load())
+	if err = withDistinctMemory(err); err == nil && reason == direct.None {
 		err = ctx.Err()
 	}
 	switch {
@@ -347,9 +384,9 @@ func (s *Session) directRead(ctx context.Context, entry *direct.Entry, t *direct
 	case errors.Is(err, txn.ErrTableChanged) && !answered.begun:
 		return s.left(direct.Changed)
 	}
-	s.ran(kindRead)
+	s.ran(kindRead, commandSelect)
 	if err != nil {
-		return true, s.tell(err)
+		return true, s.tell(tookTooLong(ctx, err))
 	}
 	info := s.GetLastQueryInfo()
 	info.RowCount.Store(-1)
@@ -359,34 +396,32 @@ func (s *Session) directRead(ctx context.Context, entry *direct.Entry, t *direct
 
 // ran counts a statement that is run here, as the planner counts its own, and forgets the
 // warnings of the one before.
-func (s *Session) ran(k kind) {
+func (s *Session) ran(k kind, c command) {
 	s.ClearWarnings()
 	s.engine.stats.direct[direct.None].Add(1)
-	s.engine.stats.statements[k].Add(1)
-	gms.StatusVariables.IncrementGlobal("Questions", 1)
-	s.IncrementStatusVariable(nil, "Questions", 1)
-	if k == kindRead {
-		gms.StatusVariables.IncrementGlobal("Com_select", 1)
-		s.IncrementStatusVariable(nil, "Com_select", 1)
-	}
+	s.observedDirect(k, c)
 }
 
 // directWrite runs an INSERT, UPDATE or DELETE, in the session's transaction or in one
 // of its own.
 func (s *Session) directWrite(ctx context.Context, entry *direct.Entry, t *direct.Text, query string, out sink) (bool, error) {
-	everybody, others := readOnly()
+	everybody, others := s.engine.readOnly()
 	if tx, ok := s.GetTransaction().(*transaction); everybody || others || ok && tx.readOnly {
 		return s.left(direct.Session)
 	}
-	gctx, err := s.engine.gms.ProcessList.BeginQuery(s.context(ctx, query), query)
+	gctx, err := s.statementBegins(s.context(ctx, query), query)
 	if err != nil {
 		return true, err
 	}
 	defer s.engine.gms.ProcessList.EndQuery(gctx)
+	if err := s.engine.locks.admit(gctx, s, kindWrite, entry.Plan.Statement); err != nil {
+		s.ran(kindWrite, commandOf(entry.Plan.Statement, query))
+		return true, s.tell(err)
+	}
 	wasAutocommit := s.autocommit()
-	mark, err := s.begin(gctx, kindWrite, entry.Plan.Statement)
+	mark, err := s.beginDirect(gctx)
 	if err != nil {
-		s.ran(kindWrite)
+		s.ran(kindWrite, commandOf(entry.Plan.Statement, query))
 		s.abandon(gctx, kindWrite, txn.Mark{}, err)
 		return true, s.tell(err)
 	}
@@ -402,7 +437,7 @@ func (s *Session) directWrite(ctx context.Context, entry *direct.Entry, t *direc
 		s.abandon(gctx, kindWrite, mark, nil)
 		return s.left(reason)
 	}
-	s.ran(kindWrite)
+	s.ran(kindWrite, commandOf(entry.Plan.Statement, query))
 	if result.Generated {
 		s.GetLastQueryInfo().LastInsertId.Store(result.GeneratedID)
 	}
@@ -428,10 +463,11 @@ func (s *Session) directChange(ctx *gms.Context, p *direct.Plan, t *direct.Text)
 		}
 	}()
 	read := txn.Scan{Mode: txn.LockExclusive, Before: s.start}
-	result, reason, err = p.Change(ctx, ctx, s.tx, read, t, s.client.Capabilities&clientFoundRows != 0)
+	result, reason, err = p.Change(ctx, ctx, s.tx, read, t, s.zone(), s.client.Capabilities&clientFoundRows != 0)
 	var dup *direct.DuplicateError
 	if errors.As(err, &dup) {
-		err = duplicateKey(dup.DuplicateKeyError, dup.Table.Desc.Name, dup.Row)
+		zone := s.zoneFor(dup.Table)
+		err = duplicateKey(dup.DuplicateKeyError, dup.Table.Desc.Name, shownRow(dup.Table, dup.Row, zone), zone)
 	}
 	return result, reason, err
 }
@@ -450,7 +486,8 @@ func (s *Session) directAnswer(p *direct.Plan, r direct.Result, out sink) {
 		out.OK(uint64(r.Affected), id, "")
 	case *sqlparser.Update:
 		info.FoundRows.Store(r.Matched)
-		out.OK(uint64(r.Affected), 0, plan.UpdateInfo{Matched: int(r.Matched), Updated: int(r.Changed)}.String())
+		// As plan.UpdateInfo says it, which takes longer.
+		out.OK(uint64(r.Affected), 0, "Rows matched: "+strconv.FormatInt(r.Matched, 10)+"  Changed: "+strconv.FormatInt(r.Changed, 10)+"  Warnings: 0")
 	default:
 		out.OK(uint64(r.Affected), 0, "")
 	}

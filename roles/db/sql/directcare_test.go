@@ -76,6 +76,28 @@ func TestDirectSortKeepsTheFirst(t *testing.T) {
 	c.want("SELECT id, n FROM t ORDER BY n LIMIT 3", "0|0", "1000|0", "2000|0")
 }
 
+// Every statement of sysbench's tests is taken, and its sum is the planner's.
+func TestDirectSysbench(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT, k INT NOT NULL DEFAULT 0, c CHAR(120) NOT NULL DEFAULT '', pad CHAR(60) NOT NULL DEFAULT '', PRIMARY KEY (id), KEY k_1 (k))",
+		"INSERT INTO t VALUES (1, 7, 'b', 'x'), (2, -3, 'a', 'y'), (3, 2147483647, 'a', 'z')")
+	for _, q := range []string{
+		"SELECT c FROM t WHERE id = 2", "SELECT c FROM t WHERE id BETWEEN 1 AND 3", "SELECT SUM(k) FROM t WHERE id BETWEEN 1 AND 3",
+		"SELECT c FROM t WHERE id BETWEEN 1 AND 3 ORDER BY c", "SELECT DISTINCT c FROM t WHERE id BETWEEN 1 AND 3 ORDER BY c",
+		"UPDATE t SET k = k + 1 WHERE id = 2", "UPDATE t SET c = 'c' WHERE id = 2", "DELETE FROM t WHERE id = 2",
+		"INSERT INTO t (id, k, c, pad) VALUES (2, 5, 'd', 'w')", "INSERT INTO t (id, k, c, pad) VALUES (0, 5, 'd', 'w')",
+	} {
+		if takenNow(s, c, q) != 1 {
+			t.Errorf("left to the planner: %s; %v", q, s.engine.Counters().Left)
+		}
+	}
+	sum := "SELECT SUM(k), COUNT(k) FROM t WHERE id BETWEEN 1 AND 3"
+	c.want(sum, "2147483659|3")
+	c.must("SET direct = 0")
+	c.want(sum, "2147483659|3")
+}
+
 // A statement is read as sql_mode was when it was prepared.
 func TestDirectPreparedInAnotherMode(t *testing.T) {
 	c := newServer(t).test()
@@ -168,4 +190,48 @@ func TestBeginInReadOnlySession(t *testing.T) {
 		c.must("COMMIT", "START TRANSACTION READ WRITE", "INSERT INTO t VALUES (1)", "ROLLBACK")
 	}
 	c.must("SET SESSION TRANSACTION READ WRITE", "BEGIN", "INSERT INTO t VALUES (1)", "COMMIT")
+}
+
+// What mysqldump writes is loaded without the planner: INSERTs under LOCK TABLES, in the
+// sql_mode in which 0 stays 0. What a lock forbids is forbidden as ever.
+func TestDirectDump(t *testing.T) {
+	s := newServer(t)
+	c, other := s.test(), s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(10))", "CREATE TABLE u (id INT PRIMARY KEY)",
+		"SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'", "LOCK TABLES t WRITE")
+	if n := takenNow(s, c, "INSERT INTO t VALUES (0,'zero'),(5,'five')", "INSERT INTO t VALUES (7,'a'),(NULL,'b'),(9,'c')"); n != 2 {
+		t.Errorf("%d of 2 statements were taken", n)
+	}
+	c.fails(1100, "INSERT INTO u VALUES (1)", "was not locked")
+	other.must("SET lock_wait_timeout = 1")
+	other.fails(1205, "INSERT INTO t VALUES (20,'x')")
+	other.must("INSERT INTO u VALUES (2)")
+	c.must("UNLOCK TABLES", "LOCK TABLES t READ")
+	c.fails(1099, "INSERT INTO t VALUES (30,'x')", "READ lock")
+	c.must("UNLOCK TABLES")
+	c.want("SELECT * FROM t", "0|zero", "5|five", "7|a", "8|b", "9|c")
+	c.mustLoad("LOAD DATA LOCAL INFILE 'f' REPLACE INTO TABLE t", "0\tnull\n\\N\tmade\n", "Records: 2  Deleted: 1  Skipped: 0  Warnings: 0")
+	c.want("SELECT * FROM t WHERE id NOT IN (5, 7, 8, 9)", "0|null", "10|made")
+
+}
+
+// A sort of few rows with large texts is left to the planner, which refuses what does not
+// fit into db.query_memory; under a LIMIT only the rows that may be among the first count.
+func TestDirectSortsLargeTexts(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, g INT, n INT, x MEDIUMTEXT, KEY (g))")
+	for i := range 100 {
+		c.must(fmt.Sprintf("INSERT INTO t VALUES (%d, 1, %d, '%s')", i, -i, strings.Repeat("x", 200_000)))
+	}
+	all := "SELECT id, x FROM t WHERE g = 1 ORDER BY n"
+	if n := takenNow(s, c, all); n != 0 {
+		t.Error("20 MB of texts were sorted without the planner")
+	}
+	if n := takenNow(s, c, "SELECT id FROM t WHERE g = 1 ORDER BY n", all+" LIMIT 3", "SELECT id, x FROM t WHERE g = 1 AND id < 50 ORDER BY n"); n != 3 {
+		t.Errorf("%d of 3 sorts of little were answered without the planner", n)
+	}
+	if rows := c.must(all).rows; len(rows) != 100 || !strings.HasPrefix(rows[0], "99|x") {
+		t.Errorf("%d rows", len(rows))
+	}
 }

@@ -26,15 +26,19 @@ func (s *Session) directControl(query string, out sink) (done bool, err error) {
 		if s.tx != nil || s.next != (nextTransaction{}) {
 			return false, nil
 		}
-		s.ran(kindControl)
+		s.ran(kindControl, commandBegin)
 		err = s.directBegin()
 	case strings.EqualFold(query, "COMMIT"), strings.EqualFold(query, "ROLLBACK"):
 		if s.tx == nil || !s.GetIgnoreAutoCommit() {
 			return false, nil
 		}
-		s.ran(kindControl)
-		s.hold = false
+		c := commandRollback
 		if len(query) == len("COMMIT") {
+			c = commandCommit
+		}
+		s.ran(kindControl, c)
+		s.hold = false
+		if c == commandCommit {
 			err = s.CommitTransaction(s.metaContext(), nil)
 		} else {
 			s.rollback()
@@ -56,7 +60,7 @@ func (s *Session) directControl(query string, out sink) (done bool, err error) {
 func (s *Session) directBegin() error {
 	ctx := s.metaContext()
 	s.kind, s.reads, s.hold, s.start = kindControl, txn.Consistent, false, txn.Mark{}
-	tx, err := s.StartTransaction(ctx, s.characteristic(ctx))
+	tx, err := s.StartTransaction(ctx, s.characteristic())
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (s *Session) directSet(ctx context.Context, query string, out sink) (done b
 	if !ok {
 		return s.learnSet(ctx, query, out)
 	}
-	s.ran(kindOther)
+	s.ran(kindOther, commandSetOption)
 	gctx := s.metaContext()
 	for _, a := range known.variables {
 		if err := s.SetSessionVariable(gctx, a.name, a.value); err != nil {
@@ -127,7 +127,7 @@ func (s *Session) directSystem(what *direct.System, schema gms.Schema, out sink)
 	} else if value, err = s.GetSessionVariable(nil, what.Variable); err != nil {
 		return true, s.tell(err)
 	}
-	s.ran(kindRead)
+	s.ran(kindRead, commandSelect)
 	if err := out.Columns(s.metaContext(), schema); err != nil {
 		return true, s.tell(err)
 	}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/types"
 
 	"stack/roles/db/txn"
 )
@@ -15,6 +17,7 @@ import (
 type editor struct {
 	*Table
 	session *Session
+	zone    *time.Location // of the rows that come, nil for UTC
 	mark    txn.Mark
 	marked  bool
 }
@@ -31,7 +34,7 @@ func (t *Table) editor(ctx *gms.Context) *editor {
 		// Only a context that this package has not made lacks its session.
 		panic(err)
 	}
-	return &editor{Table: t, session: s}
+	return &editor{Table: t, session: s, zone: s.zoneFor(t.stored)}
 }
 
 func (t *Table) Inserter(ctx *gms.Context) gms.RowInserter                    { return t.editor(ctx) }
@@ -73,7 +76,12 @@ func (e *editor) Insert(ctx *gms.Context, row gms.Row) error {
 	if err := e.check(ctx, row); err != nil {
 		return err
 	}
-	return e.duplicate(e.session.tx.InsertRow(ctx, e.stored, row), row)
+	missing := e.session.missing
+	e.session.missing = ""
+	if err := e.session.tx.InsertRow(ctx, e.stored, storedRow(e.stored, row, e.zone)); err != nil || missing == "" {
+		return e.duplicate(err, row)
+	}
+	return mysqlError(1364, "%s", missing)
 }
 
 // Update replaces a row.
@@ -81,13 +89,14 @@ func (e *editor) Update(ctx *gms.Context, old, new gms.Row) error {
 	if err := e.check(ctx, new); err != nil {
 		return err
 	}
-	return e.duplicate(e.session.tx.UpdateRow(ctx, e.stored, old, new), new)
+	from, to := storedUpdate(e.stored, old, new, e.zone)
+	return e.duplicate(e.session.tx.UpdateRow(ctx, e.stored, from, to), new)
 }
 
 // Delete removes a row. One that is gone was removed by this very statement: a join
 // leads to it again, or a cascade came first.
 func (e *editor) Delete(ctx *gms.Context, row gms.Row) error {
-	err := e.session.tx.DeleteRow(ctx, e.stored, row)
+	err := e.session.tx.DeleteRow(ctx, e.stored, storedRow(e.stored, row, e.zone))
 	if errors.Is(err, txn.ErrRowNotFound) {
 		return nil
 	}
@@ -113,6 +122,9 @@ func (e *editor) check(ctx *gms.Context, row gms.Row) error {
 			}
 			continue
 		}
+		if _, isTime := row[i].(time.Time); isTime && types.IsTimestampType(c.Type) {
+			continue // its type would refuse what a clock ahead of UTC shows at the end of its range
+		}
 		v, inRange, err := c.Type.Convert(ctx, row[i])
 		if err != nil {
 			return err
@@ -131,19 +143,20 @@ func (e *editor) duplicate(err error, row gms.Row) error {
 	if !errors.As(err, &dup) {
 		return err
 	}
-	return duplicateKey(dup, e.name, row)
+	return duplicateKey(dup, e.name, row, e.zone)
 }
 
 // duplicateKey is the planner's error, which REPLACE and ON DUPLICATE KEY UPDATE look
 // for, for a row that a unique index refuses; its text is MySQL's. row is what was to be
-// written, nil if it is not known.
-func duplicateKey(dup *txn.DuplicateKeyError, table string, row gms.Row) error {
+// written, nil if it is not known; zone is the session's where the table has TIMESTAMPs.
+func duplicateKey(dup *txn.DuplicateKeyError, table string, row gms.Row, zone *time.Location) error {
 	name := dup.Index.Desc.Name
 	if dup.Index.IsPrimary() {
 		name = "PRIMARY"
 	}
+	existing := shownRow(dup.Table, dup.Existing, zone)
 	if row == nil {
-		row = dup.Existing
+		row = existing
 	}
 	var values []string
 	for _, at := range dup.Index.ColumnPositions() {
@@ -152,7 +165,7 @@ func duplicateKey(dup *txn.DuplicateKeyError, table string, row gms.Row) error {
 		}
 	}
 	text := fmt.Sprintf("Duplicate entry '%s' for key '%s.%s'", strings.Join(values, "-"), table, name)
-	return gms.NewUniqueKeyErr(text, dup.Index.IsPrimary(), dup.Existing)
+	return gms.NewUniqueKeyErr(text, dup.Index.IsPrimary(), existing)
 }
 
 // valueText is a value as MySQL's message shows it.
@@ -160,7 +173,7 @@ func valueText(t gms.Type, v any) string {
 	if v == nil {
 		return "NULL"
 	}
-	if sv, err := t.SQL(gms.NewEmptyContext(), nil, v); err == nil {
+	if sv, err := printedType(t).SQL(gms.NewEmptyContext(), nil, v); err == nil {
 		return sv.ToString()
 	}
 	return fmt.Sprint(v)
@@ -168,6 +181,10 @@ func valueText(t gms.Type, v any) string {
 
 // SetAutoIncrementValue sets the next value: ALTER TABLE … AUTO_INCREMENT = n.
 func (e *editor) SetAutoIncrementValue(ctx *gms.Context, n uint64) error {
+	if e.session.altering(e.stored) {
+		e.session.alter.counter = &n // once it has the ids that it is going to have
+		return nil
+	}
 	return e.session.tx.SetAutoIncrement(e.stored, n)
 }
 
@@ -255,7 +272,7 @@ func (t *Table) Truncate(ctx *gms.Context) (int, error) {
 		if err != nil {
 			return n, eofIsNil(err)
 		}
-		if err := s.tx.DeleteRow(ctx, t.stored, row); err != nil {
+		if err := s.tx.DeleteRow(ctx, t.stored, storedRow(t.stored, row, s.zoneFor(t.stored))); err != nil {
 			return n, err
 		}
 		n++

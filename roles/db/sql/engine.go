@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +17,9 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"stack/roles/db/direct"
+	"stack/roles/db/dump"
+	"stack/roles/db/replica"
+	"stack/roles/db/seed"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
 	"stack/roles/db/wire"
@@ -40,6 +44,10 @@ type Options struct {
 	// error 1038. 0: no bound.
 	QueryMemory int64
 	Socket      string
+	// NoEvents keeps events from being run.
+	NoEvents bool
+	// NoStatistics keeps statistics from being gathered but by ANALYZE TABLE.
+	NoStatistics bool
 	// KillConnection closes a client's connection: KILL. nil: KILL ends the
 	// running statement only.
 	KillConnection func(id uint32) error
@@ -56,6 +64,7 @@ type Engine struct {
 	references  references
 	locks       tableLocks
 	sizes       sizes
+	statistics  statistics
 	stats       stats
 	plans       direct.Cache
 	assigned    assignedTexts
@@ -63,10 +72,20 @@ type Engine struct {
 	open        atomic.Int64 // transactions of sessions
 	queryMemory atomic.Int64 // bytes, 0: no bound
 	scheduler   *scheduler
+	gatherer    *gatherer
 	start       time.Time
+	digests     digests
+	source      *dump.Source
+	donor       *seed.Donor // nil: there is none
+	slowLog     atomic.Pointer[func(SlowStatement)]
+	front       atomic.Pointer[func() wire.Stats]
+	replica     atomic.Pointer[replica.Replica]
+	following   atomic.Bool // only another server's log changes this one
+	site        atomic.Pointer[site]
 
 	mu          sync.Mutex
 	sessions    map[uint32]*Session
+	ended       tally  // of sessions that have ended
 	temporaries uint64 // number of the last temporary table
 }
 
@@ -82,17 +101,25 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	gms.SystemVariables.AddSystemVariables(logVariables(db, opts.DataDir))
-	e := &Engine{db: db, start: time.Now(), log: opts.Log, opts: opts, sizes: sizes{store: st, db: db}, sessions: map[uint32]*Session{}}
+	e := &Engine{db: db, start: time.Now(), log: opts.Log, opts: opts, sessions: map[uint32]*Session{}}
+	e.statistics.engine = e
+	e.sizes = sizes{store: st, db: db, statistics: &e.statistics}
+	e.source = dump.New(db.Binlog(), db.LoggedSet)
 	e.SetQueryMemory(opts.QueryMemory)
 	// The planner logs on its own; what matters of it comes back as errors.
 	logrus.SetOutput(io.Discard)
 	logrus.SetLevel(logrus.PanicLevel)
 	p := &provider{engine: e}
-	a := analyzer.NewBuilder(p).Build()
+	overrides := gms.EngineOverrides{Builder: gms.BuilderOverrides{Parser: parser{gms.NewMysqlParser()}}}
+	a := analyzer.NewBuilder(p).AddOverrides(overrides).Build()
 	a.ExecBuilder.PriorityBuilder = distinctBuilder{a.ExecBuilder}
-	a.Catalog.StatsProvider = rowCounts{}
+	a.Catalog.StatsProvider = &e.statistics
+	if err := errors.Join(readInfoSchema(a.Catalog.InfoSchema), readStatistics(e, a.Catalog.InfoSchema)); err != nil {
+		return nil, err
+	}
 	a.Catalog.AuthHandler = authorization{a.Catalog.AuthHandler}
 	a.Catalog.BinlogPrimaryController = logController{e}
+	uncounted.Do(func() { gms.StatusVariables = noStatus{} })
 	e.gms = sqle.New(a, nil)
 	a.Runner = &runner{e}
 	a.ExecBuilder.Runner = a.Runner
@@ -104,13 +131,23 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 	if err := e.dropLeftTemporary(ctx); err != nil {
 		return nil, err
 	}
-	e.scheduler = startScheduler(e)
+	if !opts.NoEvents {
+		e.scheduler = startScheduler(e)
+	}
+	if !opts.NoStatistics {
+		e.gatherer = startGatherer(e)
+	}
 	return e, nil
 }
 
 // Close stops what runs in the background. Sessions must have been closed.
 func (e *Engine) Close() error {
-	e.scheduler.stop()
+	if e.scheduler != nil {
+		e.scheduler.stop()
+	}
+	if e.gatherer != nil {
+		e.gatherer.stop()
+	}
 	return e.gms.Close()
 }
 
@@ -119,7 +156,16 @@ func (e *Engine) Open(ctx context.Context, c wire.Client) (wire.Session, error) 
 	if _, v, _ := gms.SystemVariables.GetGlobal("require_secure_transport"); isOn(v) && c.TLS == nil && !c.Unix {
 		return nil, mysqlError(3159, "Connections using insecure transport are prohibited while --require_secure_transport=ON.")
 	}
-	return e.newSession(c)
+	s, err := e.newSession(c)
+	if err != nil {
+		return nil, err
+	}
+	// Behind newSession: who closes all sessions because of what serves says finds this one.
+	if err := s.served(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 func (e *Engine) newSession(c wire.Client) (*Session, error) {
@@ -130,6 +176,10 @@ func (e *Engine) newSession(c wire.Client) (*Session, error) {
 		engine:      e,
 		client:      c,
 		temporary:   map[string]*temporaryTable{},
+	}
+	s.doing.ID = c.ID
+	if s.ofSite() != nil || s.ofBalancer() {
+		e.ensureSiteUser(c.Account.User)
 	}
 	s.SetConnectionId(c.ID)
 	s.packet = maxAllowedPacket()
@@ -159,7 +209,10 @@ func (e *Engine) newSession(c wire.Client) (*Session, error) {
 func (e *Engine) closed(s *Session) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.sessions, s.ID())
+	if e.sessions[s.ID()] == s {
+		delete(e.sessions, s.ID())
+		s.tally.addTo(&e.ended)
+	}
 }
 
 // Transactions is the number of transactions that sessions have open.
@@ -183,7 +236,7 @@ func (e *Engine) Catalog() *store.Catalog { return e.db.Catalog() }
 // context makes the planner's context of one statement.
 func (s *Session) context(ctx context.Context, query string) *gms.Context {
 	e := s.engine
-	return gms.NewContext(ctx,
+	gctx := gms.NewContext(ctx,
 		gms.WithSession(s),
 		gms.WithPid(e.pid.Add(1)),
 		gms.WithQuery(query),
@@ -191,34 +244,10 @@ func (s *Session) context(ctx context.Context, query string) *gms.Context {
 		gms.WithProcessList(e.gms.ProcessList),
 		gms.WithServices(gms.Services{KillConnection: e.opts.KillConnection}),
 	)
-}
-
-// rowCounts is what the planner asks for statistics: there are estimates of the number
-// of rows, none of values.
-type rowCounts struct{}
-
-var _ gms.StatsProvider = rowCounts{}
-
-func (rowCounts) GetTableStats(*gms.Context, string, string, gms.Table) ([]gms.Statistic, error) {
-	return nil, nil
-}
-func (rowCounts) AnalyzeTable(*gms.Context, gms.Table, string) error { return nil }
-func (rowCounts) SetStats(*gms.Context, gms.Statistic) error         { return nil }
-func (rowCounts) GetStats(*gms.Context, gms.StatQualifier, []string) (gms.Statistic, bool) {
-	return nil, false
-}
-func (rowCounts) DropStats(*gms.Context, gms.StatQualifier, []string) error { return nil }
-func (rowCounts) DropDbStats(*gms.Context, string, string, bool) error      { return nil }
-func (rowCounts) RowCount(ctx *gms.Context, _, _ string, t gms.Table) (uint64, error) {
-	if st, ok := gms.GetUnderlyingTable(t).(gms.StatisticsTable); ok {
-		n, _, err := st.RowCount(ctx)
-		return n, err
+	at := gctx.QueryTime()
+	if s.replay != nil {
+		at = s.replay.query.Begun
 	}
-	return 0, nil
-}
-func (rowCounts) DataLength(ctx *gms.Context, _, _ string, t gms.Table) (uint64, error) {
-	if st, ok := gms.GetUnderlyingTable(t).(gms.StatisticsTable); ok {
-		return st.DataLength(ctx)
-	}
-	return 0, nil
+	gctx.SetQueryTime(at.Truncate(time.Microsecond)) // as the binary log tells it
+	return gctx
 }

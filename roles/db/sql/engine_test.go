@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	gms "github.com/dolthub/go-mysql-server/sql"
 
 	"stack/roles/db/store"
@@ -17,6 +18,7 @@ import (
 type server struct {
 	t      testing.TB
 	dir    string
+	fs     vfs.FS // nil: the operating system's
 	store  *store.Store
 	db     *txn.Engine
 	engine *Engine
@@ -42,13 +44,13 @@ func newServer(t testing.TB) *server {
 func (s *server) start() {
 	s.t.Helper()
 	var err error
-	if s.store, err = store.Open(store.Options{Dir: s.dir, Reserve: max(s.reserve, 1)}); err != nil {
+	if s.store, err = store.Open(store.Options{Dir: s.dir, FS: s.fs, Reserve: max(s.reserve, 1)}); err != nil {
 		s.t.Fatal(err)
 	}
 	if s.db, err = txn.Open(s.store, txn.Options{WriteSetLimit: s.writeSet}); err != nil {
 		s.t.Fatal(err)
 	}
-	if s.engine, err = New(s.store, s.db, Options{QueryMemory: s.queryMemory}); err != nil {
+	if s.engine, err = New(s.store, s.db, Options{QueryMemory: s.queryMemory, NoStatistics: true}); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -141,7 +143,7 @@ func (c *collected) Row(row gms.Row) error {
 			values[i] = "NULL"
 			continue
 		}
-		v, err := col.Type.SQL(c.ctx, nil, row[i])
+		v, err := printedType(col.Type).SQL(c.ctx, nil, row[i])
 		if err != nil {
 			return err
 		}
@@ -150,6 +152,9 @@ func (c *collected) Row(row gms.Row) error {
 	c.rows = append(c.rows, strings.Join(values, "|"))
 	return nil
 }
+
+// Sent is the number of rows.
+func (c *collected) Sent() uint64 { return uint64(len(c.rows)) }
 
 func (c *collected) OK(affected, insertID uint64, info string) {
 	c.affected, c.insertID, c.info = affected, insertID, info

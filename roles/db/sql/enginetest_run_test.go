@@ -15,8 +15,10 @@ var onlySuite = flag.String("suite", "", "run this suite of TestEngine only")
 
 const (
 	knownFile = "testdata/enginetest-known.txt"
-	// maxKnown is the number of assertions that may be known to fail. It goes down only.
-	maxKnown = 549
+	// maxKnown is the number of assertions that may be known to fail. It goes down only: 2 were
+	// added with TIME(n). Their table has a plain TIME, of which the authors expect six digits ("time
+	// length not supported"); MariaDB 10.11 keeps none there, as MySQL.
+	maxKnown = 430
 )
 
 // knownFailures is the content of knownFile: identities of assertions by reason.
@@ -127,6 +129,31 @@ func TestEngine(t *testing.T) {
 		}
 	} else if have, err := os.ReadFile(tableFile); err != nil || string(have) != table {
 		t.Errorf("%s is not what the tests give (%v): run them with -rewrite", tableFile, err)
+	}
+}
+
+// TestEngineStatistics runs suites with statistics of every table: what the planner makes
+// of them must not change a result.
+func TestEngineStatistics(t *testing.T) {
+	known, err := readKnown(knownFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range engineSuites() {
+		switch s.name {
+		case "queries", "joins", "scripts", "indexes", "index scripts", "null ranges", "sql logic", "update", "delete", "order and group":
+		default:
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			of := known.of(s.name)
+			r := &engineRun{t: t, suite: s, known: of, seen: map[string]bool{}, gathers: true}
+			s.run(r)
+			r.stop()
+			for _, f := range r.tally.failures {
+				t.Errorf("with statistics: %s\n  %s", f.id, f.why)
+			}
+		})
 	}
 }
 

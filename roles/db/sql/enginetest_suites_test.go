@@ -29,8 +29,7 @@ var (
 
 // engineSuites are the planner's tables with the data that its own runner gives them.
 // Not among them: versioned (AS OF) tables and external procedures, which this server
-// does not have, tables of exact plans, tables that its authors mark as broken, and those of
-// transactions, whose outcome there hangs on which session's lock comes first.
+// does not have, tables of exact plans, and tables that its authors mark as broken.
 func engineSuites() []engineSuite {
 	return []engineSuite{
 		{"queries", setup.SimpleSetup, reads(queries.QueryTests, queries.FunctionQueryTests, queries.KeylessQueries), true},
@@ -84,12 +83,12 @@ func engineSuites() []engineSuite {
 		{"views", onlyMydb, both(scripts(queries.ViewScripts), scripts(queries.ViewCreateInSubroutineTests)), true},
 		{"create table", data{setup.MydbData, setup.MytableData, setup.FooData}, both(writes(queries.CreateTableQueries), scripts(queries.CreateTableScriptTests),
 			scripts(queries.CreateTableInSubroutineTests), scripts(queries.CreateTableAutoIncrementTests)), true},
-		{"alter table", setup.Mytable, both(scripts(queries.AlterTableScripts), scripts(queries.AlterTableAddAutoIncrementScripts),
-			scripts(queries.AddDropPrimaryKeyScripts), scripts(queries.AddColumnScripts)), true},
-		{"rename table", data{setup.MydbData, setup.MytableData, setup.OthertableData, setup.NiltableData, setup.EmptytableData}, scripts(queries.RenameTableScripts), false},
-		{"alter column", data{setup.MydbData, setup.MytableData, setup.TabletestData}, both(scripts(queries.RenameColumnScripts), scripts(queries.DropColumnScripts)), true},
-		{"modify column", data{setup.MydbData, setup.MytableData, setup.Mytable_del_idxData}, scripts(queries.ModifyColumnScripts), true},
-		{"alter keyless table", data{setup.MydbData, setup.TabletestData}, scripts(queries.DropColumnKeylessTablesScripts), false},
+		{"alter table", setup.Mytable, both(on(data{setup.MydbData, setup.Pk_tablesData}, scripts(queries.AlterTableScripts)), scripts(queries.AlterTableAddAutoIncrementScripts),
+			scripts(queries.AddDropPrimaryKeyScripts), on(data{setup.MydbData, setup.MytableData}, continued(queries.AddColumnScripts))), true},
+		{"rename table", data{setup.MydbData, setup.MytableData, setup.OthertableData, setup.NiltableData, setup.EmptytableData}, continued(queries.RenameTableScripts), false},
+		{"alter column", data{setup.MydbData, setup.MytableData, setup.TabletestData}, both(continued(queries.RenameColumnScripts), continued(queries.DropColumnScripts)), true},
+		{"modify column", data{setup.MydbData, setup.MytableData, setup.Mytable_del_idxData}, continued(queries.ModifyColumnScripts), true},
+		{"alter keyless table", data{setup.MydbData, setup.TabletestData}, continued(queries.DropColumnKeylessTablesScripts), false},
 		{"databases", onlyMydb, both(scripts(queries.CreateDatabaseScripts), scripts(queries.DropDatabaseScripts)), false},
 		{"primary key ordinals", setup.OrdinalSetup, both(reads(queries.OrdinalDDLQueries), writes(queries.OrdinalDDLWriteQueries)), true},
 		{"column defaults", onlyMydb, scripts(queries.ColumnDefaultTests), true},
@@ -106,6 +105,7 @@ func engineSuites() []engineSuite {
 		{"regular expressions", onlyMydb, both(regexes, scripts(queries.RegexScriptTests)), false},
 		{"sql logic", onlyMydb, both(scripts(queries.SQLLogicJoinTests), scripts(queries.SQLLogicSubqueryTests)), true},
 		{"privileges", setup.Mytable, both(privileges, quickPrivileges), false},
+		{"transactions", onlyMydb, transactions, true},
 
 		{"prepared: queries", setup.SimpleSetup, prepared(reads(queries.QueryTests, queries.FunctionQueryTests, queries.KeylessQueries)), false},
 		{"prepared: joins", joinSetup, prepared(both(reads(queries.JoinQueryTests), scripts(queries.JoinScriptTests))), false},
@@ -134,6 +134,40 @@ func regexes(r *engineRun) {
 	}
 	for _, q := range queries.RegexTests {
 		r.check(r.session, q.Query, expectation{rows: q.Expected, kind: q.ExpectedErr})
+	}
+}
+
+// transactions runs scripts of several sessions, which a comment in each statement
+// names.
+func transactions(r *engineRun) {
+	for _, s := range queries.TransactionTests {
+		if !r.restart() {
+			return
+		}
+		r.script = s.Name
+		if r.setUp(s.SetUpScript) {
+			r.runClients(s.Assertions)
+		}
+		r.script = ""
+	}
+}
+
+func (r *engineRun) runClients(list []queries.ScriptTestAssertion) {
+	clients := map[string]*client{}
+	for _, a := range list {
+		_, rest, _ := strings.Cut(a.Query, "/*")
+		name, _, _ := strings.Cut(rest, "*/")
+		if clients[name] == nil {
+			c, err := r.loginMydb("root", "localhost")
+			if err != nil {
+				r.book(r.id(a.Query), err.Error())
+				continue
+			}
+			clients[name] = c
+		}
+		r.session = clients[name]
+		a.NewSession = false
+		r.runAssertion(a)
 	}
 }
 

@@ -19,8 +19,7 @@ the number of listed ones is asserted, so that it can only go down. The list wit
 ` + "`roles/db/sql/testdata/enginetest-known.txt`" + `. This page is made by ` + "`go test ./roles/db/sql -run TestEngine -rewrite`" + `.
 
 The tables are run by a runner of our own: the package's runner needs modules that the project does not have. Not run: tables of
-exact plans, of versioned tables (AS OF) and of transactions (sessions that wait for one another in no fixed order; isolation has tests
-of its own), external procedures, tests over the wire (roles/db/wire has its own), and what the
+exact plans and of versioned tables (AS OF), external procedures, tests over the wire (roles/db/wire has its own), and what the
 authors have switched off ("off").
 
 | suite | holds | known to fail | off |

@@ -47,8 +47,11 @@ type engineRun struct {
 	server  *memServer
 	session *client
 	script  string // name of the running script
+	goesOn  bool   // scripts run one after the other on one engine
 	// prepared turns literals into placeholders and binds them.
 	prepared bool
+	// gathers makes statistics of every table before a test's statements.
+	gathers bool
 }
 
 // engineTally counts the assertions of a suite.
@@ -77,7 +80,7 @@ func newMemServer() (*memServer, error) {
 	if s.db, err = txn.Open(s.store, txn.Options{LockWaitTimeout: time.Second}); err != nil {
 		return nil, err
 	}
-	if s.engine, err = New(s.store, s.db, Options{}); err != nil {
+	if s.engine, err = New(s.store, s.db, Options{NoStatistics: true}); err != nil {
 		return nil, err
 	}
 	if err := s.engine.SetAdministrator(context.Background(), "root", "localhost", ""); err != nil {
@@ -85,10 +88,13 @@ func newMemServer() (*memServer, error) {
 	}
 	// The tables were written for the planner's own defaults.
 	return s, gms.SystemVariables.AssignValues(map[string]any{
-		"sql_mode":             gms.DefaultSqlMode,
+		"sql_mode":             gms.DefaultSqlMode + "," + engineMode,
 		"collation_server":     gms.Collation_Default.Name(),
 		"collation_database":   gms.Collation_Default.Name(),
 		"collation_connection": gms.Collation_Default.Name(),
+		// Variables are the process's: a table of SET GLOBAL leaves its own behind.
+		"transaction_isolation": "REPEATABLE-READ",
+		"transaction_read_only": int8(0),
 		// What waits for another session of the same test waits in vain.
 		"innodb_lock_wait_timeout": int64(1),
 	})
@@ -148,7 +154,25 @@ func (r *engineRun) fresh(scripts [][]setup.SetupScript) error {
 			}
 		}
 	}
+	r.gather()
 	return nil
+}
+
+// gather makes statistics where the run asks for them.
+func (r *engineRun) gather() bool {
+	if !r.gathers {
+		return true
+	}
+	catalog := r.server.engine.db.Catalog()
+	for _, d := range catalog.Databases() {
+		for _, t := range catalog.Tables(d.Name) {
+			if err := r.server.engine.gather(context.Background(), t, true, func(time.Duration) error { return nil }); err != nil {
+				r.t.Errorf("statistics of %s.%s: %v", d.Name, t.Desc.Name, err)
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (r *engineRun) useDefault() {
@@ -202,8 +226,19 @@ func (s *rawSink) OK(affected, insertID uint64, info string) {
 	s.ok, s.info = &types.OkResult{RowsAffected: affected, InsertID: insertID}, info
 }
 
+// engineMode is a mode that the planner behaves by, whether it is set or not. Its tests do not
+// show it.
+const engineMode = "ERROR_FOR_DIVISION_BY_ZERO"
+
+// Go's ways of writing a zone, which MySQL refuses in what is stored.
+var (
+	zulu   = regexp.MustCompile(`(\dT\d\d:\d\d:\d\d)Z'|(\d\d:\d\d:\d\d) -0000 UTC'`)
+	offset = regexp.MustCompile(`(\d\d:\d\d:\d\d) ([+-]\d\d)(\d\d) [A-Z]+'`)
+)
+
 func (r *engineRun) query(c *client, text string, bindings map[string]sqlparser.Expr) answered {
 	text = createDatabase.ReplaceAllString(text, "CREATE $1 $2$3 COLLATE "+gms.Collation_Default.Name())
+	text = offset.ReplaceAllString(zulu.ReplaceAllString(text, "$1$2'"), "$1$2:$3'")
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	out := &rawSink{}
@@ -313,11 +348,14 @@ func (r *engineRun) setUp(statements []string) bool {
 			return false
 		}
 	}
-	return true
+	return r.gather()
 }
 
-// restart gives the next test an engine of its own.
+// restart gives the next test an engine of its own, unless it goes on with the last one's.
 func (r *engineRun) restart() bool {
+	if r.goesOn {
+		return true
+	}
 	if err := r.fresh(r.suite.setup); err != nil {
 		r.t.Errorf("%s: %v", r.suite.name, err)
 		return false
@@ -457,6 +495,29 @@ func genericErrors(list []queries.GenericErrorQueryTest) func(*engineRun) {
 			}
 			r.check(r.session, q.Query, expectation{anyError: true})
 		}
+	}
+}
+
+// continued runs scripts on one engine, each where the one before ended, as the planner
+// itself does with them.
+func continued(list []queries.ScriptTest) func(*engineRun) {
+	return func(r *engineRun) {
+		if !r.restart() {
+			return
+		}
+		r.goesOn = true
+		scripts(list)(r)
+		r.goesOn = false
+	}
+}
+
+// on runs a table with other data than its suite's.
+func on(data [][]setup.SetupScript, run func(*engineRun)) func(*engineRun) {
+	return func(r *engineRun) {
+		was := r.suite.setup
+		r.suite.setup = data
+		run(r)
+		r.suite.setup = was
 	}
 }
 

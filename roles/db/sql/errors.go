@@ -13,6 +13,7 @@ import (
 	goerrors "gopkg.in/src-d/go-errors.v1"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/analyzer/analyzererrors"
 	"github.com/dolthub/go-mysql-server/sql/types"
 
 	"stack/roles/db/store"
@@ -114,6 +115,10 @@ func storeError(err error) error {
 		return mysqlError(1412, "Table definition has changed, please retry transaction")
 	case errors.Is(err, txn.ErrReadOnly):
 		return errReadOnly
+	case errors.Is(err, txn.ErrNotAcknowledged):
+		return notAcknowledged(err)
+	case errors.Is(err, txn.ErrOutcomeUnknown):
+		return fmt.Errorf("%w: %w", wire.ErrDrop, err)
 	case errors.Is(err, txn.ErrRowChanged):
 		return notAvailable("changing a row twice in one statement (two names for one table, or a foreign key's action)")
 	case errors.Is(err, txn.ErrAutoIncrementExhausted):
@@ -127,6 +132,16 @@ func storeError(err error) error {
 }
 
 var errReadOnly = mysqlError(1290, "The MySQL server is running with the --read-only option so it cannot execute this statement")
+
+// notAcknowledged is what a client is told whose commit has not entered the log.
+func notAcknowledged(err error) error {
+	why := "replicas do not acknowledge commits"
+	var e *txn.NotAcknowledgedError
+	if errors.As(err, &e) {
+		why = fmt.Sprintf("%d of the replicas %s must acknowledge commits and have not for %s", e.Need, strings.Join(e.Members, ", "), e.Timeout)
+	}
+	return mysqlError(1290, "The server takes no writes while %s, so it cannot execute this statement: start the replicas, or set db.ack_policy to degrade", why)
+}
 
 // duplicateError finds the text that an editor made of a duplicate key.
 func duplicateError(err error) error {
@@ -150,21 +165,28 @@ var kinds = []struct {
 	code uint16
 	text func(message, database string) string
 }{
+	{analyzererrors.ErrValidationGroupBy, 1055, same},
 	{gms.ErrReadOnlyTransaction, 1792, fixed("Cannot execute statement in a READ ONLY transaction.")},
 	{gms.ErrTableNotFound, 1146, tableNotFound},
 	{gms.ErrDatabaseNotFound, 1049, quoted("database not found: ", "Unknown database '%s'")},
 	{gms.ErrDatabaseExists, 1007, databaseExists},
 	{gms.ErrTableAlreadyExists, 1050, tableExists},
 	{gms.ErrExistingView, 1050, same},
+	{gms.ErrInvalidTimeZone, 1298, same},
 	{gms.ErrViewDoesNotExist, 1051, same},
 	{gms.ErrColumnNotFound, 1054, columnNotFound},
 	{gms.ErrTableColumnNotFound, 1054, columnNotFound},
 	{gms.ErrUnknownColumn, 1054, same},
+	{gms.ErrGeneratedColumnValue, generatedRefused, same},
 	{gms.ErrAmbiguousColumnName, 1052, same},
 	{gms.ErrUnsupportedSyntax, 1235, same},
 	{gms.ErrUnsupportedFeature, 1235, same},
 	{gms.ErrDuplicateKey, 1061, same},
 	{gms.ErrIndexNotFound, 1091, same},
+	{gms.ErrWrongAutoKey, 1075, fixed("Incorrect table definition; there can be only one auto column and it must be defined as a key")},
+	{gms.ErrNoFullTextIndexFound, 1191, fixed("Can't find FULLTEXT index matching the column list")},
+	{gms.ErrFullTextInvalidColumnType, 1283, fixed("A FULLTEXT index takes columns of CHAR, VARCHAR and TEXT only")},
+	{gms.ErrFullTextDifferentCollations, 1283, fixed("The columns of a FULLTEXT index must have one collation")},
 	{gms.ErrTriggerDoesNotExist, 1360, fixed("Trigger does not exist")},
 	{gms.ErrInsertIntoNonNullableDefaultNullColumn, 1364, same},
 	{gms.ErrInsertIntoNonNullableProvidedNull, 1048, cannotBeNull},

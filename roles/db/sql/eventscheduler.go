@@ -63,7 +63,7 @@ func (s *scheduler) loop(ctx context.Context) {
 
 // look begins what is due.
 func (s *scheduler) look(ctx context.Context, now time.Time) {
-	if everybody, others := readOnly(); everybody || others || !eventsOn() {
+	if everybody, others := s.engine.readOnly(); everybody || others || s.engine.db.ReadOnly() || !eventsOn() {
 		s.catalog = nil // what was missed meanwhile is not made up for
 		return
 	}
@@ -159,10 +159,11 @@ func (e *Engine) runEvent(ctx context.Context, key eventKey, now time.Time) erro
 	}); err != nil || r == nil {
 		return err
 	}
-	gctx, err := e.gms.ProcessList.BeginQuery(s.context(ctx, r.text), r.text)
+	gctx, err := s.statementBegins(s.context(ctx, r.text), r.text)
 	if err != nil {
 		return err
 	}
+	defer s.statementEnds()
 	defer e.gms.ProcessList.EndQuery(gctx)
 	defer s.leaveCall()
 	f := &frame{s: s, r: r, out: discard{}}
@@ -175,7 +176,7 @@ func (e *Engine) runEvent(ctx context.Context, key eventKey, now time.Time) erro
 // eventRoutine makes a routine of an event's body.
 func eventRoutine(key eventKey, def gms.EventDefinition) (*routine, error) {
 	text := def.CreateEventStatement()
-	st, err := sqlparser.ParseWithOptions(gms.NewEmptyContext(), text, gms.NewSqlModeFromString(def.SqlMode).ParserOptions())
+	st, err := parseText(text, gms.NewSqlModeFromString(def.SqlMode).ParserOptions())
 	if err != nil {
 		return nil, gms.ErrSyntaxError.New(err)
 	}

@@ -57,6 +57,9 @@ func (t *Table) GetReferencedForeignKeys(ctx *gms.Context) ([]gms.ForeignKeyCons
 
 // AddForeignKey declares a foreign key; the planner has checked columns and rows.
 func (t *Table) AddForeignKey(ctx *gms.Context, fk gms.ForeignKeyConstraint) error {
+	if fk.OnUpdate == gms.ForeignKeyReferentialAction_SetDefault || fk.OnDelete == gms.ForeignKeyReferentialAction_SetDefault {
+		return gms.ErrForeignKeySetDefault.New() // the planner asks only with its own parser
+	}
 	return t.alter(ctx, func(desc *store.TableDesc) error {
 		s, err := sessionOf(ctx)
 		if err != nil {

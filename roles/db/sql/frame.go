@@ -191,7 +191,7 @@ func variableLiteral(ctx *gms.Context, t gms.Type, v any) (sqlparser.Expr, error
 	if b, ok := v.([]byte); ok {
 		return sqlparser.NewHexVal(fmt.Appendf(nil, "%x", b)), nil
 	}
-	value, err := t.SQL(ctx, nil, v)
+	value, err := printedType(t).SQL(ctx, nil, v)
 	if err != nil {
 		return nil, err
 	}
@@ -257,6 +257,7 @@ func (f *frame) run(ctx *gms.Context, st sqlparser.Statement, out sink) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	keepDigits(st)
 	bindings, err := f.bind(ctx, st)
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@ type Index struct {
 	name    string
 	primary bool
 	columns []int // positions in the table, in key order
+	// ordinary: a FULLTEXT index says that it is none (see ownFullText).
+	ordinary bool
 }
 
 var (
@@ -81,14 +83,21 @@ func (x *Index) types() []gms.Type {
 
 func (x *Index) IsUnique() bool    { return x.primary || x.index.Desc.Unique }
 func (x *Index) IsSpatial() bool   { return false }
-func (x *Index) IsFullText() bool  { return false }
+func (x *Index) IsFullText() bool  { return x.index.Desc.FullText && !x.ordinary }
 func (x *Index) IsVector() bool    { return false }
 func (x *Index) IsGenerated() bool { return false }
-func (x *Index) IndexType() string { return "BTREE" }
 func (x *Index) Comment() string   { return x.index.Desc.Comment }
 
-// CanSupport says that every range can be looked up.
-func (x *Index) CanSupport(*gms.Context, ...gms.Range) bool { return true }
+// IndexType is BTREE or FULLTEXT.
+func (x *Index) IndexType() string {
+	if x.index.Desc.FullText {
+		return "FULLTEXT"
+	}
+	return "BTREE"
+}
+
+// CanSupport says that every range can be looked up, but for words.
+func (x *Index) CanSupport(*gms.Context, ...gms.Range) bool { return !x.index.Desc.FullText }
 
 // CanSupportOrderBy is about distance functions, which no index here has.
 func (x *Index) CanSupportOrderBy(gms.Expression) bool { return false }
@@ -97,8 +106,15 @@ func (x *Index) CanSupportOrderBy(gms.Expression) bool { return false }
 // which the string cannot be had back.
 func (x *Index) CoversColumns([]string) bool { return false }
 
-// PrefixLengths are the indexed characters of each column, nil if all are whole.
+// PrefixLengths are the indexed characters of each column, nil if all are whole. A FULLTEXT
+// index that says it is none has some, so that no foreign key takes it.
 func (x *Index) PrefixLengths() []uint16 {
+	if x.index.Desc.FullText {
+		if x.ordinary {
+			return make([]uint16, len(x.columns))
+		}
+		return nil
+	}
 	var lengths []uint16
 	for i, c := range x.index.Desc.Columns {
 		if c.Prefix == 0 {
@@ -117,13 +133,15 @@ func (x *Index) HandledFilters(*gms.Context, []gms.Expression) []gms.Expression 
 
 // Order is ascending unless a prefix ties values that differ.
 func (x *Index) Order(*gms.Context) gms.IndexOrder {
-	if x.PrefixLengths() != nil {
+	if x.PrefixLengths() != nil || x.index.Desc.FullText {
 		return gms.IndexOrderNone
 	}
 	return gms.IndexOrderAsc
 }
 
 // Reversible says that the index can be read backwards.
-func (x *Index) Reversible(*gms.Context) bool { return x.PrefixLengths() == nil }
+func (x *Index) Reversible(*gms.Context) bool {
+	return x.PrefixLengths() == nil && !x.index.Desc.FullText
+}
 
 func isPrimaryName(name string) bool { return strings.EqualFold(name, "PRIMARY") }

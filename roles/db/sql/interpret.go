@@ -86,6 +86,9 @@ func (f *frame) statement(ctx *gms.Context, st sqlparser.Statement) error {
 	case *sqlparser.Resignal:
 		return f.resignal(ctx, st)
 	case *sqlparser.Set:
+		if d, ok := diagnosticsOf(st); ok {
+			return f.diagnose(ctx, d)
+		}
 		return f.set(ctx, st)
 	case *sqlparser.Call:
 		return f.s.call(ctx, st, f, f.out)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,6 +49,8 @@ func (h *history) ok(steps ...int) bool {
 // peer is a server that a history runs on.
 type peer interface {
 	open() (peerSession, error)
+	// stale is how old information_schema.innodb_trx may be.
+	stale() time.Duration
 }
 
 type peerSession interface {
@@ -58,6 +61,8 @@ type peerSession interface {
 type ourPeer struct{ s *server }
 
 func (p ourPeer) open() (peerSession, error) { return &ourSession{p.s.test()}, nil }
+
+func (p ourPeer) stale() time.Duration { return 0 }
 
 type ourSession struct{ *client }
 
@@ -81,6 +86,8 @@ func (p mariaPeer) open() (peerSession, error) {
 	return &mariaSession{conn}, err
 }
 
+func (p mariaPeer) stale() time.Duration { return 150 * time.Millisecond }
+
 type mariaSession struct{ conn *gosql.Conn }
 
 func (m *mariaSession) query(q string) ([]string, error) { return rowsOf(m.conn, q) }
@@ -98,9 +105,6 @@ func errorCode(err error) uint16 {
 	}
 	return 0
 }
-
-// waitsAfter is how long a step may take that does not wait for another session.
-const waitsAfter = 150 * time.Millisecond
 
 // play runs a case at a level.
 func play(t *testing.T, p peer, c *isolationCase, level string) *history {
@@ -133,22 +137,21 @@ func play(t *testing.T, p peer, c *isolationCase, level string) *history {
 			}
 			must(s, "SET SESSION TRANSACTION ISOLATION LEVEL "+level)
 			must(s, "BEGIN")
-			sessions[who] = newPlayer(s, h)
+			sessions[who] = newPlayer(s, h, must(s, "SELECT CONNECTION_ID()")[0])
 		}
 		sessions[who].play(i, q)
+		settle(t, p, setup, sessions)
 	}
 	// Whoever is left commits: what waits for it goes on.
 	for range sessions {
 		for _, s := range sessions {
-			s.settle(waitsAfter)
 			if s.idle() {
 				s.finish()
+				settle(t, p, setup, sessions)
 			}
 		}
 	}
 	for _, s := range sessions {
-		s.settle(time.Minute)
-		s.finish()
 		s.stop()
 	}
 	h.final = must(setup, "SELECT * FROM test ORDER BY id")
@@ -158,14 +161,15 @@ func play(t *testing.T, p peer, c *isolationCase, level string) *history {
 // player runs the steps of one session, each when the one before has ended.
 type player struct {
 	s       peerSession
+	id      string // of the connection
 	h       *history
 	steps   chan func()
 	pending chan struct{} // closed when the last step has ended
 	lost    bool          // the transaction was rolled back by the server
 }
 
-func newPlayer(s peerSession, h *history) *player {
-	p := &player{s: s, h: h, steps: make(chan func(), 32), pending: make(chan struct{})}
+func newPlayer(s peerSession, h *history, id string) *player {
+	p := &player{s: s, h: h, id: id, steps: make(chan func(), 32), pending: make(chan struct{})}
 	close(p.pending)
 	go func() {
 		for f := range p.steps {
@@ -194,13 +198,38 @@ func (p *player) play(i int, q string) {
 			p.lost = errorCode(err) == 1213
 		}
 	}
-	p.settle(waitsAfter)
 }
 
-func (p *player) settle(d time.Duration) {
-	select {
-	case <-p.pending:
-	case <-time.After(d):
+// settle waits until every session has ended its steps or waits for a lock. On a busy
+// machine a step may take long that waits for nobody: if the next one overtook it, another
+// history would be played than the one meant.
+func settle(t *testing.T, p peer, monitor peerSession, sessions map[string]*player) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	soon, cancel := context.WithTimeout(context.Background(), max(p.stale(), 5*time.Millisecond))
+	defer cancel()
+	for _, s := range sessions {
+		select {
+		case <-s.pending:
+		case <-soon.Done():
+		}
+	}
+	for {
+		waiting, err := monitor.query("SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		settled := true
+		for _, s := range sessions {
+			settled = settled && (s.idle() || slices.Contains(waiting, s.id))
+		}
+		if settled {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a step neither ends nor waits for a lock")
+		}
+		time.Sleep(max(p.stale()/3, 2*time.Millisecond))
 	}
 }
 
@@ -217,7 +246,6 @@ func (p *player) finish() {
 	ended := make(chan struct{})
 	p.pending = ended
 	p.steps <- func() { p.s.query("COMMIT"); close(ended) }
-	p.settle(time.Minute)
 }
 
 func (p *player) stop() {
@@ -460,4 +488,44 @@ func readAnomalies(t *testing.T) anomalies {
 		}
 	}
 	return a
+}
+
+// slowPeer is a busy machine: the first statement that locks takes long before it does.
+type slowPeer struct {
+	peer
+	late *sync.Once
+}
+
+type slowSession struct {
+	peerSession
+	late *sync.Once
+}
+
+func (p slowPeer) open() (peerSession, error) {
+	s, err := p.peer.open()
+	return &slowSession{s, p.late}, err
+}
+
+func (s *slowSession) query(q string) ([]string, error) {
+	if strings.Contains(q, "FOR UPDATE") {
+		s.late.Do(func() { time.Sleep(400 * time.Millisecond) })
+	}
+	return s.peerSession.query(q)
+}
+
+// A step that is late because the machine is busy is not taken for one that waits for a lock:
+// the others would overtake it, and what they had changed before it read anything would look
+// like an anomaly.
+func TestHistoriesWaitForLateSteps(t *testing.T) {
+	for _, c := range phantomCases() {
+		if c.name != "unique value again, FOR UPDATE, by unique" {
+			continue
+		}
+		h := play(t, slowPeer{ourPeer{newServer(t)}, &sync.Once{}}, &c, "SERIALIZABLE")
+		if c.anomaly(h) {
+			t.Errorf("an anomaly that is none: %v", h.answers)
+		}
+		return
+	}
+	t.Fatal("there is no such case")
 }

@@ -236,11 +236,7 @@ func pushFilter(ctx *gms.Context, n *plan.Filter) {
 	if t == nil || t.lock == nil || hasVirtual(t) || !repeatable(ctx, n.Expression, len(child.Schema(ctx))) {
 		return
 	}
-	cond := n.Expression
-	t.filter = func(ctx *gms.Context, row gms.Row) (bool, error) {
-		v, err := gms.EvaluateCondition(ctx, cond, row)
-		return gms.IsTrue(v), err
-	}
+	t.filter = conditionOf(n.Expression)
 }
 
 func hasVirtual(t *Table) bool {
@@ -264,7 +260,7 @@ func repeatable(ctx *gms.Context, e gms.Expression, columns int) bool {
 			*expression.Equals, *expression.NullSafeEquals, *expression.LessThan, *expression.LessThanOrEqual,
 			*expression.GreaterThan, *expression.GreaterThanOrEqual, *expression.IsNull, *expression.Between,
 			*expression.Like, expression.Tuple, *expression.InTuple, *expression.HashInTuple, *expression.IsTrue,
-			*expression.Arithmetic, *expression.Convert, *checkedArithmetic:
+			*expression.Arithmetic, *expression.Convert, *checkedArithmetic, *quick, *scanned, *match:
 		default:
 			ok = false
 		}

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,8 @@ type tableLocks struct {
 
 	mu      sync.Mutex
 	owners  map[*Session]map[tableName]bool // true: for writing
-	changed chan struct{}                   // closed when locks are given back
+	global  map[*Session]func()             // FLUSH TABLES WITH READ LOCK; gives the commits free
+	changed chan struct{}                   // closed when locks are given back; nil: nobody waits
 }
 
 // lockedTable is one that the session has locked.
@@ -34,6 +36,9 @@ type lockedTable struct {
 // admit waits until no other session's lock is in the way, and refuses a session that
 // has locked tables any other table, as MySQL does.
 func (l *tableLocks) admit(ctx *gms.Context, s *Session, k kind, st sqlparser.Statement) error {
+	if err := l.admitGlobal(ctx, s, k, st); err != nil {
+		return err
+	}
 	if len(s.tables) > 0 {
 		return s.admitLocked(ctx, k, st)
 	}
@@ -45,7 +50,7 @@ func (l *tableLocks) admit(ctx *gms.Context, s *Session, k kind, st sqlparser.St
 		return nil
 	}
 	everything := s.reachesFurther(tables)
-	return l.wait(ctx, s, func(owned map[tableName]bool) bool {
+	return l.waitOwners(ctx, s, func(owned map[tableName]bool) bool {
 		for t, write := range owned {
 			if !write && !k.locks() {
 				continue
@@ -78,22 +83,32 @@ func (s *Session) reachesFurther(tables []tableName) bool {
 	return false
 }
 
-// wait waits until blocked is false for every other session's locks.
-func (l *tableLocks) wait(ctx context.Context, s *Session, blocked func(map[tableName]bool) bool) error {
+// waitOwners waits until blocked is false for every other session's locks.
+func (l *tableLocks) waitOwners(ctx context.Context, s *Session, blocked func(map[tableName]bool) bool) error {
+	return l.wait(ctx, s, func() bool {
+		for owner, owned := range l.owners {
+			if owner != s && blocked(owned) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// wait waits until free holds, which is called with l.mu held.
+func (l *tableLocks) wait(ctx context.Context, s *Session, free func() bool) error {
 	limit := s.seconds("lock_wait_timeout")
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
 		l.mu.Lock()
-		free := true
-		for owner, owned := range l.owners {
-			if owner != s && blocked(owned) {
-				free = false
-			}
+		done := free()
+		if l.changed == nil {
+			l.changed = make(chan struct{})
 		}
 		changed := l.changed
 		l.mu.Unlock()
-		if free {
+		if done {
 			return nil
 		}
 		select {
@@ -101,9 +116,13 @@ func (l *tableLocks) wait(ctx context.Context, s *Session, blocked func(map[tabl
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timer.C:
-			return mysqlError(1205, "Lock wait timeout exceeded; try restarting transaction")
+			return errLockWait()
 		}
 	}
+}
+
+func errLockWait() error {
+	return mysqlError(1205, "Lock wait timeout exceeded; try restarting transaction")
 }
 
 // admitLocked checks a statement of a session that has locked tables.
@@ -131,8 +150,11 @@ func (s *Session) admitLocked(_ *gms.Context, k kind, st sqlparser.Statement) er
 	return nil
 }
 
-// lockOrUnlockTables runs LOCK TABLES and UNLOCK TABLES.
+// lockOrUnlockTables runs LOCK TABLES, UNLOCK TABLES and FLUSH TABLES.
 func (s *Session) lockOrUnlockTables(ctx *gms.Context, st sqlparser.Statement, out sink) error {
+	if flush, ok := st.(*sqlparser.Flush); ok {
+		return s.flushTables(ctx, flush, out)
+	}
 	lock, ok := st.(*sqlparser.LockTables)
 	if !ok {
 		if len(s.tables) > 0 {
@@ -141,6 +163,7 @@ func (s *Session) lockOrUnlockTables(ctx *gms.Context, st sqlparser.Statement, o
 			}
 		}
 		s.unlockTables()
+		s.unlockGlobal()
 		out.OK(0, 0, "")
 		return nil
 	}
@@ -151,6 +174,9 @@ func (s *Session) lockOrUnlockTables(ctx *gms.Context, st sqlparser.Statement, o
 	tables, err := s.wanted(lock)
 	if err != nil {
 		return err
+	}
+	if s.readLock && slices.ContainsFunc(tables, func(t lockedTable) bool { return t.write }) {
+		return errReadLock()
 	}
 	if err := s.engine.locks.take(ctx, s, tables); err != nil {
 		return err
@@ -194,7 +220,7 @@ func (s *Session) wanted(lock *sqlparser.LockTables) ([]lockedTable, error) {
 // take waits for running transactions to let go and locks the tables.
 func (l *tableLocks) take(ctx *gms.Context, s *Session, tables []lockedTable) error {
 	for {
-		if err := l.wait(ctx, s, func(owned map[tableName]bool) bool { return conflicts(owned, tables) }); err != nil {
+		if err := l.waitOwners(ctx, s, func(owned map[tableName]bool) bool { return conflicts(owned, tables) }); err != nil {
 			return err
 		}
 		taken, err := l.takeOnce(ctx, s, tables)
@@ -206,7 +232,7 @@ func (l *tableLocks) take(ctx *gms.Context, s *Session, tables []lockedTable) er
 
 // takeOnce waits for those who have written the tables and not committed.
 func (l *tableLocks) takeOnce(ctx *gms.Context, s *Session, tables []lockedTable) (bool, error) {
-	tx := s.engine.db.Begin(s.isolation(ctx))
+	tx := s.engine.db.Begin(s.isolation())
 	defer tx.Rollback()
 	tx.SetTableWaitTimeout(s.seconds("lock_wait_timeout"))
 	var stored []*store.Table
@@ -239,14 +265,14 @@ func (l *tableLocks) tryTake(s *Session, tables []lockedTable) bool {
 		}
 	}
 	if l.owners == nil {
-		l.owners, l.changed = map[*Session]map[tableName]bool{}, make(chan struct{})
+		l.owners = map[*Session]map[tableName]bool{}
 	}
 	own := map[tableName]bool{}
 	for _, t := range tables {
 		own[t.table] = own[t.table] || t.write
 	}
 	l.owners[s] = own
-	l.held.Store(int32(len(l.owners)))
+	l.count()
 	s.tables = tables
 	return true
 }
@@ -260,10 +286,17 @@ func (s *Session) unlockTables() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.owners, s)
-	l.held.Store(int32(len(l.owners)))
-	close(l.changed)
-	l.changed = make(chan struct{})
+	l.count()
 	s.tables = nil
+}
+
+// count notes that who holds what has changed. l.mu is held.
+func (l *tableLocks) count() {
+	l.held.Store(int32(len(l.owners) + len(l.global)))
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
 }
 
 // admitKill lets a client end its own account's connections, an administrator all.

@@ -34,6 +34,8 @@ func (s *Session) logStatement(ctx *gms.Context, tx *txn.Txn) error {
 		// Whatever the client sends in, texts are kept in UTF-8.
 		Client: uint16(gms.Collation_utf8mb4_general_ci), Connection: s.collation("collation_connection"), Server: s.collation("collation_server"),
 	}
+	q.NoForeignKeyChecks, q.NoUniqueChecks = s.isOff("foreign_key_checks"), s.isOff("unique_checks")
+	q.Increment, q.Offset = s.small("auto_increment_increment"), s.small("auto_increment_offset")
 	if v, err := s.GetSessionVariable(ctx, "time_zone"); err == nil {
 		if zone, ok := v.(string); ok && !strings.EqualFold(zone, "SYSTEM") {
 			q.TimeZone = zone
@@ -41,6 +43,20 @@ func (s *Session) logStatement(ctx *gms.Context, tx *txn.Txn) error {
 	}
 	tx.LogStatement(q)
 	return nil
+}
+
+func (s *Session) isOff(variable string) bool {
+	v, err := s.GetSessionVariable(nil, variable)
+	return err == nil && !isOn(v)
+}
+
+func (s *Session) small(variable string) uint16 {
+	v, err := s.GetSessionVariable(nil, variable)
+	if err != nil {
+		return 0
+	}
+	n, _ := v.(int64)
+	return uint16(n)
 }
 
 func (s *Session) collation(variable string) uint16 {
@@ -117,7 +133,8 @@ func (s *Session) createTableText(ctx *gms.Context, st *sqlparser.DDL, rows bool
 // showCreate asks the planner for a table's definition, within the running statement.
 func (s *Session) showCreate(ctx *gms.Context, table string) (string, error) {
 	was := s.hold
-	s.hold = true // the planner commits at the end of a statement
+	s.hold, s.describes = true, true // the planner commits at the end of a statement
+	defer func() { s.describes = false }()
 	defer func() { s.hold = was }()
 	_, rows, _, err := s.engine.gms.Query(ctx, "SHOW CREATE TABLE "+table)
 	if err != nil {
@@ -174,7 +191,7 @@ func (s *Session) createUserText(ctx *gms.Context, st *sqlparser.CreateUser) str
 			{o.Issuer != "", "ISSUER ", o.Issuer}, {o.Subject != "", "SUBJECT ", o.Subject},
 		} {
 			if x.on && x.text != "" {
-				x.name += literal(ctx, x.text)
+				x.name += QuoteText(x.text)
 			}
 			if x.on {
 				need = append(need, x.name)
@@ -188,13 +205,13 @@ func (s *Session) createUserText(ctx *gms.Context, st *sqlparser.CreateUser) str
 		b.WriteString(" ACCOUNT LOCK")
 	}
 	if st.Attribute != "" {
-		b.WriteString(" ATTRIBUTE " + literal(ctx, st.Attribute))
+		b.WriteString(" ATTRIBUTE " + QuoteText(st.Attribute))
 	}
 	return b.String()
 }
 
 func accountText(ctx *gms.Context, name sqlparser.AccountName) string {
-	return literal(ctx, name.Name) + "@" + literal(ctx, hostOf(name))
+	return QuoteText(name.Name) + "@" + QuoteText(hostOf(name))
 }
 
 // identifiedText says how an account logs in, by what is stored.
@@ -205,19 +222,11 @@ func (s *Session) identifiedText(ctx *gms.Context, name sqlparser.AccountName) s
 	if !ok {
 		return ""
 	}
-	text := " IDENTIFIED WITH " + literal(ctx, u.Plugin)
+	text := " IDENTIFIED WITH " + QuoteText(u.Plugin)
 	if u.AuthString != "" {
-		text += " AS " + literal(ctx, u.AuthString)
+		text += " AS " + QuoteText(u.AuthString)
 	}
 	return text
-}
-
-// literal writes a text as the session's sql_mode reads it.
-func literal(ctx *gms.Context, text string) string {
-	if strings.Contains(gms.LoadSqlMode(ctx).String(), gms.NoBackslashEscapes) {
-		return "'" + strings.ReplaceAll(text, "'", "''") + "'"
-	}
-	return QuoteText(text)
 }
 
 // PrepareQuery keeps the text of a statement of PREPARE: the planner keeps its tree.
@@ -235,25 +244,6 @@ func (s *Session) PrepareQuery(name string, st sqlparser.Statement) {
 		s.preparedTexts[name] = text
 	}
 	s.BaseSession.PrepareQuery(name, st)
-}
-
-// modeBits is sql_mode as MySQL's number.
-func modeBits(mode string) (n uint64) {
-	for _, name := range strings.Split(mode, ",") {
-		n |= modes[strings.ToUpper(strings.TrimSpace(name))]
-	}
-	return n
-}
-
-// modes are the bits of sql_mode, sql/system_variables.h of MySQL.
-var modes = map[string]uint64{
-	"REAL_AS_FLOAT": 1, "PIPES_AS_CONCAT": 1 << 1, "ANSI_QUOTES": 1 << 2, "IGNORE_SPACE": 1 << 3,
-	"ONLY_FULL_GROUP_BY": 1 << 5, "NO_UNSIGNED_SUBTRACTION": 1 << 6, "NO_DIR_IN_CREATE": 1 << 7,
-	"ANSI": 1 << 18, "NO_AUTO_VALUE_ON_ZERO": 1 << 19, "NO_BACKSLASH_ESCAPES": 1 << 20,
-	"STRICT_TRANS_TABLES": 1 << 21, "STRICT_ALL_TABLES": 1 << 22, "NO_ZERO_IN_DATE": 1 << 23,
-	"NO_ZERO_DATE": 1 << 24, "ALLOW_INVALID_DATES": 1 << 25, "ERROR_FOR_DIVISION_BY_ZERO": 1 << 26,
-	"TRADITIONAL": 1 << 27, "HIGH_NOT_PRECEDENCE": 1 << 29, "NO_ENGINE_SUBSTITUTION": 1 << 30,
-	"PAD_CHAR_TO_FULL_LENGTH": 1 << 31, "TIME_TRUNCATE_FRACTIONAL": 1 << 32,
 }
 
 // admitLogSwitch says who may take his changes out of the binary log, and when.

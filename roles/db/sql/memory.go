@@ -21,13 +21,19 @@ const (
 	measureNothing measure = iota
 	measureAll             // every row, until the node above is done
 	measureGroups          // one per group, of which there may be as many as rows
+	measureSort            // as measureAll, and rows that are sorted are counted as such
+	measureTop             // as many as a LIMIT says: they are only counted
 )
 
 // measureOf is what a node keeps of the rows below it. A sort with a LIMIT keeps as many
 // rows as that and is not measured.
 func measureOf(n gms.Node) measure {
 	switch n := n.(type) {
-	case *plan.Sort, *plan.Window:
+	case *plan.Sort:
+		return measureSort
+	case *plan.TopN:
+		return measureTop
+	case *plan.Window:
 		return measureAll
 	case *plan.HashLookup:
 		if n.Lookup == nil {
@@ -50,8 +56,8 @@ func measureOf(n gms.Node) measure {
 // what comes next. It returns nil where nothing is to be counted.
 func (b distinctBuilder) measured(ctx *gms.Context, n gms.Node, row gms.Row) (gms.RowIter, error) {
 	s, err := sessionOf(ctx)
-	if err != nil || s.engine.queryMemory.Load() == 0 {
-		return nil, nil
+	if err != nil {
+		return nil, err
 	}
 	how := s.measure
 	if s.measure = measureNothing; how == measureNothing {
@@ -62,17 +68,22 @@ func (b distinctBuilder) measured(ctx *gms.Context, n gms.Node, row gms.Row) (gm
 	if err != nil {
 		return nil, err
 	}
-	return &keptRows{RowIter: rows, how: how, limit: s.engine.queryMemory.Load()}, nil
+	k := &keptRows{RowIter: rows, how: how, limit: s.engine.queryMemory.Load()}
+	if how == measureSort || how == measureTop {
+		k.sorted = &s.doing.Work.Sorted
+	}
+	return k, nil
 }
 
 // keptRows counts the rows that the node above keeps, and fails where they are more than
 // db.query_memory.
 type keptRows struct {
 	gms.RowIter
-	how   measure
-	limit int64
-	bytes int64
-	next  int64 // bytes at which groups are looked at again
+	how    measure
+	sorted *uint64 // counts the rows, if they are sorted
+	limit  int64
+	bytes  int64
+	next   int64 // bytes at which groups are looked at again
 }
 
 // Next returns the next row.
@@ -80,6 +91,12 @@ func (k *keptRows) Next(ctx *gms.Context) (gms.Row, error) {
 	row, err := k.RowIter.Next(ctx)
 	if err != nil {
 		return row, err
+	}
+	if k.sorted != nil {
+		*k.sorted++
+	}
+	if k.limit == 0 || k.how == measureTop {
+		return row, nil
 	}
 	if k.bytes += memoryOf(row); k.bytes <= k.limit {
 		return row, nil
@@ -92,8 +109,7 @@ func (k *keptRows) Next(ctx *gms.Context) (gms.Row, error) {
 			return row, nil
 		}
 	}
-	return nil, mysqlError(1038, "Out of sort memory: a sort, join or group of the statement keeps more rows than fit into db.query_memory; "+
-		"use an index or a LIMIT, select fewer columns, or raise it")
+	return nil, errQueryMemory()
 }
 
 const (

@@ -26,6 +26,31 @@ func TestQueryMemory(t *testing.T) {
 	} {
 		c.fails(1038, q, "query_memory")
 	}
+	// 64 KiB are 2,048 keys.
+	c.must("CREATE TABLE d (id INT PRIMARY KEY AUTO_INCREMENT, n INT)", "INSERT INTO d (n) VALUES (1)")
+	for range 12 {
+		c.must("INSERT INTO d (n) SELECT n + 1 FROM d")
+	}
+	for _, direct := range []string{"SET direct = 0", "SET direct = 1"} {
+		c.must(direct)
+		for _, q := range []string{
+			"SELECT DISTINCT id FROM d",
+			"SELECT DISTINCT id, n FROM d ORDER BY n",
+			"SELECT id FROM d UNION SELECT id + 1 FROM d",
+			"SELECT COUNT(DISTINCT id) FROM d",
+			"SELECT n % 2, COUNT(DISTINCT id) FROM d GROUP BY n % 2",
+		} {
+			c.fails(1038, q, "query_memory")
+		}
+		c.want("SELECT COUNT(DISTINCT n) FROM d", "13")
+		// What a subquery has kept is given back before it runs again.
+		c.want("SELECT COUNT(*) FROM d WHERE id <= 3000 AND (SELECT COUNT(DISTINCT e.n) FROM d e WHERE e.id <= 2 AND e.id <> d.id + 100000) = 2",
+			c.must("SELECT COUNT(*) FROM d WHERE id <= 3000").rows...)
+		if n := len(c.must("SELECT DISTINCT n FROM d").rows); n != 13 {
+			t.Errorf("%s: %d rows", direct, n)
+		}
+	}
+	c.must("SET direct = 0")
 	c.want("SELECT id FROM t ORDER BY n, id LIMIT 1", "1")
 	c.want("SELECT id FROM t ORDER BY id DESC LIMIT 1", c.must("SELECT MAX(id) FROM t").rows...)
 	c.want("SELECT n FROM t WHERE id < 5 ORDER BY n LIMIT 1", "1")

@@ -12,6 +12,7 @@ import (
 type ownStatement struct {
 	sqlparser.Statement // stands for it where only the type matters
 	kind                kind
+	command             command
 	tables              []sqlparser.TableName
 	run                 func(ctx *gms.Context, s *Session, out sink) error
 }
@@ -33,18 +34,41 @@ var ownForms = []struct {
 	parse func(s *Session, sc *scanner) (*ownStatement, error)
 }{
 	{[]string{"DO"}, parseDo},
+	{[]string{"LOAD", "DATA"}, parseLoadData},
 	{[]string{"DROP", "FUNCTION"}, parseDropFunction},
 	{[]string{"SHOW", "CREATE", "FUNCTION"}, parseShowCreateFunction},
 	{[]string{"SHOW", "FUNCTION", "STATUS"}, parseFunctionStatus},
 	{[]string{"SHOW", "ENGINE"}, parseShowEngine},
-	{[]string{"SHOW", "SLAVE", "STATUS"}, parseReplicaStatus},
-	{[]string{"SHOW", "ALL", "SLAVES", "STATUS"}, parseReplicaStatus},
+	{[]string{"SHOW", "REPLICA", "STATUS"}, parseReplicaStatus(false)},
+	{[]string{"SHOW", "SLAVE", "STATUS"}, parseReplicaStatus(true)},
+	{[]string{"SHOW", "ALL", "SLAVES", "STATUS"}, parseReplicaStatus(true)},
+	{[]string{"CHANGE", "REPLICATION", "SOURCE", "TO"}, parseChangeSource},
+	{[]string{"CHANGE", "MASTER", "TO"}, parseChangeSource},
+	{[]string{"START", "REPLICA"}, parseStartReplica},
+	{[]string{"START", "SLAVE"}, parseStartReplica},
+	{[]string{"STOP", "REPLICA"}, parseStopReplica},
+	{[]string{"STOP", "SLAVE"}, parseStopReplica},
+	{[]string{"RESET", "MASTER"}, refuseReset},
+	{[]string{"RESET", "BINARY", "LOGS", "AND", "GTIDS"}, refuseReset},
+	{[]string{"RESET", "REPLICA"}, parseResetReplica},
+	{[]string{"RESET", "SLAVE"}, parseResetReplica},
+	{[]string{"SET", "GLOBAL", "gtid_slave_pos"}, parseSlavePosition},
+	{[]string{"SHOW", "REPLICAS"}, parseShowReplicas("Source_Id", "Replica_UUID")},
+	{[]string{"SHOW", "SLAVE", "HOSTS"}, parseShowReplicas("Master_Id", "Slave_UUID")},
+	{[]string{"SHOW", "STACK", "STATE"}, parseShowSite},
+	{[]string{"SHOW", "STACK", "ROLE"}, parseShowRole},
+	{[]string{"STACK", "ACCEPT"}, parseAccept},
+	{[]string{"STACK", "OPEN"}, parseOpen},
 	{[]string{"CHECK", "TABLE"}, parseCheckTable},
 	{[]string{"CHECK", "TABLES"}, parseCheckTable},
 	{[]string{"OPTIMIZE"}, parseOptimize},
 	{[]string{"REPAIR"}, parseRepair},
 	{[]string{"CHECKSUM", "TABLE"}, parseChecksum},
 	{[]string{"CHECKSUM", "TABLES"}, parseChecksum},
+	{[]string{"ANALYZE"}, parseAnalyze},
+	{[]string{"ALTER", "PROCEDURE"}, parseAlterProcedure},
+	{[]string{"ALTER", "FUNCTION"}, parseAlterFunction},
+	{[]string{"SEED"}, parseSeed},
 }
 
 // ownSyntax parses the first statement of a text if it is an own one. rest is what
@@ -53,8 +77,12 @@ func (s *Session) ownSyntax(query string, multi bool) (st *ownStatement, text, r
 	sc := &scanner{text: query}
 	switch sc.peek() {
 	case "CREATE":
-		return s.parseCreateFunction(query, multi)
-	case "DO", "DROP", "SHOW", "CHECK", "OPTIMIZE", "REPAIR", "CHECKSUM":
+		st, text, rest, err = s.parseCreateFunction(query, multi)
+		if st != nil {
+			st.command = commandCreateFunction
+		}
+		return st, text, rest, err
+	case "DO", "LOAD", "DROP", "SHOW", "CHECK", "OPTIMIZE", "REPAIR", "CHECKSUM", "ANALYZE", "ALTER", "CHANGE", "START", "STOP", "RESET", "SET", "STACK", "SEED":
 	default:
 		return nil, "", "", nil
 	}
@@ -71,7 +99,9 @@ func (s *Session) ownSyntax(query string, multi bool) (st *ownStatement, text, r
 		if !sc.accept(form.words...) {
 			continue
 		}
-		st, err = form.parse(s, sc)
+		if st, err = form.parse(s, sc); st != nil {
+			st.command = ownCommands[strings.Join(form.words, " ")]
+		}
 		return st, text, rest, err
 	}
 	return nil, "", "", nil
@@ -80,10 +110,17 @@ func (s *Session) ownSyntax(query string, multi bool) (st *ownStatement, text, r
 // ownForm takes over a statement that the parser knows and the planner does not do
 // right; nil for every other.
 func ownForm(st sqlparser.Statement, text string) *ownStatement {
-	if o := moveTables(st); o != nil {
-		return o
+	o := moveTables(st)
+	if o == nil {
+		o = createProcedure(st, text)
 	}
-	return createProcedure(st, text)
+	if o == nil {
+		o = expressionKeys(st)
+	}
+	if o != nil {
+		o.command = commandOf(st, text)
+	}
+	return o
 }
 
 // statementEnd is where the first statement ends: at its semicolon or the end.
@@ -178,7 +215,7 @@ func (s *Session) routineName(written string) (database, name string, err error)
 
 // parseDo is DO expression, …: computed for what it does, its values dropped.
 func parseDo(s *Session, sc *scanner) (*ownStatement, error) {
-	sel, err := sqlparser.ParseWithOptions(gms.NewEmptyContext(), "SELECT "+sc.text[sc.pos:], gms.LoadSqlMode(s.context(ctxBackground, "")).ParserOptions())
+	sel, err := parseText("SELECT "+sc.text[sc.pos:], gms.LoadSqlMode(s.context(ctxBackground, "")).ParserOptions())
 	if err != nil {
 		return nil, gms.ErrSyntaxError.New(err)
 	}

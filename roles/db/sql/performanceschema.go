@@ -29,8 +29,23 @@ var virtualTables = map[string]*virtualTable{
 	"global_variables": {"global_variables", variableColumns, func(*gms.Context) ([]gms.Row, error) {
 		return variableRows(gms.SystemVariables.GetAllGlobalVariables()), nil
 	}},
-	"session_variables": {"session_variables", variableColumns, func(ctx *gms.Context) ([]gms.Row, error) { return variableRows(ctx.GetAllSessionVariables()), nil }},
-	"processlist":       {"processlist", processColumns, processRows},
+	"session_variables":                   {"session_variables", variableColumns, func(ctx *gms.Context) ([]gms.Row, error) { return variableRows(ctx.GetAllSessionVariables()), nil }},
+	"processlist":                         {"processlist", processColumns, processRows},
+	"data_locks":                          {"data_locks", lockColumns, lockRows},
+	"data_lock_waits":                     {"data_lock_waits", lockWaitColumns, lockWaitRows},
+	"events_statements_summary_by_digest": {"events_statements_summary_by_digest", digestColumns, digestRows},
+
+	"table_io_waits_summary_by_table": unmeasured("table_io_waits_summary_by_table", "OBJECT_TYPE", "OBJECT_SCHEMA", "OBJECT_NAME",
+		"#COUNT_FETCH", "#COUNT_INSERT", "#COUNT_UPDATE", "#COUNT_DELETE",
+		"#SUM_TIMER_FETCH", "#SUM_TIMER_INSERT", "#SUM_TIMER_UPDATE", "#SUM_TIMER_DELETE"),
+	"table_io_waits_summary_by_index_usage": unmeasured("table_io_waits_summary_by_index_usage", "OBJECT_TYPE", "OBJECT_SCHEMA", "OBJECT_NAME", "INDEX_NAME",
+		"#COUNT_FETCH", "#COUNT_INSERT", "#COUNT_UPDATE", "#COUNT_DELETE",
+		"#SUM_TIMER_FETCH", "#SUM_TIMER_INSERT", "#SUM_TIMER_UPDATE", "#SUM_TIMER_DELETE"),
+	"table_lock_waits_summary_by_table": unmeasured("table_lock_waits_summary_by_table", "OBJECT_TYPE", "OBJECT_SCHEMA", "OBJECT_NAME",
+		"#COUNT_READ_NORMAL", "#COUNT_READ_WITH_SHARED_LOCKS", "#COUNT_READ_HIGH_PRIORITY", "#COUNT_READ_NO_INSERT", "#COUNT_READ_EXTERNAL",
+		"#COUNT_WRITE_ALLOW_WRITE", "#COUNT_WRITE_CONCURRENT_INSERT", "#COUNT_WRITE_LOW_PRIORITY", "#COUNT_WRITE_NORMAL", "#COUNT_WRITE_EXTERNAL",
+		"#SUM_TIMER_READ_NORMAL", "#SUM_TIMER_READ_WITH_SHARED_LOCKS", "#SUM_TIMER_READ_HIGH_PRIORITY", "#SUM_TIMER_READ_NO_INSERT", "#SUM_TIMER_READ_EXTERNAL",
+		"#SUM_TIMER_WRITE_ALLOW_WRITE", "#SUM_TIMER_WRITE_CONCURRENT_INSERT", "#SUM_TIMER_WRITE_LOW_PRIORITY", "#SUM_TIMER_WRITE_NORMAL", "#SUM_TIMER_WRITE_EXTERNAL"),
 }
 
 // GetTableInsensitive finds one of its tables.
@@ -182,16 +197,9 @@ func statusRows(ctx *gms.Context, global bool) ([]gms.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.engine.refreshStatus()
-	values := gms.StatusVariables.NewGlobalMap()
-	if !global {
-		for name, v := range ctx.Session.GetAllStatusVariables(ctx) {
-			values[name] = v
-		}
-	}
-	rows := make([]gms.Row, 0, len(values))
-	for name, v := range values {
-		rows = append(rows, gms.Row{name, fmt.Sprint(v.Value())})
+	rows := s.statusRows(global)
+	for _, row := range rows {
+		row[1] = fmt.Sprint(row[1])
 	}
 	return rows, nil
 }
@@ -228,20 +236,29 @@ func processRows(ctx *gms.Context) ([]gms.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := s.seesProcesses(ctx)
 	var rows []gms.Row
-	for _, p := range ctx.ProcessList.Processes() {
-		if !all && p.User != s.client.User {
-			continue
-		}
-		var database, info any
-		if p.Database != "" {
-			database = p.Database
-		}
-		if p.Query != "" {
-			info = p.Query
-		}
-		rows = append(rows, gms.Row{uint64(p.Connection), p.User, p.Host, database, string(p.Command), int64(p.Seconds()), "", info})
+	for _, p := range s.processes(ctx) {
+		rows = append(rows, gms.Row{uint64(p.id), p.user, p.host, p.database, p.command, p.seconds, p.state, p.info})
 	}
 	return rows, nil
+}
+
+// virtualColumns makes columns of type t, and of numbers where a name begins with #.
+func virtualColumns(table string, t gms.Type, names ...string) gms.Schema {
+	var schema gms.Schema
+	for _, name := range names {
+		if name, number := strings.CutPrefix(name, "#"); number {
+			schema = append(schema, virtualColumn(table, name, types.Uint64))
+		} else {
+			schema = append(schema, virtualColumn(table, name, t))
+		}
+	}
+	return schema
+}
+
+// unmeasured makes a table that MySQL has and that has no rows here: what it tells of is not
+// measured by table.
+func unmeasured(name string, columns ...string) *virtualTable {
+	return &virtualTable{name, func(table string) gms.Schema { return virtualColumns(table, types.LongText, columns...) },
+		func(*gms.Context) ([]gms.Row, error) { return nil, nil }}
 }

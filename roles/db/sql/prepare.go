@@ -112,8 +112,12 @@ func (p *statement) describe(ctx *gms.Context) (err error) {
 			err = &panicError{value: r}
 		}
 	}()
+	plain, _, err := s.withoutGenerated(p.parsed)
+	if err != nil {
+		return err
+	}
 	binder := planbuilder.New(ctx, s.engine.gms.Analyzer.Catalog, nil)
-	node, _, err := binder.BindOnly(p.parsed, p.text, nil)
+	node, _, err := binder.BindOnly(plain, p.text, nil)
 	if err != nil {
 		return err
 	}
@@ -150,6 +154,13 @@ func (p *statement) Execute(ctx context.Context, params []wire.Param, out *wire.
 }
 
 func (p *statement) execute(ctx context.Context, params []wire.Param, out sink) error {
+	p.session.observe(p.text)
+	err := p.run(ctx, params, out)
+	p.session.observedEnd(out, err)
+	return err
+}
+
+func (p *statement) run(ctx context.Context, params []wire.Param, out sink) error {
 	s := p.session
 	if len(params) != len(p.names) {
 		return s.count(mysqlError(1210, "Incorrect arguments to EXECUTE: %d values for %d placeholders", len(params), len(p.names)))
@@ -184,7 +195,7 @@ func (p *statement) executeDirect(ctx context.Context, params []wire.Param, out 
 	if reason := s.directAllowed(); reason != direct.None {
 		return s.left(reason)
 	}
-	if len(params) == 0 {
+	if len(params) == 0 && !s.tablesLocked() {
 		if done, err := s.directControl(p.text, out); done {
 			return true, err
 		}

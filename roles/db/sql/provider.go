@@ -129,6 +129,18 @@ func (p *provider) Function(ctx *gms.Context, database, name string) (gms.Functi
 	case "user", "session_user", "system_user":
 		return gms.Function0{Name: "user", Fn: newUserFunction}, true
 	}
+	if f := zoneFunction(strings.ToLower(name)); f != nil {
+		return f, true
+	}
+	if f := spanFunction(strings.ToLower(name)); f != nil {
+		return f, true
+	}
+	if f := ownFunctions[strings.ToLower(name)]; f != nil {
+		return f, true
+	}
+	if strings.EqualFold(name, matchFunction) {
+		return gms.FunctionN{Name: matchFunction, Fn: newMatch}, true
+	}
 	if f, ok := aggregateFunction(name); ok {
 		return f, true
 	}

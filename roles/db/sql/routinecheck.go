@@ -244,6 +244,10 @@ func (c *checker) plain(st sqlparser.Statement) error {
 		return mysqlError(1314, "USE is not allowed in stored procedures")
 	case *sqlparser.LockTables, *sqlparser.UnlockTables:
 		return mysqlError(1314, "LOCK is not allowed in stored procedures")
+	case *sqlparser.Flush:
+		if isFlushTables(st) {
+			return errFlushInRoutine()
+		}
 	case *sqlparser.Load:
 		return mysqlError(1314, "LOAD DATA is not allowed in stored procedures")
 	case *sqlparser.DDL:

@@ -87,7 +87,7 @@ func (s *Session) putRoutine(ctx *gms.Context, kind, database, name, create stri
 	if name == "" || len([]rune(name)) > gms.MaxIdentifierLength {
 		return mysqlError(1458, "Incorrect routine name '%s'", name)
 	}
-	now := time.Now().UTC().Truncate(time.Second)
+	now := ctx.QueryTime().UTC().Truncate(time.Second)
 	charset, collation := "utf8mb4", defaultCollation.Name()
 	if v, err := s.GetSessionVariable(ctx, "character_set_client"); err == nil {
 		charset, _ = v.(string)
@@ -158,7 +158,7 @@ func (s *Session) routineNamed(kind, database, name string) (*routine, error) {
 }
 
 func parseRoutine(kind, database, name string, data routineData) (*routine, error) {
-	text := plainComments(data.Create)
+	text := asParserReads(data.Create)
 	if kind == objectFunction {
 		f, ok := cutFunction(text)
 		if !ok {
@@ -166,7 +166,7 @@ func parseRoutine(kind, database, name string, data routineData) (*routine, erro
 		}
 		text = f.asProcedure()
 	}
-	st, err := sqlparser.ParseWithOptions(gms.NewEmptyContext(), text, gms.NewSqlModeFromString(data.SQLMode).ParserOptions())
+	st, err := parseText(text, gms.NewSqlModeFromString(data.SQLMode).ParserOptions())
 	if err != nil {
 		return nil, gms.ErrSyntaxError.New(err)
 	}

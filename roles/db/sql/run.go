@@ -33,7 +33,14 @@ func (s *Session) Query(ctx context.Context, query string, multi bool, out *wire
 	return s.query(ctx, query, multi, out)
 }
 
-func (s *Session) query(ctx context.Context, query string, multi bool, out sink) (string, error) {
+func (s *Session) query(ctx context.Context, query string, multi bool, out sink) (rest string, err error) {
+	s.observe(query)
+	rest, err = s.runFirst(ctx, query, multi, out)
+	s.observedEnd(out, err)
+	return rest, err
+}
+
+func (s *Session) runFirst(ctx context.Context, query string, multi bool, out sink) (string, error) {
 	if done, err := s.directQuery(ctx, query, out); done {
 		return "", s.count(err)
 	}
@@ -64,7 +71,7 @@ func updateForShare(clause string) string {
 
 // parse parses the first statement of a text.
 func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.Statement, string, string, error) {
-	query = plainComments(query)
+	query = asParserReads(query)
 	if st, text, rest, err := s.ownSyntax(query, multi); st != nil || err != nil {
 		return st, text, rest, err
 	}
@@ -77,6 +84,16 @@ func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.S
 	}
 	if st, text := s.parseLog(ctx, query); st != nil {
 		return st, text, "", nil
+	}
+	if cut, text, rest, ok := cutIndexOptions(query); ok && (multi || rest == "") {
+		if st, _, _, e := s.engine.gms.Parser.Parse(ctx, cut, false); e == nil {
+			return st, text, rest, nil
+		}
+	}
+	if plain, ok := plainYears(query); ok {
+		if st, text, rest, e := s.engine.gms.Parser.Parse(ctx, plain, multi); e == nil {
+			return st, text, rest, nil
+		}
 	}
 	if !forShare.MatchString(query) {
 		return nil, "", "", err
@@ -105,7 +122,7 @@ func (s *Session) execute(ctx context.Context, text string, st sqlparser.Stateme
 	if err != nil {
 		return err
 	}
-	s.engine.stats.statements[k].Add(1)
+	s.observedParsed(k, st, text)
 	if set, ok := setsNext(st); ok {
 		if err := s.setNext(set); err != nil {
 			return err
@@ -113,11 +130,28 @@ func (s *Session) execute(ctx context.Context, text string, st sqlparser.Stateme
 		out.OK(0, 0, "")
 		return nil
 	}
+	if set, ok := st.(*sqlparser.Set); ok {
+		if d, ok := diagnosticsOf(set); ok {
+			f := &frame{s: s, r: &routine{}, inside: true}
+			if err := f.diagnose(s.context(ctx, text), d); err != nil {
+				return err
+			}
+			out.OK(0, 0, "")
+			return nil
+		}
+	}
 	if k == kindOther || k == kindRead {
 		switch st.(type) {
 		case *sqlparser.Show, *sqlparser.Explain:
 			out = newDescribeSink(out)
 		}
+	}
+	ctx, stop := limited(ctx, s.executionTime(k, st))
+	defer stop()
+	if most := s.settingsNow().maxStatement; most > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, most, errStatementTime)
+		defer stop()
 	}
 	counted := &countingSink{sink: out}
 	for try := 1; ; try++ {
@@ -127,7 +161,7 @@ func (s *Session) execute(ctx context.Context, text string, st sqlparser.Stateme
 		retry := !s.explicit() || s.reads != txn.Consistent || k.locks()
 		again := err != nil && errors.Is(gms.UnwrapError(err), txn.ErrTableChanged) && retry && !counted.begun && try < maxTableChanges
 		if !again {
-			return s.tell(err)
+			return s.tell(tookTooLong(ctx, err))
 		}
 	}
 }
@@ -154,7 +188,7 @@ func (c *countingSink) Columns(ctx *gms.Context, schema gms.Schema) error {
 
 // once runs a statement in the session's transaction, or in one of its own.
 func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) error {
-	gctx, err := s.engine.gms.ProcessList.BeginQuery(s.context(ctx, text), text)
+	gctx, err := s.statementBegins(s.context(ctx, text), text)
 	if err != nil {
 		return err
 	}
@@ -178,7 +212,7 @@ func (s *Session) perform(gctx *gms.Context, k kind, text string, st sqlparser.S
 	wasAutocommit := s.autocommit()
 	chain, release := chainOf(text, st)
 	like := s.characteristics()
-	mark, err := s.begin(gctx, k, st)
+	mark, err := s.begin(gctx, k, text, st)
 	if err != nil {
 		s.abandon(gctx, k, txn.Mark{}, err)
 		return err
@@ -186,20 +220,36 @@ func (s *Session) perform(gctx *gms.Context, k kind, text string, st sqlparser.S
 	if call, ok := st.(*sqlparser.Call); ok {
 		return s.runCall(gctx, mark, call, bindings, out)
 	}
+	st = s.plainPrepare(gctx, st)
+	plain, ignored, err := s.withoutGenerated(st)
+	if err != nil {
+		s.abandon(gctx, k, mark, err)
+		return err
+	}
+	if ignored != nil && len(ignored.ignored) > 0 {
+		st, bindings, out = plain, boundIn(plain, bindings), &ignoredSink{out, s, ignored}
+	}
 	s.prepared, s.preparedText = nil, text
 	s.running, s.dropsTemporary = running{st, text}, false
-	if len(s.calls) > 0 { // text is the routine's
-		s.running.text = sqlparser.String(st)
+	s.missing, s.divided = "", false
+	if len(s.calls) > 0 && k.changesCatalog() { // text is the routine's
+		s.running.text = s.sourceOf(gctx, st)
+		if view, ok := s.viewAlone(gctx, st, s.running.text); ok {
+			st, text = view, s.running.text
+			s.running.st, s.preparedText = st, text
+		}
 	}
 	if bindings != nil {
 		s.prepared = st
 	}
-	if showsStatus(st) {
-		s.engine.refreshStatus()
-	}
-	if own, ok := st.(*ownStatement); ok {
+	own, isOwn := st.(*ownStatement)
+	switch {
+	case isOwn:
 		err = own.execute(gctx, s, out)
-	} else {
+	case s.alter != nil:
+		err = s.alter.run(gctx, text, st, bindings, out)
+		s.alter = nil
+	default:
 		err = s.stream(gctx, text, st, bindings, out)
 	}
 	s.prepared, s.preparedText = nil, ""
@@ -218,17 +268,24 @@ func (s *Session) perform(gctx *gms.Context, k kind, text string, st sqlparser.S
 // admit refuses writes where the server or the transaction takes none, does the
 // account's checks and waits for tables that another session has locked.
 func (s *Session) admit(ctx *gms.Context, k kind, st sqlparser.Statement) error {
-	if k.writes() {
-		everybody, others := readOnly()
+	if k.writes() && s.replay == nil {
+		everybody, others := s.engine.readOnly()
 		if everybody || others && !s.administrator(ctx) {
 			return errReadOnly
 		}
-		if tx, ok := s.GetTransaction().(*transaction); ok && tx.readOnly && !k.commits() {
+		tx, ok := s.GetTransaction().(*transaction)
+		readOnly := ok && tx.readOnly
+		if s.tx == nil && s.next.readOnly != nil {
+			readOnly = *s.next.readOnly
+		}
+		if readOnly && !k.commits() && !s.writesTemporary(k, st) {
 			return gms.ErrReadOnlyTransaction.New()
 		}
 	}
-	if err := s.authorize(ctx, st); err != nil {
-		return err
+	if s.replay == nil {
+		if err := s.authorize(ctx, st); err != nil {
+			return err
+		}
 	}
 	switch k {
 	case kindAccount:
@@ -236,6 +293,11 @@ func (s *Session) admit(ctx *gms.Context, k kind, st sqlparser.Statement) error 
 			return err
 		}
 	case kindOther:
+		if set, ok := st.(*sqlparser.Set); ok {
+			if err := s.admitReadOnly(set); err != nil {
+				return err
+			}
+		}
 		if kill, ok := st.(*sqlparser.Kill); ok {
 			if err := s.admitKill(ctx, kill); err != nil {
 				return err
@@ -246,7 +308,7 @@ func (s *Session) admit(ctx *gms.Context, k kind, st sqlparser.Statement) error 
 }
 
 // begin readies the transaction for a statement and returns the mark to go back to.
-func (s *Session) begin(ctx *gms.Context, k kind, st sqlparser.Statement) (txn.Mark, error) {
+func (s *Session) begin(ctx *gms.Context, k kind, text string, st sqlparser.Statement) (txn.Mark, error) {
 	if k.commits() && s.tx != nil {
 		if err := s.CommitTransaction(ctx, nil); err != nil {
 			return txn.Mark{}, err
@@ -257,8 +319,9 @@ func (s *Session) begin(ctx *gms.Context, k kind, st sqlparser.Statement) (txn.M
 		s.BaseSession.SetTransaction(nil)
 	}
 	if k == kindControl {
+		s.runs = false
 		s.kind, s.reads, s.hold, s.start = k, txn.Consistent, false, txn.Mark{}
-		if b, ok := st.(*sqlparser.Begin); ok && b.TransactionCharacteristic == "" && s.next.readOnly == nil && s.characteristic(ctx) == gms.ReadOnly {
+		if b, ok := st.(*sqlparser.Begin); ok && b.TransactionCharacteristic == "" && s.next.readOnly == nil && s.characteristic() == gms.ReadOnly {
 			readOnly := true // the planner would begin one that writes
 			s.next.readOnly = &readOnly
 		}
@@ -271,30 +334,25 @@ func (s *Session) begin(ctx *gms.Context, k kind, st sqlparser.Statement) (txn.M
 		}
 		return txn.Mark{}, nil
 	}
-	if s.tx == nil {
-		tx, err := s.StartTransaction(ctx, s.characteristic(ctx))
-		if err != nil {
-			return txn.Mark{}, err
-		}
-		s.BaseSession.SetTransaction(tx)
+	s.takesNext = s.next != (nextTransaction{}) && s.touchesTables(k, st)
+	err := s.openStatement(ctx, k)
+	s.takesNext = false
+	if err != nil {
+		return txn.Mark{}, err
 	}
-	explicit := s.explicit()
-	s.kind = k
-	// The planner takes a SELECT from a view for DDL, and CREATE TEMPORARY TABLE too.
-	s.hold = explicit && !k.commits()
-	s.reads, s.inserts = s.readsOf(ctx, k), s.insertedBy(st)
-	s.tx.NewStatement()
-	if k.locks() || s.reads != txn.Consistent {
-		s.tx.UseNewest()
-	}
+	s.inserts = s.insertedBy(st)
 	if s.again && (k == kindWrite || k == kindLockingRead || s.reads != txn.Consistent) && !k.changesCatalog() {
 		if err := s.keepDefinitions(ctx, st); err != nil {
 			return txn.Mark{}, err
 		}
 	}
 	if k.changesCatalog() {
-		// Before planning: what is planned is what is there until the end.
-		if err := s.lockDefinitions(ctx, st); err != nil {
+		var err error
+		if s.alter, err = s.beginAlteration(ctx, text, st); err == nil && s.alter == nil {
+			// Before planning: what is planned is what is there until the end.
+			err = s.lockDefinitions(ctx, st)
+		}
+		if err != nil {
 			return txn.Mark{}, err
 		}
 	}
@@ -303,8 +361,41 @@ func (s *Session) begin(ctx *gms.Context, k kind, st sqlparser.Statement) (txn.M
 	return mark, nil
 }
 
-func (s *Session) characteristic(ctx *gms.Context) gms.TransactionCharacteristic {
-	if v, err := s.GetSessionVariable(ctx, "transaction_read_only"); err == nil && isOn(v) {
+// beginDirect is begin for a statement that writes one table, which has no triggers, and
+// is not planned.
+func (s *Session) beginDirect(ctx *gms.Context) (txn.Mark, error) {
+	if s.tx == nil {
+		s.BaseSession.SetTransaction(nil)
+	}
+	if err := s.openStatement(ctx, kindWrite); err != nil {
+		return txn.Mark{}, err
+	}
+	s.inserts, s.start = insertedRows{}, s.tx.Mark()
+	return s.start, nil
+}
+
+// openStatement sees to it that there is a transaction, and sets how the statement reads.
+func (s *Session) openStatement(ctx *gms.Context, k kind) error {
+	if s.tx == nil {
+		tx, err := s.StartTransaction(ctx, s.characteristic())
+		if err != nil {
+			return err
+		}
+		s.BaseSession.SetTransaction(tx)
+	}
+	s.kind, s.runs, s.distinct = k, false, 0
+	// The planner takes a SELECT from a view for DDL, and CREATE TEMPORARY TABLE too.
+	s.hold = s.explicit() && !k.commits()
+	s.reads = s.readsOf(k)
+	s.tx.NewStatement()
+	if k.locks() || s.reads != txn.Consistent {
+		s.tx.UseNewest()
+	}
+	return nil
+}
+
+func (s *Session) characteristic() gms.TransactionCharacteristic {
+	if s.settingsNow().readOnly {
 		return gms.ReadOnly
 	}
 	return gms.ReadWrite
@@ -328,10 +419,17 @@ func recovered(err *error) {
 // stream plans and runs the statement and hands its answer to out.
 func (s *Session) stream(ctx *gms.Context, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) (err error) {
 	defer recovered(&err)
+	s.runs, s.narrow = false, nil
+	defer s.keepBound(st, bindings)()
 	schema, rows, _, err := s.engine.gms.QueryWithBindings(ctx, text, st, bindings, &gms.QueryFlags{})
 	if err != nil {
 		return err
 	}
+	return s.drain(ctx, s.narrowed(schema), rows, out)
+}
+
+// drain runs a plan to its end and hands its answer to out.
+func (s *Session) drain(ctx *gms.Context, schema gms.Schema, rows gms.RowIter, out sink) error {
 	closed := false
 	defer func() {
 		if !closed {
@@ -346,6 +444,9 @@ func (s *Session) stream(ctx *gms.Context, text string, st sqlparser.Statement, 
 		return err
 	}
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.refuseDivision(); err != nil {
 		return err
 	}
 	closed = true
@@ -398,7 +499,6 @@ func pump(ctx *gms.Context, schema gms.Schema, rows gms.RowIter, out sink) (*typ
 
 // finish ends a statement that went well: the transaction too where it is its own.
 func (s *Session) finish(ctx *gms.Context, k kind, mark txn.Mark, wasAutocommit bool) error {
-	s.stopRewriter()
 	s.hold = false
 	if k == kindAccount {
 		// What was authorised while the statement ran was so by the old grants.
@@ -426,7 +526,6 @@ func (s *Session) leaveTransactionIf(kind) { s.BaseSession.SetTransaction(nil) }
 // abandon ends a statement that failed: what it wrote is undone. The victim of a deadlock
 // loses its whole transaction.
 func (s *Session) abandon(ctx *gms.Context, k kind, mark txn.Mark, err error) {
-	s.stopRewriter()
 	s.hold = false
 	if s.tx == nil {
 		s.BaseSession.SetTransaction(nil)
@@ -439,12 +538,6 @@ func (s *Session) abandon(ctx *gms.Context, k kind, mark txn.Mark, err error) {
 	}
 	if k == kindAccount {
 		s.engine.accounts.reload(s.engine.db.Catalog())
-	}
-}
-
-func (s *Session) stopRewriter() {
-	if s.rewriter != nil {
-		s.rewriter.stop()
 	}
 }
 
@@ -473,5 +566,6 @@ func (r *runner) QueryWithBindings(ctx *gms.Context, query string, st sqlparser.
 	if k.commits() || k == kindControl {
 		return nil, nil, nil, mysqlError(1422, "Explicit or implicit commit is not allowed in stored function or trigger.")
 	}
+	s.runs = false
 	return r.engine.gms.QueryWithBindings(ctx, query, st, bindings, flags)
 }

@@ -3,6 +3,7 @@ package sql
 import (
 	"bytes"
 	"io"
+	"time"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 
@@ -15,27 +16,29 @@ type scan struct {
 	session *Session
 	table   *Table
 	part    *partition
-	next    int // span to open
+	next    int // span to open; those of keys are one
 	rows    *txn.Rows
-	rest    []columnCheck // what the open span leaves to check
-	single  bool          // the open span has had its only row
-	moved   []int         // see openChanged
+	rest    []columnCheck  // what the open span leaves to check
+	single  bool           // the open span has had its only row
+	moved   []int          // see openChanged
+	zone    *time.Location // of the rows that are returned, nil for UTC
+	stored  *store.Table   // that the rows are read from
 }
 
 func newScan(s *Session, t *Table, p *partition) *scan {
-	return &scan{session: s, table: t, part: p}
+	return &scan{session: s, table: t, part: p, zone: s.zone(), stored: t.stored}
 }
 
 // open starts the next span.
 func (r *scan) open(ctx *gms.Context) error {
+	if r.part.keys != nil {
+		return r.openKeys(ctx)
+	}
 	s := &r.part.spans[r.next]
 	r.next++
 	r.rest = s.rest
-	columns := r.table.columns
-	if r.table.projected != nil {
-		if columns == nil {
-			columns = []int{}
-		}
+	columns := r.columns()
+	if columns != nil {
 		for _, c := range s.rest {
 			columns = append(columns[:len(columns):len(columns)], c.column)
 		}
@@ -53,9 +56,69 @@ func (r *scan) open(ctx *gms.Context) error {
 	}
 	read.Index, read.Range, read.Reverse, read.Columns = r.part.index, rng, r.part.reverse, columns
 	read.Point = s.single && bytes.Equal(rng.End, store.PrefixEnd(rng.Start))
+	r.restrict(&read)
 	if len(r.rest) > 0 || r.table.filter != nil {
-		read.Accept = func(row gms.Row) (bool, error) { return r.accepts(ctx, row) }
+		read.Accept = func(row gms.Row) (bool, error) {
+			if len(r.stored.Timestamps) > 0 {
+				row = shownRow(r.stored, row, r.zone)
+			}
+			return r.accepts(ctx, row)
+		}
 	}
+	r.rows, err = tx.Scan(ctx, r.table.stored, read)
+	return err
+}
+
+// columns are the positions of those to decode, nil for all.
+func (r *scan) columns() []int {
+	t := r.table
+	if t.unused == nil {
+		if t.projected != nil && t.columns == nil {
+			return []int{}
+		}
+		return t.columns
+	}
+	all := t.columns
+	if t.projected == nil {
+		all = make([]int, len(t.full))
+		for i := range all {
+			all[i] = i
+		}
+	}
+	used := make([]int, 0, len(all))
+	for _, at := range all {
+		if !t.unused[at] {
+			used = append(used, at)
+		}
+	}
+	return used
+}
+
+// restrict makes a scan leave out what the condition above the table drops.
+func (r *scan) restrict(read *txn.Scan) {
+	if r.table.where != nil {
+		read.Where = r.table.stored.NewTest(r.table.where)
+	}
+	read.Skip = r.table.skip
+}
+
+// scans is how many scans of the store a partition takes.
+func (p *partition) scans() int {
+	if p.keys != nil {
+		return 1
+	}
+	return len(p.spans)
+}
+
+// openKeys reads the rows that a search has found.
+func (r *scan) openKeys(ctx *gms.Context) error {
+	r.next++
+	tx, read, err := r.session.reader(r.table)
+	if err != nil {
+		return err
+	}
+	read.Keys, read.Columns = r.part.keys, r.columns()
+	r.restrict(&read)
 	r.rows, err = tx.Scan(ctx, r.table.stored, read)
 	return err
 }
@@ -64,7 +127,7 @@ func (r *scan) open(ctx *gms.Context) error {
 func (r *scan) Next(ctx *gms.Context) (gms.Row, error) {
 	for {
 		if r.rows == nil {
-			if r.next == len(r.part.spans) {
+			if r.next == r.part.scans() {
 				return nil, io.EOF
 			}
 			if err := ctx.Err(); err != nil {
@@ -85,8 +148,10 @@ func (r *scan) Next(ctx *gms.Context) (gms.Row, error) {
 			}
 			continue
 		}
-		r.single = r.part.spans[r.next-1].single
-		return r.asked(r.asBefore(r.rows.Row())), nil
+		r.single = r.part.keys == nil && r.part.spans[r.next-1].single
+		row := r.rows.Row()
+		showRow(r.stored, row, r.zone)
+		return r.asked(r.asBefore(row)), nil
 	}
 }
 
@@ -126,6 +191,6 @@ func (r *scan) Close(*gms.Context) error {
 		r.rows.Close()
 		r.rows = nil
 	}
-	r.next = len(r.part.spans)
+	r.next = r.part.scans()
 	return nil
 }

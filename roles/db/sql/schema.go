@@ -2,6 +2,7 @@ package sql
 
 import (
 	"fmt"
+	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/expression"
@@ -11,9 +12,12 @@ import (
 )
 
 // columnDesc describes a planner's column for the catalog. Its id is left to the
-// caller.
-func columnDesc(ctx *gms.Context, c *gms.Column) (store.ColumnDesc, error) {
+// caller. was is the type that the column had, nil if it is new.
+func columnDesc(ctx *gms.Context, c *gms.Column, was *store.ColumnType) (store.ColumnDesc, error) {
 	ct, err := store.ColumnTypeOf(c.Type)
+	if err == nil {
+		ct, err = restrict(ctx, c, ct, was)
+	}
 	if err != nil {
 		return store.ColumnDesc{}, fmt.Errorf("column '%s': %w", c.Name, err)
 	}
@@ -21,13 +25,16 @@ func columnDesc(ctx *gms.Context, c *gms.Column) (store.ColumnDesc, error) {
 		Name:          c.Name,
 		Type:          ct,
 		Nullable:      c.Nullable && !c.PrimaryKey,
-		Virtual:       c.Virtual,
+		Virtual:       c.Virtual && !c.HiddenSystem, // kept as STORED, like all
 		AutoIncrement: c.AutoIncrement,
 		Hidden:        c.Hidden || c.HiddenSystem,
 		Comment:       c.Comment,
 	}
 	if d.Default, err = exprDesc(ctx, c.Default); err != nil {
 		return d, err
+	}
+	if span, ok := literalSpan(ctx, c.Default); ok && d.Default != nil && ct.Narrow() {
+		d.Default.Text = "'" + timeText(span, ct.Digits()) + "'" // rounded once and for all
 	}
 	if d.Generated, err = exprDesc(ctx, c.Generated); err != nil {
 		return d, err
@@ -50,13 +57,20 @@ func exprDesc(ctx *gms.Context, v *gms.ColumnDefaultValue) (*store.Expr, error) 
 	if v == nil {
 		return nil, nil
 	}
+	if kept, ok := v.Expr.(*gms.UnresolvedColumnDefault); ok {
+		// As it is stored: printed again it would have more brackets each time.
+		return &store.Expr{Text: kept.String(), Literal: v.Literal, Parenthesized: v.Parenthesized, ReturnNil: v.ReturnNil}, nil
+	}
 	bare, _, err := transform.Expr(ctx, v, stripTableName)
 	if err != nil {
 		return nil, err
 	}
-	return &store.Expr{
-		Text: bare.String(), Literal: v.Literal, Parenthesized: v.Parenthesized, ReturnNil: v.ReturnNil,
-	}, nil
+	text := bare.String()
+	if v.Parenthesized && !strings.HasPrefix(text, "(") {
+		// (NOW()) is printed as CURRENT_TIMESTAMP, which only columns of dates may have without brackets.
+		text = "(" + text + ")"
+	}
+	return &store.Expr{Text: text, Literal: v.Literal, Parenthesized: v.Parenthesized, ReturnNil: v.ReturnNil}, nil
 }
 
 func stripTableName(_ *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {

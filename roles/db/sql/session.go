@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -24,21 +24,39 @@ type Session struct {
 	engine *Engine
 	client wire.Client
 
-	tx        *txn.Txn     // nil between transactions
-	kind      kind         // of the running statement
-	reads     txn.ReadMode // how the running statement reads tables of which it says nothing
-	inserts   insertedRows // that the running statement names
-	again     bool         // the running statement has met a table that changed
-	generated bool         // an AUTO_INCREMENT value was made: replaceID asks
-	start     txn.Mark     // of the running statement, if its reads see none of its own writes
-	hold      bool         // the running statement must not end the transaction
-	rewriter  *rewriter
+	tx        *txn.Txn               // nil between transactions
+	kind      kind                   // of the running statement
+	reads     txn.ReadMode           // how the running statement reads tables of which it says nothing
+	inserts   insertedRows           // that the running statement names
+	runs      bool                   // the running statement is planned
+	asks      bool                   // the planner is asked for the plan of a direct statement
+	describes bool                   // SHOW CREATE TABLE runs within the running statement
+	again     bool                   // the running statement has met a table that changed
+	unkept    uint64                 // warnings of the running statement beyond max_error_count
+	narrow    []store.ColumnType     // of the columns of the running statement's result: see noteNarrow
+	generated bool                   // an AUTO_INCREMENT value was made: replaceID asks
+	missing   string                 // the row to be inserted may not be: a column has no value
+	divided   bool                   // by zero, where sql_mode refuses that
+	before    uint64                 // warnings of the statement before the last: SELECT @@warning_count asks
+	start     txn.Mark               // of the running statement, if its reads see none of its own writes
+	hold      bool                   // the running statement must not end the transaction
+	alter     *alteration            // the running statement, if it is one
+	state     atomic.Pointer[string] // of the running statement, for the process list; nil: nothing special
 	settings  settings
+	seen      observed   // the statement of the client
+	doing     txn.Client // what it does
+	tally     tally
+	shown     atomic.Pointer[txn.Txn] // tx, for others to look at
+	begun     atomic.Int64            // when tx began, Unix nanoseconds
+	single    atomic.Bool             // tx is of one statement, and ends with it
+	idle      atomic.Int64            // when the last statement ended, Unix nanoseconds; 0: none has
 	direct    directStatement
 	temporary map[string]*temporaryTable
 	next      nextTransaction
+	takesNext bool          // the transaction that begins is of a statement that next is for
 	level     string        // isolation level of the open transaction, empty: the session's
 	tables    []lockedTable // by LOCK TABLES
+	readLock  bool          // by FLUSH TABLES WITH READ LOCK
 	calls     []*routine    // that call one another, the innermost last
 	released  bool          // by COMMIT RELEASE: the connection is to end
 
@@ -50,7 +68,12 @@ type Session struct {
 	preparedTexts map[string]string
 
 	running        running
-	dropsTemporary bool // the running statement has dropped a temporary table
+	replay         *replay // nil: the session is a client's or the system's
+	dropsTemporary bool    // the running statement has dropped a temporary table
+
+	dumps atomic.Pointer[string] // what the process list calls the dump under way; nil: there is none
+
+	distinct int64 // bytes that keys of the running statement's DISTINCTs take
 
 	measure measure       // of the rows of the node that is built next
 	changes []wire.Change // that the client has not heard of
@@ -107,8 +130,8 @@ func (s *Session) reader(t *Table) (*txn.Txn, txn.Scan, error) {
 // readsOf is how a statement reads tables that it neither changes nor locks by name. What
 // goes into a change must not be out of date when the change is made: it is locked, or,
 // under READ COMMITTED, at least the newest.
-func (s *Session) readsOf(ctx *gms.Context, k kind) txn.ReadMode {
-	level := s.isolation(ctx)
+func (s *Session) readsOf(k kind) txn.ReadMode {
+	level := s.isolation()
 	switch {
 	case k.writes() && level == txn.ReadCommitted:
 		return txn.Latest
@@ -133,16 +156,11 @@ func (s *Session) startOf(k kind, st sqlparser.Statement, m txn.Mark) txn.Mark {
 	return m
 }
 
-func (s *Session) isolation(ctx *gms.Context) txn.Isolation {
+func (s *Session) isolation() txn.Isolation {
 	if s.level != "" {
 		return isolationOf(s.level)
 	}
-	v, err := s.GetSessionVariable(ctx, "transaction_isolation")
-	if err != nil {
-		return txn.RepeatableRead
-	}
-	text, _ := v.(string)
-	return isolationOf(text)
+	return s.settingsNow().isolation
 }
 
 // StartTransaction begins a transaction; the session has none.
@@ -151,8 +169,7 @@ func (s *Session) StartTransaction(ctx *gms.Context, c gms.TransactionCharacteri
 		s.rollback()
 	}
 	s.level = ""
-	if s.kind == kindControl || !s.autocommit() {
-		// SET TRANSACTION is for a transaction of the client, not of a statement.
+	if s.kind == kindControl || !s.autocommit() || s.takesNext {
 		if s.next.readOnly != nil && c != gms.ReadOnly {
 			c = gms.ReadWrite
 			if *s.next.readOnly {
@@ -161,14 +178,20 @@ func (s *Session) StartTransaction(ctx *gms.Context, c gms.TransactionCharacteri
 		}
 		s.level, s.next = s.next.isolation, nextTransaction{}
 	}
-	s.tx = s.engine.db.Begin(s.isolation(ctx))
-	if wait := s.seconds("innodb_lock_wait_timeout"); wait > 0 {
+	s.tx = s.engine.db.Begin(s.isolation())
+	s.tx.SetClient(&s.doing)
+	s.single.Store(s.kind != kindControl && s.autocommit())
+	s.begun.Store(time.Now().UnixNano())
+	s.shown.Store(s.tx)
+	if wait := s.settingsNow().rowWait; wait > 0 {
 		s.tx.SetLockWaitTimeout(wait)
 	}
-	if wait := s.seconds("lock_wait_timeout"); wait > 0 {
+	if wait := s.settingsNow().tableWait; wait > 0 {
 		s.tx.SetTableWaitTimeout(wait)
 	}
-	if !s.logsChanges() {
+	if s.replay != nil {
+		s.tx.Apply(s.replay.origin)
+	} else if !s.logsChanges() {
 		s.tx.Unlogged()
 	}
 	s.engine.open.Add(1)
@@ -185,16 +208,19 @@ func (s *Session) CommitTransaction(ctx *gms.Context, _ gms.Transaction) error {
 	if tx == nil {
 		return nil
 	}
-	if tx.ChangesCatalog() {
-		if err := s.logStatement(ctx, tx); err != nil {
-			s.rollback()
-			s.leaveTransaction()
-			return err
-		}
+	if err := s.beforeCommit(ctx, tx); err != nil {
+		s.rollback()
+		s.leaveTransaction()
+		return err
 	}
 	start := time.Now()
 	wrote := tx.HasWrites()
+	tx.Abandon(ctx)
+	if s.readLock { // what it writes is temporary tables
+		tx.PassBlock()
+	}
 	err := tx.Commit(context.WithoutCancel(ctx))
+	s.tally.add(itemCommits, 1)
 	s.end()
 	if err != nil {
 		s.leaveTransaction()
@@ -207,6 +233,21 @@ func (s *Session) CommitTransaction(ctx *gms.Context, _ gms.Transaction) error {
 	return nil
 }
 
+// beforeCommit completes what the transaction has for the binary log.
+func (s *Session) beforeCommit(ctx *gms.Context, tx *txn.Txn) error {
+	switch {
+	case s.replay == nil && tx.ChangesCatalog():
+		return s.logStatement(ctx, tx)
+	case s.replay == nil:
+		return nil
+	}
+	tx.LogStatement(*s.replay.query)
+	if s.replay.rows == nil {
+		return nil
+	}
+	return s.replay.rows(ctx, tx)
+}
+
 // Rollback ends the transaction without a trace.
 func (s *Session) Rollback(*gms.Context, gms.Transaction) error {
 	s.rollback()
@@ -216,12 +257,14 @@ func (s *Session) Rollback(*gms.Context, gms.Transaction) error {
 func (s *Session) rollback() {
 	if s.tx != nil {
 		s.tx.Rollback()
+		s.tally.add(itemRollbacks, 1)
 		s.end()
 	}
 }
 
 func (s *Session) end() {
 	s.tx = nil
+	s.shown.Store(nil)
 	s.engine.open.Add(-1)
 }
 
@@ -282,14 +325,6 @@ func (s *Session) GetPreparedQuery(name string) (sqlparser.Statement, bool) {
 	return s.BaseSession.GetPreparedQuery(name)
 }
 
-// Warn keeps a warning in MySQL's words.
-func (s *Session) Warn(w *gms.Warning) {
-	for _, prefix := range []string{"duplicate primary key given: ", "duplicate unique key given: "} {
-		w.Message = strings.TrimPrefix(w.Message, prefix)
-	}
-	s.BaseSession.Warn(w)
-}
-
 // autocommit says whether each statement is a transaction of its own.
 func (s *Session) autocommit() bool { return s.settingsNow().autocommit }
 
@@ -320,7 +355,6 @@ func (s *Session) State() wire.State {
 		QuietDatabase:    n.quietDatabase,
 		InTransaction:    s.explicit(),
 		Autocommit:       n.autocommit,
-		NoBackslash:      n.noBackslash,
 		Database:         s.GetCurrentDatabase(),
 		Warnings:         s.WarningCount(),
 		Released:         s.released,
@@ -361,11 +395,16 @@ func (s *Session) Close() {
 	s.closing.Do(func() {
 		s.rollback()
 		s.unlockTables()
+		s.unlockGlobal()
 		ctx := s.context(context.Background(), "")
 		if _, err := s.engine.gms.LS.ReleaseAll(ctx); err != nil {
 			s.engine.log.Warn("user locks of a closed connection were not all released", "connection", s.ID(), "error", err)
 		}
 		s.dropTemporary()
+		s.engine.source.Forget(s.client.ID)
+		if s.engine.donor != nil {
+			s.engine.donor.Detach(s.client.ID)
+		}
 		s.engine.gms.ProcessList.RemoveConnection(s.ID())
 		s.engine.closed(s)
 	})
@@ -380,3 +419,9 @@ func (p processSession) Client() gms.Client {
 }
 
 func (s *Session) String() string { return fmt.Sprintf("session %d", s.ID()) }
+
+// hidesFullText says whether FULLTEXT indexes are kept from the planner: it would take them
+// for ordinary ones in joins. Those who list or change indexes see them.
+func (s *Session) hidesFullText() bool {
+	return !s.runs && !s.kind.changesCatalog() && s.kind != kindOther
+}

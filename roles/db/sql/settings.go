@@ -1,10 +1,13 @@
 package sql
 
 import (
+	"math"
 	"strings"
 	"time"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+
+	"stack/roles/db/txn"
 )
 
 // settings are the session's variables that every command asks for, read once after
@@ -13,7 +16,10 @@ type settings struct {
 	read bool // false: a variable has changed
 
 	autocommit      bool
-	noBackslash     bool
+	readOnly        bool          // transaction_read_only
+	isolation       txn.Isolation // of transactions that SET TRANSACTION gives none
+	rowWait         time.Duration // innodb_lock_wait_timeout
+	tableWait       time.Duration // lock_wait_timeout
 	waitTimeout     time.Duration
 	netReadTimeout  time.Duration
 	netWriteTimeout time.Duration
@@ -21,10 +27,17 @@ type settings struct {
 	quietDatabase   bool   // session_track_schema is off
 	trackGTIDs      string // OFF, OWN_GTID, ALL_GTIDS
 
+	longQuery    time.Duration // long_query_time
+	minExamined  uint64        // min_examined_row_limit
+	maxExecution time.Duration // max_execution_time, 0: no limit
+	maxStatement time.Duration // max_statement_time, 0: no limit
+
+	valueMode // of sql_mode
+
 	direct  bool   // statements may be answered without the planner
 	logs    bool   // changes go into the binary log
 	unusual bool   // a variable changes what statements do
-	modes   string // what plans depend on: sql_mode and character sets
+	modes   string // what plans depend on: sql_mode, time zone and character sets
 
 	database, key string // plans are kept under key while the current database is database
 }
@@ -36,6 +49,9 @@ func (s *Session) SetSessionVariable(ctx *gms.Context, name string, value any) e
 	if err := refuseTracking(name, value); err != nil {
 		return err
 	}
+	if err := checkZone(name, value); err != nil {
+		return err
+	}
 	if err := s.BaseSession.SetSessionVariable(ctx, name, value); err != nil {
 		return err
 	}
@@ -43,14 +59,35 @@ func (s *Session) SetSessionVariable(ctx *gms.Context, name string, value any) e
 	return nil
 }
 
-// gtidExecuted is a variable of the server that changes with each commit.
-const gtidExecuted = "gtid_executed"
+// Variables of the server that change with each commit, and with each file of the log that goes.
+const (
+	gtidExecuted = "gtid_executed"
+	gtidPurged   = "gtid_purged"
+)
 
-// GetSessionVariable reads a variable: sessions keep copies of the server's, which for one
-// of them is of no use.
+// stackEpoch is another: see txn.Engine.Epoch.
+const stackEpoch = "stack_epoch"
+
+// warningCount is what it says: reading it is a statement of its own.
+const warningCount = "warning_count"
+
+// GetSessionVariable reads a variable: sessions keep copies of the server's, which for some
+// of them are of no use.
 func (s *Session) GetSessionVariable(ctx *gms.Context, name string) (any, error) {
 	if len(name) == len(gtidExecuted) && strings.EqualFold(name, gtidExecuted) {
 		return s.engine.db.ExecutedSet(), nil
+	}
+	if len(name) == len(stackEpoch) && strings.EqualFold(name, stackEpoch) {
+		return s.engine.db.Epoch(), nil
+	}
+	if len(name) == len(gtidPurged) && strings.EqualFold(name, gtidPurged) {
+		return s.engine.db.Binlog().Purged(), nil
+	}
+	if len(name) == len(serverVersion) && strings.EqualFold(name, serverVersion) && s.isMariaDBBinlog() {
+		return oldVersion + Version, nil
+	}
+	if len(name) == len(warningCount) && strings.EqualFold(name, warningCount) {
+		return int64(max(uint64(s.WarningCount()), s.before)), nil
 	}
 	return s.BaseSession.GetSessionVariable(ctx, name)
 }
@@ -70,7 +107,7 @@ func (s *Session) InitSessionVariableDefault(ctx *gms.Context, name string, valu
 // usual are variables that change what a statement does where they have another value
 // than by default.
 var usual = []string{
-	"sql_auto_is_null", "sql_safe_updates", "sql_select_limit", "auto_increment_increment", "auto_increment_offset", "max_execution_time", "insert_id",
+	"sql_auto_is_null", "sql_safe_updates", "sql_select_limit", "auto_increment_increment", "auto_increment_offset", "insert_id",
 }
 
 // settingsNow are the settings as they are.
@@ -94,10 +131,15 @@ func (s *Session) settingsNow() *settings {
 	if v := value("autocommit"); v != nil {
 		n.autocommit = isOn(v)
 	}
+	n.readOnly = isOn(value("transaction_read_only"))
+	n.isolation = isolationOf(text("transaction_isolation"))
+	n.rowWait, n.tableWait = s.seconds("innodb_lock_wait_timeout"), s.seconds("lock_wait_timeout")
 	n.quietDatabase = !isOn(value("session_track_schema"))
 	n.trackGTIDs = text("session_track_gtids")
 	mode := text("sql_mode")
-	n.noBackslash = strings.Contains(mode, gms.NoBackslashEscapes)
+	n.valueMode = valueModeOf(mode)
+	zone := text("time_zone")
+	n.fit.Zone = zoneOf(zone)
 	n.waitTimeout = s.seconds("wait_timeout")
 	if s.client.Capabilities&clientInteractive != 0 {
 		n.waitTimeout = s.seconds("interactive_timeout")
@@ -106,6 +148,14 @@ func (s *Session) settingsNow() *settings {
 	if cs, err := gms.ParseCharacterSet(text("character_set_client")); err == nil {
 		n.clientCharset = cs
 	}
+	if v, ok := value("long_query_time").(float64); ok {
+		n.longQuery = time.Duration(min(v, 1e9) * float64(time.Second))
+	}
+	n.minExamined = toUint64(value("min_examined_row_limit"))
+	if f, ok := value("max_statement_time").(float64); ok {
+		n.maxStatement = time.Duration(f * float64(time.Second))
+	}
+	n.maxExecution = time.Duration(min(toUint64(value("max_execution_time")), math.MaxUint32)) * time.Millisecond
 	n.direct = isOn(value("direct"))
 	n.logs = isOn(value("sql_log_bin"))
 	for _, name := range usual {
@@ -113,10 +163,9 @@ func (s *Session) settingsNow() *settings {
 			n.unusual = true
 		}
 	}
-	for _, m := range []string{"NO_BACKSLASH_ESCAPES", "ANSI", "NO_AUTO_VALUE_ON_ZERO", "PAD_CHAR_TO_FULL_LENGTH", "NO_UNSIGNED_SUBTRACTION"} {
-		n.unusual = n.unusual || strings.Contains(mode, m)
-	}
-	n.modes = strings.Join([]string{mode, text("character_set_connection"), text("collation_connection"), text("character_set_client")}, "\x00")
+	const unusualModes = "ANSI_QUOTES,NO_UNSIGNED_SUBTRACTION,TIME_TRUNCATE_FRACTIONAL"
+	n.unusual = n.unusual || modeBits(mode)&modeBits(unusualModes) != 0
+	n.modes = strings.Join([]string{mode, zone, text("character_set_connection"), text("collation_connection"), text("character_set_client")}, "\x00")
 	return n
 }
 

@@ -12,8 +12,9 @@ import (
 // sizes estimates how big tables are, for the planner and information_schema. What has
 // not been written from memory to disk yet is not in it.
 type sizes struct {
-	store *store.Store
-	db    *txn.Engine
+	store      *store.Store
+	db         *txn.Engine
+	statistics *statistics
 
 	mu    sync.Mutex
 	known map[uint32]size // by index id
@@ -59,7 +60,8 @@ func (z *sizes) index(id uint32) uint64 {
 	return n
 }
 
-// rows counts the rows of a small table and estimates those of others.
+// rows counts the rows of a small table and estimates those of others, by the statistics if
+// there are any.
 func (z *sizes) rows(ctx context.Context, t *store.Table) uint64 {
 	id := t.Primary.Desc.ID
 	z.mu.Lock()
@@ -73,7 +75,11 @@ func (z *sizes) rows(ctx context.Context, t *store.Table) uint64 {
 		return s.rows // an estimate: the last one is as good
 	}
 	if n == rowsCounted {
-		n = max(n, z.index(id)/rowBytes)
+		if gathered, ok := z.statistics.rows(t); ok {
+			n = max(n, gathered)
+		} else {
+			n = max(n, z.index(id)/rowBytes)
+		}
 	}
 	z.mu.Lock()
 	defer z.mu.Unlock()

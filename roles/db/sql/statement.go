@@ -69,18 +69,35 @@ func (s *Session) classify(st sqlparser.Statement) (kind, error) {
 		}
 		return kindWrite, s.refuseFiles(st)
 	case *sqlparser.Update:
+		s.keepTarget(st.TableExprs, st.Where)
 		return kindWrite, s.refuseFiles(st)
 	case *sqlparser.Delete:
 		if len(st.Partitions) > 0 {
 			return 0, notAvailable("PARTITION")
 		}
 		keepRowByRow(st)
+		s.keepTarget(st.TableExprs, st.Where)
 		return kindWrite, s.refuseFiles(st)
 	case *sqlparser.Load:
-		return 0, mysqlError(1148, "The used command is not allowed with this MySQL version: LOAD DATA")
+		return 0, mysqlError(1295, "This command is not supported in the prepared statement protocol yet") // its own form is read before
 	case *sqlparser.DDL:
+		s.realAsFloat(st)
+		if st.OptLike != nil && s.haveExpressionKeys(st.OptLike.LikeTables) {
+			return 0, notAvailable("CREATE TABLE … LIKE a table with an index over an expression")
+		}
+		if err := tooPrecise(st); err != nil {
+			return 0, err
+		}
 		return classifyDDL(st)
 	case *sqlparser.AlterTable:
+		s.realAsFloat(st.Statements...)
+		s.nameExpressionKeys(st.Table, st.Statements...)
+		if err := s.refuseZonedKeys(st.Table, st.Statements); err != nil {
+			return 0, err
+		}
+		if err := tooPrecise(st); err != nil {
+			return 0, err
+		}
 		return classifyAlter(st)
 	case *sqlparser.DBDDL:
 		return kindDDL, nil
@@ -114,6 +131,56 @@ func keepRowByRow(st *sqlparser.Delete) {
 	if st.Where == nil && st.Limit == nil && len(st.Targets) == 0 {
 		st.Limit = &sqlparser.Limit{Rowcount: sqlparser.NewIntVal([]byte("9223372036854775807"))}
 	}
+}
+
+// keepTarget keeps the table that an UPDATE or DELETE changes the only one that its rows come
+// from, where the database has triggers: the planner makes a join of IN and EXISTS, takes the
+// triggers of the table that stands last there, and gives them the columns of both.
+func (s *Session) keepTarget(from sqlparser.TableExprs, where *sqlparser.Where) {
+	if where == nil || len(from) != 1 {
+		return
+	}
+	aliased, ok := from[0].(*sqlparser.AliasedTableExpr)
+	if !ok {
+		return
+	}
+	table, ok := aliased.Expr.(sqlparser.TableName)
+	if !ok {
+		return
+	}
+	if db, err := s.databaseOf(table); err == nil && len(s.catalog().Objects(objectTrigger, db.Name)) > 0 {
+		where.Expr = withoutSemiJoins(where.Expr)
+	}
+}
+
+// withoutSemiJoins says the parts of a condition that the planner makes joins of in words that
+// it leaves as they are.
+func withoutSemiJoins(e sqlparser.Expr) sqlparser.Expr {
+	inner := e
+	for {
+		not, ok := inner.(*sqlparser.NotExpr)
+		paren, also := inner.(*sqlparser.ParenExpr)
+		if ok {
+			inner = not.Expr
+		} else if also {
+			inner = paren.Expr
+		} else {
+			break
+		}
+	}
+	switch i := inner.(type) {
+	case *sqlparser.AndExpr:
+		if _, not := e.(*sqlparser.NotExpr); !not {
+			return &sqlparser.AndExpr{Left: withoutSemiJoins(i.Left), Right: withoutSemiJoins(i.Right)}
+		}
+	case *sqlparser.ExistsExpr:
+		return &sqlparser.IsExpr{Operator: sqlparser.IsTrueStr, Expr: e}
+	case *sqlparser.ComparisonExpr:
+		if _, ok := i.Right.(*sqlparser.Subquery); ok && (i.Operator == sqlparser.InStr || i.Operator == sqlparser.NotInStr) {
+			return &sqlparser.IsExpr{Operator: sqlparser.IsTrueStr, Expr: e}
+		}
+	}
+	return e
 }
 
 // classifyRest refuses the statements of features that this version lacks.
@@ -179,8 +246,11 @@ func classifyDDL(st *sqlparser.DDL) (kind, error) {
 	}
 	if st.IndexSpec != nil {
 		switch strings.ToLower(st.IndexSpec.Type) {
-		case sqlparser.FulltextStr, sqlparser.SpatialStr, sqlparser.VectorStr:
+		case sqlparser.SpatialStr, sqlparser.VectorStr:
 			return 0, notAvailable(strings.ToUpper(st.IndexSpec.Type) + " index")
+		}
+		if err := checkExpressionKey(st.IndexSpec.Type, st.IndexSpec.Fields); err != nil {
+			return 0, err
 		}
 	}
 	if st.ViewSpec != nil && st.Table.IsEmpty() {
@@ -198,6 +268,23 @@ func classifyDDL(st *sqlparser.DDL) (kind, error) {
 		return kindTruncate, nil
 	}
 	return kindDDL, nil
+}
+
+// realAsFloat makes REAL columns FLOAT where sql_mode says so.
+func (s *Session) realAsFloat(list ...*sqlparser.DDL) {
+	if !s.settingsNow().realAsFloat {
+		return
+	}
+	for _, st := range list {
+		if st.TableSpec == nil {
+			continue
+		}
+		for _, c := range st.TableSpec.Columns {
+			if strings.EqualFold(c.Type.Type, "real") {
+				c.Type.Type = "float"
+			}
+		}
+	}
 }
 
 func classifyAlter(st *sqlparser.AlterTable) (kind, error) {
@@ -237,15 +324,13 @@ func prepareTableSpec(spec *sqlparser.TableSpec) error {
 	for _, x := range spec.Indexes {
 		for _, f := range x.Fields {
 			if f.Expression != nil {
-				return notAvailable("index on an expression")
+				return notAvailable("index on an expression of a temporary table or of CREATE TABLE … SELECT")
 			}
 		}
 		if x.Info == nil {
 			continue
 		}
 		switch {
-		case x.Info.Fulltext:
-			return notAvailable("FULLTEXT index")
 		case x.Info.Spatial:
 			return notAvailable("SPATIAL index")
 		case x.Info.Vector:
@@ -263,8 +348,8 @@ func classifyFlush(st *sqlparser.Flush) (kind, error) {
 	if name == "privileges" {
 		return kindOther, nil // grants are always current
 	}
-	if strings.HasPrefix(name, "table") {
-		return 0, notAvailable("FLUSH TABLES")
+	if isFlushTables(st) {
+		return kindTables, nil
 	}
 	return kindOther, nil
 }
@@ -282,7 +367,7 @@ func classifyExplain(st *sqlparser.Explain) (kind, error) {
 
 // refusedPrefix names statements that the parser does not know.
 var refusedPrefixes = []string{
-	"XA", "HANDLER", "CACHE INDEX", "INSTALL", "UNINSTALL", "ALTER FUNCTION",
+	"XA", "HANDLER", "LOAD XML", "CACHE INDEX", "INSTALL", "UNINSTALL",
 	"CREATE AGGREGATE", "CREATE SERVER", "CREATE TABLESPACE", "CREATE RESOURCE",
 	"LOCK INSTANCE", "CLONE", "HELP",
 }

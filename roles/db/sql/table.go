@@ -3,6 +3,7 @@ package sql
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 
@@ -23,7 +24,12 @@ type Table struct {
 	schema    gms.Schema
 	own       bool // read for a foreign key: sees what the running statement has written
 	lock      *rowLock
+	empty     bool                                      // shows no rows: its definition is being changed
 	filter    func(*gms.Context, gms.Row) (bool, error) // drops rows of the schema above
+	match     *match                                    // nil: all rows are read; else those that may match
+	where     *store.Predicate                          // nil: of every row; else what holds of the rows to return
+	unused    []bool                                    // see scanned
+	skip      *int64                                    // rows to leave out first
 }
 
 var (
@@ -110,6 +116,15 @@ func (t *Table) WithProjections(_ *gms.Context, names []string) (gms.Table, erro
 	if names == nil {
 		return &p, nil
 	}
+	if slices.ContainsFunc(t.full, func(c *gms.Column) bool { return c.HiddenSystem }) {
+		// The planner looks in here for the columns behind indexes over expressions, and for those
+		// that they are computed of, in the table's order.
+		names = make([]string, len(t.full))
+		for i, c := range t.full {
+			names[i] = c.Name
+		}
+	}
+	p.projected = names
 	p.columns = make([]int, len(names))
 	p.schema = make(gms.Schema, len(names))
 	for i, name := range names {
@@ -149,8 +164,17 @@ func (t *Table) GetIndexes(ctx *gms.Context) ([]gms.Index, error) {
 	if len(t.stored.Desc.Primary.Columns) > 0 {
 		list = append(list, newIndex(t, t.stored.Primary, "PRIMARY", true))
 	}
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, ix := range t.stored.Indexes {
-		list = append(list, newIndex(t, ix, ix.Desc.Name, false))
+		if ix.Desc.FullText && s.hidesFullText() {
+			continue
+		}
+		x := newIndex(t, ix, ix.Desc.Name, false)
+		x.ordinary = s.runs && s.kind.changesCatalog() && !s.describes
+		list = append(list, x)
 	}
 	return list, nil
 }
@@ -186,6 +210,7 @@ type partition struct {
 	index   *store.Index
 	spans   []span
 	reverse bool
+	keys    [][]byte // not nil: the rows with these keys in the primary index, instead of spans
 }
 
 func (p *partition) Key() []byte { return []byte{0} }
@@ -205,7 +230,23 @@ func (o *one) Next(*gms.Context) (gms.Partition, error) {
 func (o *one) Close(*gms.Context) error { return nil }
 
 // Partitions is the whole table in primary key order.
-func (t *Table) Partitions(*gms.Context) (gms.PartitionIter, error) {
+func (t *Table) Partitions(ctx *gms.Context) (gms.PartitionIter, error) {
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if t.empty || s.altering(t.stored) {
+		return &one{}, nil
+	}
+	if t.match != nil {
+		keys, ok, err := t.match.search.candidates(ctx, t.match.against)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			return &one{&partition{index: t.stored.Primary, keys: keys}}, nil
+		}
+	}
 	return &one{&partition{
 		index: t.stored.Primary,
 		spans: []span{{lo: store.Bound{Inclusive: true}, hi: store.Bound{Inclusive: true}}},
@@ -226,9 +267,13 @@ func (t *IndexedTable) LookupPartitions(ctx *gms.Context, lookup gms.IndexLookup
 	if lookup.IsEmptyRange {
 		return &one{p}, nil
 	}
-	types := x.types()
+	session, err := sessionOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	types, zone := x.types(), session.zone()
 	for _, r := range ranges {
-		s, err := spanOf(ctx, x.index, types, x.columns, r)
+		s, err := spanOf(ctx, x.index, types, x.columns, r, zone)
 		if err != nil {
 			return nil, err
 		}
@@ -236,7 +281,6 @@ func (t *IndexedTable) LookupPartitions(ctx *gms.Context, lookup gms.IndexLookup
 			p.spans = append(p.spans, s)
 		}
 	}
-	var err error
 	p.spans, err = distinctSpans(ctx, x.index, p.spans)
 	return &one{p}, err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
 
 	"stack/roles/db/store"
 )
@@ -41,6 +42,24 @@ func (s *Session) temporaryTable(database, name string) *Table {
 		return nil
 	}
 	return newNamedTable(t.database, st, t.name)
+}
+
+// writesTemporary says that a statement writes to temporary tables alone, which a READ ONLY
+// transaction may.
+func (s *Session) writesTemporary(k kind, st sqlparser.Statement) bool {
+	if k != kindWrite || s.writesByFunction(st) {
+		return false
+	}
+	targets := s.tablesOf(st)
+	if insert, ok := st.(*sqlparser.Insert); ok {
+		targets = s.tablesOf(insert.Table)
+	}
+	for _, t := range targets {
+		if s.temporaryTable(t.database, t.name) == nil {
+			return false
+		}
+	}
+	return len(targets) > 0
 }
 
 // CreateTemporaryTable creates a table that only this session sees and that ends with

@@ -84,7 +84,7 @@ func (s *Session) noteCommit(tx *txn.Txn) {
 	}
 	set := fmt.Sprintf("%s:%d", pos.Server, pos.Seq)
 	if track == "ALL_GTIDS" {
-		set = s.engine.sizes.store.ExecutedWith(s.engine.db.Executed().String())
+		set = s.engine.db.ExecutedSet()
 	}
 	s.changes = append(s.changes, wire.Change{Kind: wire.ChangeGTID, Value: set})
 }

@@ -27,6 +27,11 @@ func setVariables(opts Options) error {
 		text("socket", opts.Socket),
 		text("hostname", opts.Hostname),
 		text("server_uuid", opts.Server),
+		newModeVariable(),
+		&gms.MysqlSystemVariable{
+			Name: warningCount, Scope: gms.GetMysqlScope(gms.SystemVariableScope_Session),
+			Type: types.NewSystemIntType(warningCount, 0, 1<<62, false), Default: int64(0),
+		},
 		&gms.MysqlSystemVariable{Name: "direct", Scope: both, Dynamic: true, Type: types.NewSystemBoolType("direct"), Default: int8(1)},
 		&gms.MysqlSystemVariable{
 			Name: "innodb_lock_wait_timeout", Scope: both, Dynamic: true,
@@ -35,6 +40,10 @@ func setVariables(opts Options) error {
 		&gms.MysqlSystemVariable{
 			Name: "lock_wait_timeout", Scope: both, Dynamic: true,
 			Type: types.NewSystemIntType("lock_wait_timeout", 1, 31536000, false), Default: int64(31536000),
+		},
+		&gms.MysqlSystemVariable{ // MariaDB's, seconds
+			Name: "max_statement_time", Scope: both, Dynamic: true,
+			Type: types.NewSystemDoubleType("max_statement_time", 0, 31536000), Default: float64(0),
 		},
 		&gms.MysqlSystemVariable{
 			Name: "max_allowed_packet", Scope: global, Dynamic: true,
@@ -48,8 +57,10 @@ func setVariables(opts Options) error {
 		"collation_connection": defaultCollation.Name(),
 		// Files of the server are out of reach of SQL: no LOAD DATA INFILE, no INTO OUTFILE.
 		"secure_file_priv": "/nonexistent",
-		"local_infile":     int8(0),
+		"local_infile":     int8(1), // files of the client are the client's affair
 		"max_connections":  int64(max(opts.MaxConnections, 1)),
+		// The planner's merge joins miss rows where a column of the key may be NULL.
+		"disable_merge_join": int8(1),
 	})
 }
 
@@ -61,8 +72,7 @@ func SetLockWaitTimeout(d time.Duration) error {
 // QuoteName writes a name as an SQL identifier.
 func QuoteName(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 
-// QuoteText writes a text as an SQL literal, for sessions without
-// NO_BACKSLASH_ESCAPES.
+// QuoteText writes a text as an SQL literal.
 func QuoteText(text string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`, "\x00", `\0`).Replace(text) + "'"
 }

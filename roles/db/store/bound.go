@@ -110,8 +110,8 @@ func (c *codec) fit(v any) (fitted any, cut int) {
 	default:
 		return v, 0
 	}
-	if i, ok := v.(int64); ok && c.holds(i) {
-		return v, 0
+	if whole, ok := c.whole(v); ok {
+		return whole, 0
 	}
 	d, ok := asDecimal(v)
 	if !ok {
@@ -137,10 +137,21 @@ func (c *codec) fit(v any) (fitted any, cut int) {
 	return c.fromDecimal(floor), d.Cmp(floor)
 }
 
-// holds says whether i is a value of a signed integer type, which appendFixed takes as
-// it is.
-func (c *codec) holds(i int64) bool {
-	return c.kind == kindInt && (c.width == 8 || i < 1<<(8*c.width-1) && i >= -1<<(8*c.width-1))
+// whole is an int64 or uint64 that the column can have, as appendFixed takes it: by far
+// the most bounds are one, and decimals are slow.
+func (c *codec) whole(v any) (any, bool) {
+	switch i := v.(type) {
+	case int64:
+		switch c.kind {
+		case kindInt:
+			return v, c.width == 8 || i < 1<<(8*c.width-1) && i >= -1<<(8*c.width-1)
+		case kindUint:
+			return uint64(i), i >= 0 && (c.width == 8 || i < 1<<(8*c.width))
+		}
+	case uint64:
+		return v, c.kind == kindUint && (c.width == 8 || i < 1<<(8*c.width))
+	}
+	return nil, false
 }
 
 func extremeCut(negative bool) int {

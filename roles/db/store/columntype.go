@@ -17,8 +17,11 @@ type ColumnType struct {
 	// Base is the name of the MySQL protocol type ("INT32", "VARCHAR", "DECIMAL", …).
 	Base string `json:"base"`
 	// Length is the length of strings in characters (bytes for binary types), the
-	// number of bits of BIT, the dimensions of VECTOR, the display width of numbers.
+	// number of bits of BIT, the dimensions of VECTOR, the display width of numbers. Of
+	// TIME one more than the digits behind the second: 0 are six, as all once had.
 	Length int64 `json:"length,omitempty"`
+	// Unsigned is that of DECIMAL, FLOAT and DOUBLE; integers have it in Base.
+	Unsigned bool `json:"unsigned,omitempty"`
 	// Precision is that of DECIMAL (digits) and of temporal types (fraction digits).
 	Precision uint8 `json:"precision,omitempty"`
 	// Scale is that of DECIMAL.
@@ -55,7 +58,9 @@ func ColumnTypeOf(t sql.Type) (ColumnType, error) {
 		ct.Precision = uint8(t.Precision())
 	case types.VectorType:
 		ct.Length = int64(t.Dimensions)
-	case types.TimespanType_, types.YearType_, types.JsonType:
+	case types.TimespanType_:
+		ct = ct.WithDigits(MaxDigits)
+	case types.YearType_, types.JsonType:
 	case sql.SpatialColumnType:
 		kind, ok := geometryKind(t.(sql.Type))
 		if !ok {
@@ -71,7 +76,30 @@ func ColumnTypeOf(t sql.Type) (ColumnType, error) {
 	return ct, nil
 }
 
-// SQL builds the type that ct describes.
+// MaxDigits is how many digits behind the second a TIME has at most.
+const MaxDigits = 6
+
+// WithDigits is a TIME with so many digits behind the second.
+func (ct ColumnType) WithDigits(digits uint8) ColumnType {
+	ct.Length = int64(digits) + 1
+	return ct
+}
+
+// Digits are those behind the second of a TIME.
+func (ct ColumnType) Digits() uint8 {
+	if ct.Length < 1 || ct.Length > MaxDigits {
+		return MaxDigits
+	}
+	return uint8(ct.Length - 1)
+}
+
+// Narrow says whether the column takes less than its type for the planner does: a TIME
+// with fewer than six digits, a number without a sign.
+func (ct ColumnType) Narrow() bool {
+	return ct.Unsigned || ct.Base == "TIME" && ct.Digits() < MaxDigits
+}
+
+// SQL builds the type that ct describes. That it is Narrow is not part of it.
 func (ct ColumnType) SQL() (sql.Type, error) {
 	if ct.Geometry != "" {
 		return ct.geometry()
@@ -164,7 +192,7 @@ func (ct ColumnType) Equal(o ColumnType) bool {
 	if (ct.SRID == nil) != (o.SRID == nil) || ct.SRID != nil && *ct.SRID != *o.SRID {
 		return false
 	}
-	return ct.Base == o.Base && ct.Length == o.Length && ct.Precision == o.Precision && ct.Scale == o.Scale &&
+	return ct.Base == o.Base && ct.Length == o.Length && ct.Unsigned == o.Unsigned && ct.Precision == o.Precision && ct.Scale == o.Scale &&
 		ct.Collation == o.Collation && ct.Geometry == o.Geometry && slices.Equal(ct.Values, o.Values)
 }
 
@@ -178,8 +206,11 @@ func (ct ColumnType) Extends(o ColumnType) bool {
 	if ct.Base == "BINARY" && ct.Length != o.Length || ct.Base == "BIT" && ct.Length != o.Length {
 		return false // padded to the length
 	}
+	if ct.Unsigned && !o.Unsigned {
+		return false
+	}
 	same := ct
-	same.Values, same.Length = ct.Values[:len(o.Values)], o.Length
+	same.Values, same.Length, same.Unsigned = ct.Values[:len(o.Values)], o.Length, o.Unsigned
 	return same.Equal(o)
 }
 

@@ -10,8 +10,8 @@ import (
 // digitBytes is how many bytes MySQL's binary DECIMAL takes for 0 to 9 digits.
 var digitBytes = [10]int{0, 1, 1, 2, 2, 3, 3, 4, 4, 4}
 
-// decimalWidth is the stored length of DECIMAL(precision, scale).
-func decimalWidth(precision, scale uint8) int {
+// DecimalWidth is the stored length of DECIMAL(precision, scale).
+func DecimalWidth(precision, scale uint8) int {
 	whole, frac := int(precision)-int(scale), int(scale)
 	return whole/9*4 + digitBytes[whole%9] + frac/9*4 + digitBytes[frac%9]
 }
@@ -88,10 +88,11 @@ func decimalDigits(d *apd.Decimal, precision, scale uint8) (string, error) {
 	return strings.Repeat("0", int(precision)-len(digits)) + digits, nil
 }
 
-// readDecimal decodes what AppendDecimal wrote, with the column's scale.
-func readDecimal(b []byte, precision, scale uint8) (any, error) {
-	if len(b) == 0 {
-		return nil, fmt.Errorf("DECIMAL of no bytes: %w", ErrCorrupt)
+// ReadDecimal decodes what AppendDecimal wrote, with the column's scale: DecimalWidth
+// bytes.
+func ReadDecimal(b []byte, precision, scale uint8) (any, error) {
+	if len(b) == 0 || len(b) != DecimalWidth(precision, scale) {
+		return nil, fmt.Errorf("DECIMAL(%d,%d) of %d bytes: %w", precision, scale, len(b), ErrCorrupt)
 	}
 	buf := append(make([]byte, 0, 40), b...)
 	buf[0] ^= 0x80

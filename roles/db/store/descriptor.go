@@ -66,12 +66,14 @@ type Expr struct {
 
 // IndexDesc describes an index; the primary key is one.
 type IndexDesc struct {
-	ID      uint32            `json:"id"` // unique in the store, never reused
-	Name    string            `json:"name"`
-	Unique  bool              `json:"unique,omitempty"`
-	Columns []IndexColumnDesc `json:"columns,omitempty"`
-	Comment string            `json:"comment,omitempty"`
-	Extra   []byte            `json:"extra,omitempty"` // opaque, for the SQL layer
+	ID     uint32 `json:"id"` // unique in the store, never reused
+	Name   string `json:"name"`
+	Unique bool   `json:"unique,omitempty"`
+	// FullText: the entries are the words of the columns' texts.
+	FullText bool              `json:"fulltext,omitempty"`
+	Columns  []IndexColumnDesc `json:"columns,omitempty"`
+	Comment  string            `json:"comment,omitempty"`
+	Extra    []byte            `json:"extra,omitempty"` // opaque, for the SQL layer
 }
 
 // IndexColumnDesc is one column of an index.

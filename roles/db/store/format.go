@@ -58,6 +58,16 @@ func Probe(dir string) error {
 	return nil
 }
 
+// IsDataDirectory reports whether dir is laid out as a data directory.
+func IsDataDirectory(fs vfs.FS, dir string) bool {
+	for _, name := range []string{formatFile, pebbleDir} {
+		if _, err := fs.Stat(filepath.Join(dir, name)); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
 func newerError(dir, version string) error {
 	if version == "" {
 		version = "of stack"
@@ -141,6 +151,17 @@ func (s *Store) writeFormat() error {
 	return nil
 }
 
+// Rename gives the store a new server UUID with the batch: transactions that were taken back
+// must not be mistaken for later ones of the same number. The store must be opened anew behind it, which
+// brings the FORMAT file up to date.
+func (s *Store) Rename(b *pebble.Batch) (server string, err error) {
+	server = newUUID()
+	return server, errors.Join(
+		b.Set([]byte{byte(SpaceMeta), metaFormer}, []byte(s.Server), nil),
+		b.Set([]byte{byte(SpaceMeta), metaServer}, []byte(server), nil),
+	)
+}
+
 // verify compares the FORMAT file with the store behind it.
 func (s *Store) verify(f *format) error {
 	stored, err := Get(s.DB, []byte{byte(SpaceMeta), metaFormat})
@@ -156,7 +177,14 @@ func (s *Store) verify(f *format) error {
 	if err != nil {
 		return err
 	}
-	if s.Server = string(server); s.Server != f.Server {
+	former, err := Get(s.DB, []byte{byte(SpaceMeta), metaFormer})
+	if err != nil {
+		return err
+	}
+	if s.Server = string(server); s.Server == f.Server {
+		return nil
+	}
+	if s.renamed = former != nil && string(former) == f.Server; !s.renamed {
 		return fmt.Errorf("data directory %s: file %s belongs to server %s, the store to server %s; restore both from the same backup", s.dir, formatFile, f.Server, s.Server)
 	}
 	return nil

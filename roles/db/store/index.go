@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/dolthub/go-mysql-server/sql"
+
+	"stack/roles/db/fulltext"
 )
 
 // Index is an index of a table, ready to encode its entries. It is immutable and
@@ -13,6 +15,7 @@ type Index struct {
 	Table *Table
 
 	columns []indexColumn
+	lexicon *fulltext.Lexicon // of a FULLTEXT index
 }
 
 type indexColumn struct {
@@ -64,7 +67,7 @@ func (ix *Index) appendColumns(dst []byte, row sql.Row) (key []byte, null bool, 
 // key in the primary index (Table.PrimaryKey). enforced is true where the entry must
 // be the only one with these columns: a unique index and no column NULL. Then the
 // value names the row; else the key ends with the primary-key columns and the value
-// is empty.
+// is empty. A FULLTEXT index has Words instead.
 func (ix *Index) Entry(row sql.Row, primary []byte) (key, value []byte, enforced bool, err error) {
 	key, null, err := ix.appendColumns(AppendIndexPrefix(nil, SpaceRows, ix.Desc.ID), row)
 	if err != nil {
@@ -86,6 +89,10 @@ func (ix *Index) PrimaryKeyOf(key, value []byte) ([]byte, error) {
 	if len(value) > 0 {
 		return append(primary, value...), nil
 	}
+	if ix.lexicon != nil {
+		_, columns, err := ix.WordOf(key)
+		return append(primary, columns...), err
+	}
 	if len(key) < indexPrefixSize {
 		return nil, fmt.Errorf("entry % x of index %s: %w", key, ix.Desc.Name, ErrCorrupt)
 	}
@@ -106,6 +113,9 @@ func (ix *Index) PrimaryKeyOf(key, value []byte) ([]byte, error) {
 // Covers reports whether the columns at these positions can all be read from an
 // entry of the index, without the row.
 func (ix *Index) Covers(positions []int) bool {
+	if ix.lexicon != nil {
+		return false
+	}
 	for _, at := range positions {
 		if ix.recoverableAt(at) == nil && (ix.IsPrimary() || ix.Table.Primary.recoverableAt(at) == nil) {
 			return false

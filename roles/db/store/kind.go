@@ -54,7 +54,7 @@ func newCodec(t sql.Type) (codec, error) {
 		return numberCodec(c)
 	case types.DecimalType_:
 		c.kind, c.precision, c.scale = kindDecimal, t.Precision(), t.Scale()
-		c.width = decimalWidth(c.precision, c.scale)
+		c.width = DecimalWidth(c.precision, c.scale)
 	case sql.DatetimeType:
 		c.kind, c.width = kindDatetime, 8
 		if t.Type() == sqltypes.Date {

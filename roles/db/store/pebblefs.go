@@ -2,19 +2,27 @@ package store
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // pebbleFS is the file system that Pebble works on. It differs from the one below in what
 // Pebble has no option for: nobody else may read its directories, since the one above may be
-// the operator's own, and a checkpoint can be ended.
+// the operator's own, a checkpoint can be ended, a marker is not durable before the manifest
+// that it names, and a disk that does not take the
+// write-ahead log ends the process with a sentence, where Pebble panics.
 type pebbleFS struct {
 	vfs.FS
+	dir    string                        // of the store; checkpoints are elsewhere
+	failed atomic.Pointer[pebble.Logger] // ends the process; nil while the store is being opened, which may fail
 
 	mu    sync.Mutex
 	until map[string]context.Context // of the checkpoints under way, by directory
@@ -31,7 +39,80 @@ func (p *pebbleFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File
 	if err := p.ended(name); err != nil {
 		return nil, err
 	}
-	return p.FS.Create(name, category)
+	if filepath.Dir(name) == p.dir && strings.HasPrefix(filepath.Base(name), "marker.") {
+		// Pebble syncs the directory after both names are in it: a crash before could keep either.
+		if err := syncDir(p.FS, p.dir); err != nil {
+			return nil, p.fail(err)
+		}
+	}
+	f, err := p.FS.Create(name, category)
+	return p.durable(name, f, err)
+}
+
+// ReuseForWrite implements vfs.FS.
+func (p *pebbleFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := p.FS.ReuseForWrite(from, to, category)
+	return p.durable(to, f, err)
+}
+
+// OpenDir implements vfs.FS.
+func (p *pebbleFS) OpenDir(name string) (vfs.File, error) {
+	f, err := p.FS.OpenDir(name)
+	return p.durable(name, f, err)
+}
+
+// durable watches over a file of the write-ahead log, and the directory that names it.
+func (p *pebbleFS) durable(name string, f vfs.File, err error) (vfs.File, error) {
+	if name != p.dir && (filepath.Dir(name) != p.dir || !strings.HasSuffix(name, ".log")) {
+		return f, err
+	}
+	if err != nil {
+		return nil, p.fail(err)
+	}
+	durable := durableFile{File: f, fs: p, name: name}
+	if file, ok := f.(syscall.Conn); ok && name != p.dir {
+		if durable.own, err = file.SyscallConn(); err != nil {
+			return nil, p.fail(errors.Join(err, f.Close()))
+		}
+	}
+	return durable, nil
+}
+
+// fail ends the process once the store is open.
+func (p *pebbleFS) fail(err error) error {
+	if log := p.failed.Load(); log != nil && err != nil {
+		(*log).Fatalf("write-ahead log: %v", err)
+	}
+	return err
+}
+
+// durableFile is a file whose writes and syncs either succeed or end the process.
+type durableFile struct {
+	vfs.File
+	fs   *pebbleFS
+	name string
+	own  syscall.RawConn // of a log that is the operating system's own file; nil for a directory and in other file systems
+}
+
+func (f durableFile) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	return n, f.fs.fail(err)
+}
+
+func (f durableFile) Sync() error  { return f.fs.fail(f.File.Sync()) }
+func (f durableFile) Close() error { return f.fs.fail(f.File.Close()) }
+
+// SyncData is what every group of commits waits for.
+func (f durableFile) SyncData() error {
+	if f.own == nil {
+		return f.fs.fail(f.File.SyncData())
+	}
+	return f.fs.fail(fdatasync(f.name, f.own))
+}
+
+func (f durableFile) SyncTo(length int64) (bool, error) {
+	full, err := f.File.SyncTo(length)
+	return full, f.fs.fail(err)
 }
 
 // Link implements vfs.FS.

@@ -21,6 +21,13 @@ func OpenReadOnly(opts Options) (*Store, error) {
 	if _, err := opts.FS.Stat(opts.Dir); err != nil {
 		return nil, fmt.Errorf("cannot read data directory %s: %w", opts.Dir, err)
 	}
+	if !IsDataDirectory(opts.FS, opts.Dir) {
+		// Before the lock, which is a file: one of somebody else is not to get it.
+		if err := refuseUnfinished(opts.FS, opts.Dir); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%s holds no store", opts.Dir)
+	}
 	own, err := takeOwnership(opts.FS, opts.Dir)
 	if err != nil {
 		return nil, err

@@ -14,10 +14,7 @@ import (
 // ErrDiskFull refuses a commit before the store meets a full disk (MySQL error 1021).
 var ErrDiskFull = errors.New("disk full: the file system of the data directory is below its reserve; free space, or DROP or TRUNCATE tables")
 
-const (
-	minReserve    = 1 << 30
-	spaceInterval = time.Second
-)
+const spaceInterval = time.Second
 
 // space is the last measurement of the file system under the data directory.
 type space struct {
@@ -29,9 +26,9 @@ type space struct {
 	wait      sync.WaitGroup
 }
 
-// measureSpace reads the free space now. The reserve is max(1 GiB, 3 memtables + the
-// largest compaction) unless the options say otherwise: what the store may still
-// need for the work it has already accepted.
+// measureSpace reads the free space now. The reserve is max(Options.Reserve, 3 memtables +
+// the largest compaction): what the store may still need for the work it has already
+// accepted.
 func (s *Store) measureSpace() error {
 	usage, err := s.fs.GetDiskUsage(s.dir)
 	if errors.Is(err, vfs.ErrUnsupported) {
@@ -41,10 +38,7 @@ func (s *Store) measureSpace() error {
 	if err != nil {
 		return fmt.Errorf("measure free space of data directory %s: %w", s.dir, err)
 	}
-	reserve := s.opts.Reserve
-	if reserve == 0 {
-		reserve = max(minReserve, 3*s.opts.MemtableSize+largestCompaction(s.DB.Metrics()))
-	}
+	reserve := max(s.opts.Reserve, 3*s.opts.MemtableSize+largestCompaction(s.DB.Metrics()))
 	s.space.unlimited.Store(false)
 	s.space.reserve.Store(reserve)
 	s.space.available.Store(usage.AvailBytes)
@@ -62,7 +56,20 @@ func largestCompaction(m *pebble.Metrics) uint64 {
 			largest = max(largest, fileLimit*uint64(m.Levels[i].TablesSize)/uint64(n))
 		}
 	}
-	return largest
+	return max(largest, intoBase(m))
+}
+
+// intoBase is what a compaction from level 0 rewrites: the tables there hold keys of all
+// spaces, and so everything in the first level below, if that is the one they go to. Pebble
+// lets it grow to 64 MiB and not much beyond before it begins another above.
+func intoBase(m *pebble.Metrics) uint64 {
+	const baseLimit = 128 << 20
+	for i := range m.Levels[1:] {
+		if size := uint64(m.Levels[1+i].TablesSize); size > 0 {
+			return uint64(m.Levels[0].TablesSize) + min(size, baseLimit)
+		}
+	}
+	return uint64(m.Levels[0].TablesSize)
 }
 
 func (s *Store) watchSpace() {

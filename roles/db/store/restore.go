@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -22,7 +23,7 @@ type Restore struct {
 	owner *owner
 }
 
-// refuseUnfinished refuses a directory that a restore has begun and not finished.
+// refuseUnfinished refuses a directory that a restore or a clone has begun and not finished.
 func refuseUnfinished(fs vfs.FS, dir string) error {
 	switch _, err := fs.Stat(filepath.Join(dir, restoreFile)); {
 	case errors.Is(err, os.ErrNotExist):
@@ -30,15 +31,38 @@ func refuseUnfinished(fs vfs.FS, dir string) error {
 	case err != nil:
 		return fmt.Errorf("cannot read data directory %s: %w", dir, err)
 	}
+	what, err := readMark(fs, dir)
+	if err != nil {
+		return err
+	}
+	if what != "" {
+		return fmt.Errorf("a clone into data directory %s was not finished: run stack db clone again", dir)
+	}
 	return fmt.Errorf("a restore into data directory %s was not finished: run stack db restore again", dir)
 }
 
 // BeginRestore claims a data directory to restore into: one that does not exist, is empty,
 // or that a restore has begun and not finished, of which nothing is kept. Any other is
 // refused and stays as it is. fs nil is the operating system's.
-func BeginRestore(fs vfs.FS, dir string) (_ *Restore, err error) {
+func BeginRestore(fs vfs.FS, dir string) (*Restore, error) {
 	if fs == nil {
 		fs = vfs.Default
+	}
+	if _, err := fs.Stat(filepath.Join(dir, restoreFile)); err == nil {
+		if what, err := readMark(fs, dir); err != nil {
+			return nil, err
+		} else if what != "" {
+			return nil, fmt.Errorf("a clone into data directory %s was not finished: run stack db clone again, or empty the directory", dir)
+		}
+	}
+	return beginRestore(fs, dir, false)
+}
+
+// beginRestore is BeginRestore; with keep, what is there of an unfinished one stays.
+func beginRestore(fs vfs.FS, dir string, keep bool) (_ *Restore, err error) {
+	// A directory of somebody else is not to get a file of ours.
+	if err := refuseFull(fs, dir, lockFile); err != nil {
+		return nil, err
 	}
 	own, err := takeOwnership(fs, dir)
 	if err != nil {
@@ -50,21 +74,15 @@ func BeginRestore(fs vfs.FS, dir string) (_ *Restore, err error) {
 		}
 	}()
 	r := &Restore{dir: dir, fs: fs, owner: own}
-	names, err := fs.List(dir)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read data directory %s: %w", dir, err)
+	if err := refuseFull(fs, dir, ""); err != nil {
+		return nil, err
 	}
 	begun := refuseUnfinished(fs, dir) != nil
-	for _, name := range names {
-		if name != lockFile && name != "lost+found" && !begun {
-			return nil, fmt.Errorf("data directory %s is not empty (%s): a restore overwrites nothing; move it away, or set another db.data_dir", dir, name)
-		}
-	}
 	mark, err := fs.Create(filepath.Join(dir, restoreFile), vfs.WriteCategoryUnspecified)
 	if err == nil {
 		err = errors.Join(mark.Sync(), mark.Close(), syncDir(fs, dir))
 	}
-	if err == nil && begun {
+	if err == nil && begun && !keep {
 		err = r.clear()
 	}
 	if err == nil {
@@ -76,9 +94,30 @@ func BeginRestore(fs vfs.FS, dir string) (_ *Restore, err error) {
 	return r, nil
 }
 
+// refuseFull refuses a directory that holds anything, unless a restore has begun in it. One
+// that holds a file called unless is left to the caller: somebody may own it.
+func refuseFull(fs vfs.FS, dir, unless string) error {
+	names, err := fs.List(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read data directory %s: %w", dir, err)
+	}
+	if slices.Contains(names, restoreFile) || slices.Contains(names, unless) {
+		return nil
+	}
+	for _, name := range names {
+		if name != lockFile && name != "lost+found" {
+			return fmt.Errorf("data directory %s is not empty (%s): a restore overwrites nothing; move it away, or set another db.data_dir", dir, name)
+		}
+	}
+	return nil
+}
+
 // clear removes what an unfinished restore has left, but its mark and the lock.
 func (r *Restore) clear() error {
-	return errors.Join(r.fs.RemoveAll(filepath.Join(r.dir, pebbleDir)), removeIfThere(r.fs, filepath.Join(r.dir, formatFile)),
+	return errors.Join(r.fs.RemoveAll(filepath.Join(r.dir, pebbleDir)), r.fs.RemoveAll(filepath.Join(r.dir, "binlog")), r.fs.RemoveAll(filepath.Join(r.dir, scratchDir)), removeIfThere(r.fs, filepath.Join(r.dir, formatFile)),
 		removeIfThere(r.fs, filepath.Join(r.dir, formatFile+".new")))
 }
 
@@ -93,11 +132,12 @@ func removeIfThere(fs vfs.FS, path string) error {
 func (r *Restore) Path(name string) string { return filepath.Join(r.dir, filepath.FromSlash(name)) }
 
 // Finish makes the filled directory a server of its own: a new server UUID, an executed set
-// of its own that begins empty, and what the backup had executed as its history. From here
-// on the directory can be opened. The caller has synced the files.
-func (r *Restore) Finish(version string) (server string, err error) {
-	s := &Store{dir: r.dir, fs: r.fs, owner: r.owner}
-	s.opts = Options{Dir: r.dir, FS: r.fs, Version: version}
+// of its own that begins empty, and what the backup had executed as its history. then, where
+// not nil, goes on with the store, which is closed behind it. From here on the directory can
+// be opened; where then fails it stays unfinished. The caller has synced the files.
+func (r *Restore) Finish(opts Options, then func(*Store) error) (server string, err error) {
+	opts.Dir, opts.FS = r.dir, r.fs
+	s := &Store{dir: r.dir, fs: r.fs, owner: r.owner, opts: opts}
 	s.opts.setDefaults()
 	s.log = s.opts.Log
 	err = syncDir(r.fs, filepath.Join(r.dir, pebbleDir))
@@ -120,6 +160,11 @@ func (r *Restore) Finish(version string) (server string, err error) {
 	if err = errors.Join(err, s.closeDB()); err == nil {
 		err = s.writeFormat()
 	}
+	if err == nil && then != nil {
+		if err := r.goOn(opts, then); err != nil {
+			return "", errors.Join(err, r.owner.release())
+		}
+	}
 	if err == nil {
 		err = errors.Join(r.fs.Remove(filepath.Join(r.dir, restoreFile)), syncDir(r.fs, r.dir))
 	}
@@ -132,6 +177,16 @@ func (r *Restore) Finish(version string) (server string, err error) {
 	return s.Server, nil
 }
 
+// goOn opens the directory, which nobody else can yet, for then.
+func (r *Restore) goOn(opts Options, then func(*Store) error) error {
+	opts.setDefaults()
+	s := &Store{dir: r.dir, fs: r.fs, log: opts.Log, opts: opts}
+	if err := s.open(); err != nil {
+		return err
+	}
+	return errors.Join(then(s), s.Close())
+}
+
 // rename gives the store a new server UUID. The binary log is another server's and goes.
 func (s *Store) rename() error {
 	if err := s.readHistory(); err != nil {
@@ -141,7 +196,7 @@ func (s *Store) rename() error {
 	if err != nil {
 		return err
 	}
-	history := joinSets(s.History, string(executed))
+	history := JoinSets(s.History, string(executed))
 	s.Server = newUUID()
 	b := s.DB.NewBatch()
 	defer b.Close()
@@ -150,18 +205,24 @@ func (s *Store) rename() error {
 	err = errors.Join(
 		b.Set([]byte{byte(SpaceMeta), metaServer}, []byte(s.Server), nil),
 		b.Delete(MetaExecutedKey(), nil),
+		b.Delete(MetaLogLastKey(), nil),
+		b.Delete(MetaUnackedKey(), nil), // counts transactions of the other server
+		b.Delete(MetaSourceKey(), nil),  // it follows nobody before it is told to
+		b.Delete(MetaSourcePositionKey(), nil),
+		b.Delete(MetaDivergedKey(), nil),
+		b.Delete(MetaRejoinKey(), nil),
 		b.DeleteRange(log.Start, log.End, nil),
 		b.DeleteRange(files, PrefixEnd(files), nil),
 		b.DeleteRange(marks, PrefixEnd(marks), nil),
 	)
 	if history != "" {
-		err = errors.Join(err, b.Set(metaHistoryKey(), []byte(history), nil))
+		err = errors.Join(err, b.Set(MetaHistoryKey(), []byte(history), nil))
 	}
 	return errors.Join(err, b.Commit(pebble.Sync))
 }
 
-// joinSets is the union of two GTID sets of different servers.
-func joinSets(a, b string) string {
+// JoinSets is the union of two GTID sets of different servers.
+func JoinSets(a, b string) string {
 	if a == "" || b == "" {
 		return a + b
 	}
@@ -169,7 +230,7 @@ func joinSets(a, b string) string {
 }
 
 func (s *Store) readHistory() error {
-	b, err := Get(s.DB, metaHistoryKey())
+	b, err := Get(s.DB, MetaHistoryKey())
 	if err != nil {
 		return err
 	}
@@ -177,8 +238,9 @@ func (s *Store) readHistory() error {
 	return nil
 }
 
-// ExecutedWith is the whole executed set: own, the set of this server, and the history.
-func (s *Store) ExecutedWith(own string) string { return joinSets(s.History, own) }
+// ExecutedWith is the executed set when the store was opened: own, the set of this server,
+// and the history.
+func (s *Store) ExecutedWith(own string) string { return JoinSets(s.History, own) }
 
 // Abort gives the directory free. It stays marked as unfinished, so that nothing opens it.
 func (r *Restore) Abort() error { return r.owner.release() }

@@ -96,7 +96,7 @@ func (t *Table) EncodeRow(ctx context.Context, row sql.Row) ([]byte, []LargeValu
 	if len(row) != len(t.codecs) {
 		return nil, nil, fmt.Errorf("table %s.%s has %d columns, the row has %d", t.Desc.Database, t.Desc.Name, len(t.codecs), len(row))
 	}
-	out := make([]byte, l.varAt, l.varAt+64)
+	out := make([]byte, l.varAt, l.varAt+t.variableSize(row))
 	out[0] = rowFormat
 	binary.BigEndian.PutUint32(out[1:], l.version)
 	var large []LargeValue
@@ -126,7 +126,31 @@ func (t *Table) EncodeRow(ctx context.Context, row sql.Row) ([]byte, []LargeValu
 	return out, large, nil
 }
 
+// variableSize is about how much the variable columns of a row take.
+func (t *Table) variableSize(row sql.Row) (n int) {
+	for i := range t.current.columns {
+		if t.current.columns[i].codec.width > 0 {
+			continue
+		}
+		size := 0
+		switch v := row[t.positions[i]].(type) {
+		case string:
+			size = len(v)
+		case []byte:
+			size = len(v)
+		}
+		if size > LargeValueSize {
+			size = 16
+		}
+		n += size
+	}
+	return n
+}
+
 func (lc *layoutColumn) appendVariable(ctx context.Context, out []byte, large []LargeValue, v any) ([]byte, []LargeValue, error) {
+	if text, ok := v.(string); ok && lc.codec.kind == kindString && len(text) <= LargeValueSize {
+		return append(out, text...), large, nil
+	}
 	b, err := lc.codec.variable(ctx, v)
 	if err != nil {
 		return nil, nil, err

@@ -1,31 +1,19 @@
 package store
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
-	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
-	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
-	"github.com/cockroachdb/pebble/v2/sstable"
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cespare/xxhash/v2"
 )
 
 // scratchDir holds what a process needs while it runs: a start removes it.
 const scratchDir = "tmp"
-
-const (
-	// tableSize is the size of the table files of Tables, bytes.
-	tableSize = 128 << 20
-	// syncEvery is how much is written to a table file between two syncs: one sync of all
-	// of it would hold up the commits of others.
-	syncEvery = 512 << 10
-)
 
 // clearScratch removes what the process before has left.
 func (s *Store) clearScratch() error {
@@ -46,17 +34,30 @@ func (s *Store) newScratch() (string, error) {
 }
 
 // Scratch is an ordered set of keys on disk that is gone with the process: nothing of it is
-// synced, and no crash leaves it behind for long. It grows by sorted runs. One goroutine at
-// a time uses it.
+// synced, and no crash leaves it behind for long. It grows by sorted runs; where there are many,
+// they are merged, so that an entry is rewritten once or twice however much there is. One
+// goroutine at a time uses it and its iterators.
+//
+// While there is one, the block cache does not grow much.
+//
+// Each key ends in 8 bytes that tell the versions of a key apart; no key comes twice.
 type Scratch struct {
-	DB *pebble.DB
-
-	dir   string
-	fs    vfs.FS
-	opts  *pebble.Options
-	cache *pebble.Cache
-	runs  int
+	s      *Store
+	dir    string
+	runs   []*run // oldest first, merged ones before those that are not
+	made   int
+	packed []byte // scratch of reads
+	lookup bool   // something was looked for among the keys of a run: runs have filters
 }
+
+const (
+	// mergeAtOnce is how many runs become one. Each takes a block of memory, and so does each run
+	// that is left when everything is read: fewer than this of each level.
+	mergeAtOnce = 64
+	// filterLimit bounds the filters of one Scratch, bytes. Runs beyond it are read to see what
+	// they hold.
+	filterLimit = 32 << 20
+)
 
 // NewScratch makes an empty one. Close removes it.
 func (s *Store) NewScratch() (*Scratch, error) {
@@ -64,181 +65,181 @@ func (s *Store) NewScratch() (*Scratch, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Scratch{dir: dir, fs: volatile{s.fs}, cache: pebble.NewCache(8 << 20)}
-	c.opts = &pebble.Options{
-		FS: c.fs, Cache: c.cache, DisableWAL: true, MemTableSize: 64 << 10, FormatMajorVersion: pebbleFormat,
-		Logger: logger{s.log, s.opts.Fatal}, EventListener: s.events(),
-		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
-	}
-	for i := range c.opts.Levels {
-		c.opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-	}
-	c.opts.EnsureDefaults()
-	if c.DB, err = pebble.Open(filepath.Join(dir, "db"), c.opts); err != nil {
-		c.cache.Unref()
-		return nil, errors.Join(fmt.Errorf("open temporary storage in %s: %w", dir, err), s.fs.RemoveAll(dir))
-	}
-	return c, nil
+	s.holdCache()
+	return &Scratch{s: s, dir: dir}, nil
 }
 
-// Add puts a run of keys in: fill gives them in ascending order, each once, to set. Keys
-// that are there already are replaced.
-func (c *Scratch) Add(fill func(set func(key, value []byte) error) error) error {
-	c.runs++
-	path := filepath.Join(c.dir, strconv.Itoa(c.runs)+".run")
-	w, err := newTable(c.fs, c.opts, c.DB.TableFormat(), path)
+// Add puts a run of keys in, which fill gives in ascending order. What is in it is newer than what
+// was added before.
+func (c *Scratch) Add(fill func(w *RunWriter) error) error {
+	w, err := c.write(0)
 	if err != nil {
 		return err
 	}
-	n := 0
-	err = fill(func(key, value []byte) error {
-		n++
-		return w.Set(key, value)
-	})
-	if err = errors.Join(err, w.Close()); err == nil && n > 0 {
-		err = c.DB.Ingest(context.Background(), []string{path})
+	w.hash = c.lookup
+	if err := fill(w); err != nil {
+		return errors.Join(err, w.r.release())
 	}
+	if err := c.add(w, len(c.runs)); err != nil {
+		return err
+	}
+	return c.merge()
+}
+
+func (c *Scratch) write(level int) (*RunWriter, error) {
+	c.made++
+	return newRunWriter(c.s.fs, filepath.Join(c.dir, strconv.Itoa(c.made)+".run"), level)
+}
+
+// add makes the run that was written the first of those from at on.
+func (c *Scratch) add(w *RunWriter, at int) error {
+	r, err := w.finish()
 	if err != nil {
-		return fmt.Errorf("write temporary storage in %s: %w", c.dir, err)
+		return errors.Join(err, w.r.release())
+	}
+	if r.entries == 0 {
+		return r.release()
+	}
+	c.runs = slices.Insert(c.runs, at, r)
+	return nil
+}
+
+// merge makes one run of the newest ones of a level where they are many.
+func (c *Scratch) merge() error {
+	for {
+		end := len(c.runs)
+		begin, bytes, entries := end, int64(0), 0
+		for ; begin > 0 && c.runs[begin-1].level == c.runs[end-1].level; begin-- {
+			bytes, entries = bytes+c.runs[begin-1].bytes, entries+c.runs[begin-1].entries
+		}
+		// Without the space for both, the runs stay as they are.
+		if end-begin < mergeAtOnce || c.s.CheckSpace(uint64(bytes)) != nil {
+			return nil
+		}
+		if err := c.mergeRuns(begin, end, entries); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Scratch) mergeRuns(begin, end, entries int) (err error) {
+	from := c.runs[begin:end]
+	w, err := c.write(from[0].level + 1)
+	if err != nil {
+		return err
+	}
+	if c.lookup && c.filters()+filterBytes(entries) <= filterLimit {
+		w.hash, w.r.filter = true, newFilter(entries)
+	}
+	it := c.iter(from, nil, nil)
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		if err = w.Set(it.Key(), it.Value()); err == nil && it.cut() {
+			err = w.Cut()
+		}
+	}
+	if err = errors.Join(err, it.Close()); err != nil {
+		return errors.Join(err, w.r.release())
+	}
+	// The iterator has ended: what is put in takes the place of what it has read.
+	merged := slices.Clone(from)
+	c.runs = slices.Delete(c.runs, begin, end)
+	if err := c.add(w, begin); err != nil {
+		return err
+	}
+	for _, r := range merged {
+		err = errors.Join(err, r.release())
+	}
+	return err
+}
+
+// filters are the bytes of all filters.
+func (c *Scratch) filters() (n int64) {
+	for _, r := range c.runs {
+		n += int64(len(r.filter)) * 8
+	}
+	return n
+}
+
+// Find calls f for the versions of key, of the newest run first, until it returns false or an error.
+// version and value are valid during the call.
+func (c *Scratch) Find(key []byte, f func(version, value []byte) (more bool, err error)) error {
+	for i := len(c.runs) - 1; i >= 0; i-- {
+		r := c.runs[i]
+		block := r.reach(key)
+		if block == len(r.blocks) {
+			continue
+		}
+		if first := r.firstKey(block); bytes.Compare(first, key) > 0 && !bytes.HasPrefix(first, key) {
+			continue // it lies between two blocks
+		}
+		if !c.lookup {
+			if err := c.fillFilters(); err != nil {
+				return err
+			}
+		}
+		if r.filter != nil && !r.filter.may(xxhash.Sum64(key)) {
+			continue
+		}
+		more, err := r.find(key, &c.packed, f)
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func versionOf(entry, key []byte) bool {
+	return len(entry) == len(key)+versionSize && bytes.HasPrefix(entry, key)
+}
+
+// find is Scratch.Find of one run.
+func (r *run) find(key []byte, packed *[]byte, f func(version, value []byte) (bool, error)) (more bool, err error) {
+	r.found.run = r
+	ok, err := r.found.seek(key, false, packed)
+	for ; ok && err == nil; ok, err = r.found.step(false) {
+		if !versionOf(r.found.key, key) {
+			// Another key may lie between the versions of one that begins as it does.
+			if !bytes.HasPrefix(r.found.key, key) {
+				return true, nil
+			}
+		} else if err = r.found.settle(false, packed); err != nil {
+			return false, err
+		} else if more, err = f(r.found.key[len(key):], r.found.value); err != nil || !more {
+			return false, err
+		}
+		if err = r.found.settle(false, packed); err != nil {
+			return false, err
+		}
+	}
+	return err == nil, err
+}
+
+// fillFilters gives the runs their filters, the first time that something is looked for among the
+// keys of one. Rows that come in the order of their keys need none.
+func (c *Scratch) fillFilters() error {
+	c.lookup = true
+	for i, r := range c.runs {
+		if c.filters()+filterBytes(r.entries) > filterLimit {
+			continue
+		}
+		r.filter = newFilter(r.entries)
+		it := c.iter(c.runs[i:i+1], nil, nil)
+		for ok := it.First(); ok; ok = it.Next() {
+			r.filter.add(xxhash.Sum64(it.Key()[:len(it.Key())-versionSize]))
+		}
+		if err := it.Close(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // Close removes everything. Iterators must be closed before.
-func (c *Scratch) Close() error {
-	err := c.DB.Close()
-	c.cache.Unref()
-	return errors.Join(err, c.fs.RemoveAll(c.dir))
-}
-
-// newTable makes a table file. Close syncs it.
-func newTable(fs vfs.FS, o *pebble.Options, format sstable.TableFormat, path string) (*sstable.Writer, error) {
-	file, err := fs.Create(path, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return nil, fmt.Errorf("make a table file: %w", err)
+func (c *Scratch) Close() (err error) {
+	for _, r := range c.runs {
+		err = errors.Join(err, r.release())
 	}
-	file = vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: syncEvery})
-	return sstable.NewWriter(objstorageprovider.NewFileWritable(file), o.MakeWriterOptions(0, format)), nil
+	c.runs = nil
+	c.s.letCache()
+	return errors.Join(err, c.s.fs.RemoveAll(c.dir))
 }
-
-// Tables collects keys in table files that become part of the store at once, by Ingest. One
-// goroutine at a time uses it.
-type Tables struct {
-	s     *Store
-	dir   string
-	paths []string
-	w     *sstable.Writer
-	bytes uint64
-}
-
-// NewTables begins to collect. Close must be called.
-func (s *Store) NewTables() (*Tables, error) {
-	dir, err := s.newScratch()
-	if err != nil {
-		return nil, err
-	}
-	return &Tables{s: s, dir: dir}, nil
-}
-
-// Set adds a key; keys come in ascending order.
-func (t *Tables) Set(key, value []byte) error { return t.add(key, value, false) }
-
-// Delete adds a tombstone.
-func (t *Tables) Delete(key []byte) error { return t.add(key, nil, true) }
-
-func (t *Tables) add(key, value []byte, deleted bool) error {
-	if t.w == nil {
-		path := filepath.Join(t.dir, strconv.Itoa(len(t.paths))+".sst")
-		o := t.s.pebbleOptions()
-		o.EnsureDefaults()
-		w, err := newTable(t.s.fs, o, t.s.DB.TableFormat(), path)
-		if err != nil {
-			return err
-		}
-		t.w, t.bytes, t.paths = w, 0, append(t.paths, path)
-	}
-	var err error
-	if deleted {
-		err = t.w.Delete(key)
-	} else {
-		err = t.w.Set(key, value)
-	}
-	if err != nil {
-		return fmt.Errorf("write a table file: %w", err)
-	}
-	if t.bytes += uint64(len(key) + len(value)); t.bytes >= tableSize {
-		return t.Cut()
-	}
-	return nil
-}
-
-// Cut ends the file that is being written: keys below those added so far may follow in the
-// next one, as long as no two files overlap.
-func (t *Tables) Cut() error {
-	if t.w == nil {
-		return nil
-	}
-	err := t.w.Close()
-	t.w = nil
-	if err != nil {
-		return fmt.Errorf("write a table file: %w", err)
-	}
-	return nil
-}
-
-// Ingest makes everything part of the store, atomically and durably: as a batch that is
-// committed with a sync would.
-func (t *Tables) Ingest() error {
-	if err := t.Cut(); err != nil {
-		return err
-	}
-	if len(t.paths) == 0 {
-		return nil
-	}
-	if err := t.s.DB.Ingest(context.Background(), t.paths); err != nil {
-		return fmt.Errorf("take table files into the store: %w", err)
-	}
-	return nil
-}
-
-// Close removes the files that have not been ingested.
-func (t *Tables) Close() error {
-	err := t.Cut()
-	return errors.Join(err, t.s.fs.RemoveAll(t.dir))
-}
-
-// volatile is a file system on which syncing does nothing.
-type volatile struct{ vfs.FS }
-
-// Unwrap gives what it stands for.
-func (v volatile) Unwrap() vfs.FS { return v.FS }
-
-func (v volatile) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return unsynced(v.FS.Create(name, category))
-}
-
-func (v volatile) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	return unsynced(v.FS.OpenReadWrite(name, category, opts...))
-}
-
-func (v volatile) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return unsynced(v.FS.ReuseForWrite(oldname, newname, category))
-}
-
-func (v volatile) OpenDir(name string) (vfs.File, error) { return unsynced(v.FS.OpenDir(name)) }
-
-// Lock takes no lock: the directory is this process's own.
-func (v volatile) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
-
-func unsynced(f vfs.File, err error) (vfs.File, error) {
-	if err != nil {
-		return nil, err
-	}
-	return unsyncedFile{f}, nil
-}
-
-type unsyncedFile struct{ vfs.File }
-
-func (unsyncedFile) Sync() error                { return nil }
-func (unsyncedFile) SyncData() error            { return nil }
-func (unsyncedFile) SyncTo(int64) (bool, error) { return true, nil }

@@ -21,7 +21,8 @@ const (
 	metaFormat      = 'f' // format version, u32
 	metaServer      = 'u' // server UUID, text
 	metaExecuted    = 'x' // executed GTID set, text
-	metaHistory     = 'h' // GTID set executed before this server began, text
+	metaHistory     = 'h' // GTID set of what was executed and other servers committed first, text
+	metaLogLast     = 'g' // GTID of the last transaction in the binary log where another server committed it first
 	metaNextID      = 'i' // next table or index id, u32
 	metaCatalog     = 'c' // catalog version, u64
 	metaAutoInc     = 'a' // + primary index id: next AUTO_INCREMENT value, u64
@@ -30,13 +31,48 @@ const (
 	metaBuilding    = 'b' // + index id: being filled by a rebuild, not in the catalog yet
 	metaLogFile     = 'l' // + binlog file number, u32: what the file begins with
 	metaLogSealed   = 's' // + binlog file number, u32: how much of it is in a plain file
+	metaEpoch       = 'e' // accepted epoch, u64
+	metaTerm        = 't' // the epoch and its primary as the server knows them, JSON
+	metaUnacked     = 'k' // number of the first own transaction that was answered unacknowledged, u64
+	metaSource      = 'p' // which server this one follows, JSON with the password
+	metaSourceAt    = 'q' // how far it has followed it, JSON
+	metaDiverged    = 'v' // why it cannot follow it any more, text
+	metaFormer      = 'o' // server UUID before Rename, text
+	metaRejoin      = 'j' // what the next start takes back, JSON
 )
+
+// MetaSourceKey holds which server this one follows.
+func MetaSourceKey() []byte { return []byte{byte(SpaceMeta), metaSource} }
+
+// MetaSourcePositionKey holds how far it has followed that server; it is written in the batch
+// of what was followed.
+func MetaSourcePositionKey() []byte { return []byte{byte(SpaceMeta), metaSourceAt} }
+
+// MetaDivergedKey holds why the data is not what it was on that server.
+func MetaDivergedKey() []byte { return []byte{byte(SpaceMeta), metaDiverged} }
+
+// MetaRejoinKey holds what the next start of the server takes back before it serves.
+func MetaRejoinKey() []byte { return []byte{byte(SpaceMeta), metaRejoin} }
 
 // MetaExecutedKey holds the executed GTID set as text.
 func MetaExecutedKey() []byte { return []byte{byte(SpaceMeta), metaExecuted} }
 
-// metaHistoryKey holds Store.History.
-func metaHistoryKey() []byte { return []byte{byte(SpaceMeta), metaHistory} }
+// MetaLogLastKey holds the GTID of the last transaction in the binary log, as text, where
+// another server committed it first.
+func MetaLogLastKey() []byte { return []byte{byte(SpaceMeta), metaLogLast} }
+
+// MetaHistoryKey holds Store.History.
+func MetaHistoryKey() []byte { return []byte{byte(SpaceMeta), metaHistory} }
+
+// MetaEpochKey holds the highest epoch that the server has accepted, u64 big endian.
+func MetaEpochKey() []byte { return []byte{byte(SpaceMeta), metaEpoch} }
+
+// MetaTermKey holds which server is the primary of an epoch.
+func MetaTermKey() []byte { return []byte{byte(SpaceMeta), metaTerm} }
+
+// MetaUnackedKey holds the number of the first transaction of this server that was answered
+// without the acknowledgements that it should have had, u64 big endian.
+func MetaUnackedKey() []byte { return []byte{byte(SpaceMeta), metaUnacked} }
 
 // MetaNextIDKey holds the next unused table or index id, u32 big endian.
 func MetaNextIDKey() []byte { return []byte{byte(SpaceMeta), metaNextID} }
@@ -62,6 +98,9 @@ func MetaLogFileKey(file uint32) []byte { return metaID(metaLogFile, file) }
 
 // MetaLogSealedKey holds how much of a file of the binary log has left the store.
 func MetaLogSealedKey(file uint32) []byte { return metaID(metaLogSealed, file) }
+
+// StatisticsKey holds the IndexStatistics of an index.
+func StatisticsKey(index uint32) []byte { return AppendIndexPrefix(nil, SpaceStatistics, index) }
 
 // LogKey is the key of the events of the binary log that begin at this offset of a file:
 // SpaceBinlog, file number u32, offset u64.
@@ -89,6 +128,12 @@ func U64(b []byte) (v uint64, ok bool) {
 	}
 	return binary.BigEndian.Uint64(b), true
 }
+
+// AppendU64 appends a counter as U64 reads it.
+func AppendU64(dst []byte, v uint64) []byte { return binary.BigEndian.AppendUint64(dst, v) }
+
+// IndexPrefixLen is how many bytes every key of an index begins with.
+const IndexPrefixLen = 5
 
 // AppendIndexPrefix appends the 5 bytes that every key of an index begins with.
 func AppendIndexPrefix(dst []byte, space Space, index uint32) []byte {

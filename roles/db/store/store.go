@@ -22,7 +22,7 @@ type Options struct {
 	FS           vfs.FS       // default: the operating system's
 	CacheBytes   int64        // block cache; default 64 MiB. It lives on the Go heap.
 	MemtableSize uint64       // bytes, default 32 MiB
-	Reserve      uint64       // bytes kept free; default max(1 GiB, 3 memtables + the largest compaction)
+	Reserve      uint64       // bytes kept free at least; default 1 GiB. More where 3 memtables and the largest compaction are more.
 	Log          *slog.Logger // default: discards
 	Version      string       // of the binary, kept in the data directory for messages
 	// Fatal ends the process after a write-ahead log or manifest could not be made
@@ -35,8 +35,9 @@ type Options struct {
 type Store struct {
 	DB     *pebble.DB
 	Server string // server UUID, made with the data directory
-	// History is the GTID set that was executed before this server began: that of the
-	// backup which the data directory was restored from. Empty without one.
+	// History is the GTID set of what was executed here and other servers have committed
+	// first, as it was when the store was opened: that of the backup which the data directory
+	// was restored from, and what was applied from logs.
 	History string
 
 	dir      string
@@ -46,8 +47,11 @@ type Store struct {
 	opts     Options
 	owner    *owner
 	cache    *pebble.Cache
+	renamed  bool // since the FORMAT file was written
 
 	space     space
+	stalls    stalls
+	hold      cacheHold
 	scratches atomic.Uint64 // temporary directories made so far
 	closing   sync.Once
 	closed    error
@@ -56,6 +60,7 @@ type Store struct {
 const (
 	defaultCache    = 64 << 20
 	defaultMemtable = 32 << 20
+	defaultReserve  = 1 << 30
 	maxOpenFiles    = 1000
 )
 
@@ -69,7 +74,10 @@ func Open(opts Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dir: opts.Dir, fs: opts.FS, log: opts.Log, opts: opts, owner: own}
-	if err := s.open(); err != nil {
+	if err = refuseUnfinished(s.fs, s.dir); err == nil {
+		err = s.open()
+	}
+	if err != nil {
 		own.release()
 		return nil, err
 	}
@@ -86,6 +94,9 @@ func (o *Options) setDefaults() {
 	if o.MemtableSize == 0 {
 		o.MemtableSize = defaultMemtable
 	}
+	if o.Reserve == 0 {
+		o.Reserve = defaultReserve
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -95,9 +106,6 @@ func (o *Options) setDefaults() {
 }
 
 func (s *Store) open() error {
-	if err := refuseUnfinished(s.fs, s.dir); err != nil {
-		return err
-	}
 	format, err := readFormat(s.fs, s.dir)
 	if err != nil {
 		return err
@@ -113,8 +121,8 @@ func (s *Store) open() error {
 		if err = syncDir(s.fs, s.dir); err == nil {
 			err = s.initialise()
 		}
-	} else {
-		err = s.verify(format)
+	} else if err = s.verify(format); err == nil && s.renamed {
+		err = s.writeFormat()
 	}
 	if err == nil {
 		err = s.readHistory()
@@ -131,13 +139,14 @@ func (s *Store) open() error {
 
 func (s *Store) openPebble(readOnly bool) (err error) {
 	s.cache = pebble.NewCache(s.opts.CacheBytes)
-	s.pebbleFS = &pebbleFS{FS: s.fs, until: map[string]context.Context{}}
+	s.pebbleFS = &pebbleFS{FS: s.fs, dir: filepath.Join(s.dir, pebbleDir), until: map[string]context.Context{}}
 	o := s.pebbleOptions()
 	o.ReadOnly = readOnly
-	if s.DB, err = pebble.Open(filepath.Join(s.dir, pebbleDir), o); err != nil {
+	if s.DB, err = pebble.Open(s.pebbleFS.dir, o); err != nil {
 		s.cache.Unref()
 		return fmt.Errorf("cannot open the store in %s: %w; if the disk is sound, restore the directory from a backup", s.dir, err)
 	}
+	s.pebbleFS.failed.Store(&o.Logger)
 	return nil
 }
 
@@ -163,10 +172,14 @@ func (s *Store) pebbleOptions() *pebble.Options {
 // events keeps a damaged block from ending the process, which is Pebble's default: the
 // statement that reads it fails, the rest goes on, and the log names the file.
 func (s *Store) events() *pebble.EventListener {
-	return &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) {
-		s.log.Error("a file of the store is damaged: look at the disk, run stack db check, and restore a backup",
-			"file", info.Path, "error", info.Details)
-	}}
+	return &pebble.EventListener{
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			s.log.Error("a file of the store is damaged: look at the disk, run stack db check, and restore a backup",
+				"file", info.Path, "error", info.Details)
+		},
+		WriteStallBegin: func(pebble.WriteStallBeginInfo) { s.stalls.begin() },
+		WriteStallEnd:   s.stalls.end,
+	}
 }
 
 // Close closes the store and gives the data directory free. Views and iterators

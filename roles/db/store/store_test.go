@@ -157,7 +157,7 @@ func TestBadDirectoriesAreRefusedWithTheCure(t *testing.T) {
 func TestReserveRefusesBeforeTheDiskIsFull(t *testing.T) {
 	fs := vfs.NewMem()
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 100 << 20, TotalBytes: 1 << 30})
-	s, err := Open(Options{Dir: "db", FS: fs, Reserve: 64 << 20})
+	s, err := Open(Options{Dir: "db", FS: fs, Reserve: 64 << 20, MemtableSize: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

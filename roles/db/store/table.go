@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/sqltypes"
 )
 
 // Table is a TableDesc made ready to encode and decode. It is immutable and safe for
@@ -17,6 +18,10 @@ type Table struct {
 	Types   []sql.Type // of the columns, in order
 	Primary *Index
 	Indexes []*Index // secondary, in the order of Desc.Indexes
+	// Timestamps are the positions of the TIMESTAMP columns, whose values are stored in UTC.
+	Timestamps []int
+	// Narrow are those of columns that take less than their type: ColumnType.Narrow.
+	Narrow []int
 
 	codecs    []codec
 	all       []int // every position
@@ -85,6 +90,12 @@ func (t *Table) addColumn(c *ColumnDesc, at int) error {
 	if c.AutoIncrement {
 		t.autoInc = at
 	}
+	if typ.Type() == sqltypes.Timestamp {
+		t.Timestamps = append(t.Timestamps, at)
+	}
+	if c.Type.Narrow() {
+		t.Narrow = append(t.Narrow, at)
+	}
 	t.Types = append(t.Types, typ)
 	t.codecs = append(t.codecs, cd)
 	t.missing = append(t.missing, missing)
@@ -129,6 +140,9 @@ func (t *Table) newIndex(desc *IndexDesc) (*Index, error) {
 			prefix = 0
 		}
 		ix.columns = append(ix.columns, indexColumn{codec: cd, at: at, prefix: prefix, desc: c.Desc})
+	}
+	if desc.FullText {
+		return ix, ix.newFullText()
 	}
 	return ix, nil
 }

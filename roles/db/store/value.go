@@ -120,7 +120,7 @@ func (c *codec) fixed(b []byte) (any, error) {
 	case kindFloat64:
 		return math.Float64frombits(unflip64(binary.BigEndian.Uint64(b))), nil
 	case kindDecimal:
-		return readDecimal(b, c.precision, c.scale)
+		return ReadDecimal(b, c.precision, c.scale)
 	case kindDate, kindDatetime, kindTime:
 		return c.temporal(b)
 	case kindYear:

@@ -15,11 +15,11 @@ func CheckStore(ctx context.Context, st *store.Store, virtual func(*store.Table,
 	if err != nil {
 		return nil, err
 	}
-	pos, err := readExecuted(st)
+	done, err := readExecutedSet(st)
 	if err != nil {
 		return nil, err
 	}
-	v := &view{snap: st.DB.NewSnapshot(), catalog: catalog, pos: pos}
+	v := &view{snap: st.DB.NewSnapshot(), catalog: catalog, done: done}
 	defer v.snap.Close()
 	c := &checker{ctx: ctx, view: v, virtual: virtual, owners: map[uint32]bool{}}
 	return c.all()

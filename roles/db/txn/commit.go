@@ -20,24 +20,56 @@ const (
 	groupBytes   = 64 << 20 // write-set bytes in one batch, unless the first is larger
 	queueLength  = 1024
 	batchAhead   = 1 << 20 // bytes of a batch that are allocated at once
-	publishAhead = 4       // groups applied and not yet published
+	publishAhead = 64      // groups applied and not yet published
 )
 
 // commitRequest is a transaction on its way into a batch.
 type commitRequest struct {
-	set     *writeSet           // nil: only the counters are to be logged
-	large   *largeSet           // what is in set, where that has left memory; nil else
-	log     *binlog.Transaction // nil: nothing for the binary log, and no GTID
-	logFile *binlog.LargeFile   // what is in log, where that has left memory; nil else
-	rotate  bool                // begin a new file of the binary log
-	catalog *store.Catalog      // staged, nil if no descriptor changed
-	drops   []uint32            // index ids to delete once no view needs them
-	built   []uint32            // index ids that a rebuild filled and that now have an owner
-	frees   bool                // gives space back: allowed on a full disk
+	set     *writeSet             // nil: only the counters are to be logged
+	large   *largeSet             // what is in set, where that has left memory; nil else
+	log     *binlog.Transaction   // nil: nothing for the binary log, and no GTID
+	earlier []*binlog.Transaction // of other servers, that go into the log before log
+	logFile *binlog.LargeFile     // what is in log, where that has left memory; nil else
+	rotate  bool                  // begin a new file of the binary log
+	catalog *store.Catalog        // staged, nil if no descriptor changed
+	drops   []uint32              // index ids to delete once no view needs them
+	built   []uint32              // index ids that a rebuild filled and that now have an owner
+	frees   bool                  // gives space back: allowed on a full disk
+	applies bool                  // applies another server's log: allowed where the server is read-only
 	owner   *Owner
-	pos     Position
-	applied uint64 // number among those applied since the start
-	done    chan error
+	epoch   uint64 // that the source of what is applied is in; 0: it has none
+	// abandon, closed, lets the client go: it is not told how the commit ended, which
+	// orphan hears instead. nil: the client waits.
+	abandon <-chan struct{}
+	orphan  func(error)
+	state   atomic.Int32
+	// back, where not nil, is what else goes into the batch of a request that takes the end of the log back.
+	back     func(*pebble.Batch) error
+	barrier  bool // only asks what is in the log before it: executed is the answer
+	reveals  bool // shows and unlocks what was dropped before it: it is part of the data
+	executed string
+	capture  *capture // cut it: view and changed are the answer
+	view     *view
+	changed  changes
+	pos      Position
+	applied  uint64 // number among those applied since the start
+	done     chan error
+}
+
+// States of a commitRequest.
+const (
+	pending int32 = iota
+	answered
+	abandoned
+)
+
+// answer ends a request.
+func (r *commitRequest) answer(err error) {
+	if r.abandon == nil || r.state.CompareAndSwap(pending, answered) {
+		r.done <- err
+		return
+	}
+	r.orphan(err)
 }
 
 // commitQueue is the way into the store: a leader that builds, applies and syncs one
@@ -52,9 +84,10 @@ type commitQueue struct {
 	mu     sync.RWMutex // held shared while a request is put in, so that close is clean
 	closed bool
 
-	seq     uint64         // leader only: last executed
-	applied uint64         // leader only: transactions applied since the start, logged or not
-	catalog *store.Catalog // leader only: newest applied
+	captures []*capture     // leader only: those of the tables that are being rebuilt
+	done     executed       // leader only
+	applied  uint64         // leader only: transactions applied since the start, logged or not
+	catalog  *store.Catalog // leader only: newest applied
 
 	commits atomic.Uint64
 	groups  atomic.Uint64
@@ -62,13 +95,17 @@ type commitQueue struct {
 
 // group is an applied batch that waits to be published.
 type group struct {
-	requests []*commitRequest
-	view     *view
+	requests    []*commitRequest
+	view        *view
+	generation  uint64    // of the acks when it was admitted
+	first, last uint64    // numbers of this server's own transactions in it; last < first: none
+	synced      time.Time // when it was on disk
+	reveals     bool      // what was dropped before it is part of the data
 }
 
-func newCommitQueue(e *Engine, seq uint64) *commitQueue {
+func newCommitQueue(e *Engine, done executed) *commitQueue {
 	q := &commitQueue{
-		e: e, seq: seq, catalog: e.Catalog(),
+		e: e, done: done, catalog: e.Catalog(),
 		requests: make(chan *commitRequest, queueLength),
 		groups_:  make(chan *group, publishAhead),
 	}
@@ -87,7 +124,18 @@ func (q *commitQueue) commit(r *commitRequest) error {
 	}
 	q.requests <- r
 	q.mu.RUnlock()
-	return <-r.done
+	if r.abandon == nil {
+		return <-r.done
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-r.abandon:
+		if r.state.CompareAndSwap(pending, abandoned) {
+			return errAbandoned
+		}
+		return <-r.done
+	}
 }
 
 func (q *commitQueue) close() {
@@ -168,14 +216,27 @@ func (q *commitQueue) drain(first *commitRequest) []*commitRequest {
 	return requests
 }
 
+// logged are the transactions that go into the log.
+func (r *commitRequest) logged() []*binlog.Transaction {
+	if r.log == nil {
+		return r.earlier
+	}
+	return append(r.earlier[:len(r.earlier):len(r.earlier)], r.log)
+}
+
 // alone reports whether the request must be a group of its own.
-func (r *commitRequest) alone() bool { return r.large != nil || r.logFile != nil }
+func (r *commitRequest) alone() bool {
+	return r.large != nil || r.logFile != nil || r.capture != nil || r.back != nil
+}
 
 func (r *commitRequest) size() int64 {
 	if r.set == nil {
 		return 0
 	}
 	n := r.set.total()
+	for _, tx := range r.earlier {
+		n += int64(len(tx.Head) + len(tx.Body))
+	}
 	if r.log != nil {
 		n += int64(len(r.log.Head) + len(r.log.Body))
 	}
@@ -185,11 +246,15 @@ func (r *commitRequest) size() int64 {
 // run commits a group: refuse what may not go in, build the batch, apply and sync,
 // snapshot, hand over to the publisher.
 func (q *commitQueue) run(requests []*commitRequest) {
+	q.e.acks.makeRoom(q.groups_)
 	started := time.Now()
-	group := &group{requests: make([]*commitRequest, 0, len(requests))}
+	// Before admit asks whether the server is read-only: see fence.
+	group := &group{
+		requests: make([]*commitRequest, 0, len(requests)), generation: q.e.acks.generation.Load(), first: q.done.Seq + 1,
+	}
 	for _, r := range requests {
 		if err := q.admit(r); err != nil {
-			r.done <- err
+			r.answer(err)
 			continue
 		}
 		group.requests = append(group.requests, r)
@@ -197,31 +262,101 @@ func (q *commitQueue) run(requests []*commitRequest) {
 	if len(group.requests) == 0 {
 		return
 	}
-	seq, applied, catalog := q.seq, q.applied, q.catalog
+	done, applied, catalog := q.done, q.applied, q.catalog
 	err := q.apply(group)
 	if err != nil {
-		q.seq, q.applied, q.catalog = seq, applied, catalog
+		q.done, q.applied, q.catalog = done, applied, catalog
 		for _, r := range group.requests {
-			r.done <- fmt.Errorf("commit: %w", err)
+			r.answer(fmt.Errorf("commit: %w", err))
 		}
 		return
 	}
-	group.view = q.e.newView(q.catalog, Position{q.e.store.Server, q.seq}, q.applied)
+	group.view, group.last = q.e.newView(q.catalog, q.done, q.applied), q.done.Seq
+	group.synced = group.view.taken
+	if r := group.requests[0]; r.capture != nil {
+		q.cut(r, group.view)
+	}
 	q.groups.Add(1)
 	q.commits.Add(q.applied - applied)
 	if q.e.opts.Observe != nil {
 		q.e.opts.Observe(len(group.requests), time.Since(started))
 	}
-	q.groups_ <- group
+	q.handOver(group)
+}
+
+// handOver gives a group to the publisher. What has nothing to be seen does not wait for
+// acknowledgements.
+func (q *commitQueue) handOver(g *group) {
+	for _, r := range g.requests {
+		g.reveals = g.reveals || r.reveals || r.applies
+		if r.barrier {
+			r.executed = q.done.String()
+		}
+	}
+	if q.e.acks.need.Load() > 0 {
+		g.requests = slices.DeleteFunc(g.requests, func(r *commitRequest) bool {
+			if r.set != nil || r.capture != nil || r.reveals {
+				return false
+			}
+			r.answer(nil)
+			return true
+		})
+	}
+	if len(g.requests) > 0 {
+		q.groups_ <- g
+		return
+	}
+	select {
+	case q.groups_ <- g:
+	default: // the leader must not wait: it has refusals to tell
+		q.e.releaseView(g.view)
+	}
+}
+
+// cut answers a capture's request, whose group has this view.
+func (q *commitQueue) cut(r *commitRequest, v *view) {
+	v.refs.Add(1)
+	r.view = v
+	r.changed, r.capture.changed = r.capture.changed, changes{}
+	if !slices.Contains(q.captures, r.capture) {
+		q.captures = append(q.captures, r.capture)
+	}
+}
+
+// note tells the captures what a request changes.
+func (q *commitQueue) note(r *commitRequest) error {
+	if len(q.captures) == 0 {
+		return nil
+	}
+	q.captures = slices.DeleteFunc(q.captures, func(c *capture) bool { return c.closed.Load() })
+	for _, c := range q.captures {
+		if err := c.note(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // admit says why a request may not be committed. Refusing here, in the leader, is
 // what makes a switch to read-only exact: no write follows it.
 func (q *commitQueue) admit(r *commitRequest) error {
-	if r.set == nil {
+	if r.set == nil && r.capture == nil {
 		return nil
 	}
-	if q.e.readOnly.Load() {
+	if err := q.e.acks.admit(); err != nil || r.set == nil {
+		return err
+	}
+	if r.applies {
+		if now := q.e.epoch.Load(); r.epoch > 0 && r.epoch < now {
+			return fmt.Errorf("apply in epoch %d, this server has accepted %d: %w", r.epoch, now, ErrStaleEpoch)
+		}
+		for _, tx := range r.logged() {
+			if err := q.done.admit(tx.Origin); err != nil {
+				return err
+			}
+		}
+	}
+	if q.e.ReadOnly() && !r.applies {
 		return ErrReadOnly
 	}
 	if r.frees {
@@ -231,6 +366,9 @@ func (q *commitQueue) admit(r *commitRequest) error {
 }
 
 func (q *commitQueue) apply(g *group) error {
+	if r := g.requests[0]; r.back != nil {
+		return q.takeBack(r)
+	}
 	size := int64(4 << 10) // of what goes with every group
 	for _, r := range g.requests {
 		size += r.size()
@@ -238,7 +376,8 @@ func (q *commitQueue) apply(g *group) error {
 	b := q.e.store.DB.NewBatchWithSize(int(min(size, batchAhead)))
 	defer b.Close()
 	catalog := q.catalog
-	log, err := q.e.binlog.Begin(b, int64(q.seq), q.e.executedUpTo)
+	q.done.moved = false
+	log, err := q.e.binlog.Begin(b, &q.done)
 	if err != nil {
 		return err
 	}
@@ -254,19 +393,26 @@ func (q *commitQueue) apply(g *group) error {
 		}
 		q.applied++
 		r.applied = q.applied
+		for _, tx := range r.earlier {
+			if err := log.Add(tx, q.done.next(tx.Origin)); err != nil {
+				return err
+			}
+		}
 		if r.log != nil {
-			q.seq++
-			r.pos = Position{q.e.store.Server, q.seq}
+			id := q.done.next(r.log.Origin)
 			if r.logFile != nil {
-				err = log.AddFile(r.logFile, int64(q.seq))
+				err = log.AddFile(r.logFile, id)
 			} else {
-				err = log.Add(r.log, int64(q.seq))
+				err = log.Add(r.log, id)
 			}
 			if err != nil {
 				return err
 			}
+			if !r.log.Origin.Named() {
+				r.pos = q.done.Position
+			}
 		}
-		if err := r.encode(b); err != nil {
+		if err := errors.Join(r.encode(b), q.note(r)); err != nil {
 			return err
 		}
 		if r.catalog != nil {
@@ -279,9 +425,12 @@ func (q *commitQueue) apply(g *group) error {
 			b.Set(store.MetaCatalogKey(), binary.BigEndian.AppendUint64(nil, q.catalog.Version), nil),
 			b.Set(store.MetaNextIDKey(), binary.BigEndian.AppendUint32(nil, q.e.nextID.Load()), nil))
 	}
-	if q.seq > 0 {
-		pos := Position{q.e.store.Server, q.seq}
-		err = errors.Join(err, b.Set(store.MetaExecutedKey(), []byte(pos.String()), nil))
+	q.done.seal()
+	if q.done.Seq > 0 {
+		err = errors.Join(err, b.Set(store.MetaExecutedKey(), []byte(q.done.Position.String()), nil))
+	}
+	if q.done.moved {
+		err = errors.Join(err, b.Set(store.MetaHistoryKey(), []byte(q.done.text), nil))
 	}
 	if err != nil {
 		return err
@@ -289,13 +438,14 @@ func (q *commitQueue) apply(g *group) error {
 	how := q.e.writeOptions()
 	if large := g.requests[0].large; large != nil {
 		how = pebble.Sync
-		err = large.commit(b)
-	} else {
+		err = large.commit(b, log.Durable)
+	} else if err = log.Durable(); err == nil {
 		err = b.Commit(how)
 	}
 	if err != nil {
 		return err
 	}
+	q.e.acks.logged.Store(q.done.Seq) // before a reader can acknowledge it
 	q.e.binlog.Committed(log, how.Sync)
 	return nil
 }
@@ -328,22 +478,64 @@ func (r *commitRequest) encode(b *pebble.Batch) error {
 	return nil
 }
 
-// publish runs behind the leader: in order, make the view current, release the
-// locks, answer. Acknowledgements of replicas will be waited for here.
+// publish runs behind the leader: in order, wait for the acknowledgements, make the view
+// current, release the locks, answer. After a group that was dropped nothing is made
+// current until one says that it is part of the data: nobody may see what others may
+// have decided to be without.
 func (q *commitQueue) publish() {
+	hidden := false
 	for g := range q.groups_ {
+		if !q.e.acks.await(g) {
+			hidden = true
+			q.e.releaseView(g.view)
+			for _, r := range g.requests {
+				if r.owner != nil {
+					q.e.keep(r.owner)
+				}
+				r.answer(ErrOutcomeUnknown)
+			}
+			q.e.acks.published()
+			continue
+		}
+		if g.reveals {
+			hidden = false
+			q.e.releaseKept()
+		}
 		for _, r := range g.requests {
 			if len(r.drops) > 0 {
 				q.e.sweeper.add(r.applied, r.drops)
 			}
 		}
-		q.e.publish(g.view)
+		if hidden {
+			q.e.releaseView(g.view)
+		} else {
+			q.e.publish(g.view)
+		}
 		for _, r := range g.requests {
 			if r.owner != nil {
 				q.e.locks.releaseAll(r.owner)
 			}
-			r.done <- nil
+			r.answer(nil)
 		}
+		q.e.acks.published()
 		q.e.sweeper.wake()
+	}
+}
+
+// keep leaves the locks of a commit of unknown outcome where they are.
+func (e *Engine) keep(o *Owner) {
+	e.keptMu.Lock()
+	e.kept = append(e.kept, o)
+	e.keptMu.Unlock()
+}
+
+// releaseKept releases them.
+func (e *Engine) releaseKept() {
+	e.keptMu.Lock()
+	kept := e.kept
+	e.kept = nil
+	e.keptMu.Unlock()
+	for _, o := range kept {
+		e.locks.releaseAll(o)
 	}
 }

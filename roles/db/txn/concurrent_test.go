@@ -154,7 +154,7 @@ func TestDDLBesideWriters(t *testing.T) {
 			case n%3 == 0:
 				_, err = tx.TruncateTable(ctx, now)
 			case n%3 == 1:
-				_, err = tx.Rebuild(ctx, now, now.Desc, func(row sql.Row) (sql.Row, error) { return row, nil })
+				_, err = tx.Rebuild(ctx, now, now.Desc, true, nil)
 			default:
 				err = tx.PutObject(ctx, store.Object{Kind: "view", Database: "site", Name: fmt.Sprint(n)})
 			}

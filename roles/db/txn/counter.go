@@ -169,9 +169,11 @@ func (t *Txn) RaiseAutoIncrement(table *store.Table, next uint64) error {
 }
 
 // SetAutoIncrement sets the next AUTO_INCREMENT value of a table, up or down; the
-// caller has made sure that no row has a value as high. It is logged at commit.
+// caller has made sure that no row has a value as high. It is logged at commit, and needs
+// LogStatement as changes of the catalog do.
 func (t *Txn) SetAutoIncrement(table *store.Table, next uint64) error {
 	t.counted = true
+	t.changes = t.changes || !store.Internal(table.Desc.Database)
 	return t.e.counters.set(store.MetaAutoIncrementKey(table.Primary.Desc.ID), next)
 }
 

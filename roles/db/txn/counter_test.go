@@ -8,7 +8,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/dolthub/go-mysql-server/sql"
 
+	"stack/roles/db/binlog/event"
 	"stack/roles/db/store"
+	"stack/roles/db/store/crashfs"
 )
 
 func next(t testing.TB, tx *Txn, table *store.Table) uint64 {
@@ -21,7 +23,7 @@ func next(t testing.TB, tx *Txn, table *store.Table) uint64 {
 // A value that somebody may have seen does not come again: not after a rollback, a
 // restart or a crash that loses everything unsynced.
 func TestAutoIncrementIsNeverReused(t *testing.T) {
-	fs := newCrashMem()
+	fs := crashfs.New()
 	e, _ := openMem(t, fs, Options{})
 	table := createTable(t, e, people(t))
 	tx := e.Begin(RepeatableRead)
@@ -55,6 +57,7 @@ func TestAutoIncrementIsNeverReused(t *testing.T) {
 	}
 	tx = e.Begin(RepeatableRead)
 	must(t, tx.SetAutoIncrement(table, 150))
+	tx.LogStatement(event.Query{Text: "ALTER TABLE people AUTO_INCREMENT = 150", Database: "site"})
 	must(t, tx.Commit(ctx))
 	after, _ = openMem(t, fs.CrashClone(vfs.CrashCloneCfg{}), Options{})
 	if n, err := after.PeekAutoIncrement(after.Catalog().Table("site", "people")); err != nil || n != 150 {
@@ -70,7 +73,7 @@ func TestAutoIncrementIsNeverReused(t *testing.T) {
 
 // Rows without primary key are found by value; equal rows are as good as each other.
 func TestTablesWithoutPrimaryKey(t *testing.T) {
-	fs := newCrashMem()
+	fs := crashfs.New()
 	e, _ := openMem(t, fs, Options{})
 	desc := people(t)
 	desc.Primary = store.IndexDesc{}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/dolthub/go-mysql-server/sql"
+
+	"stack/roles/db/store/crashfs"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "seed of the randomised tests; 0 takes the time")
@@ -33,7 +35,7 @@ func seeded(t testing.TB) *rand.Rand {
 func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 	r := seeded(t)
 	for round := range 4 {
-		fs := newCrashMem()
+		fs := crashfs.New()
 		e, stop := openMem(t, fs, Options{})
 		table := createTable(t, e, people(t))
 		const writers = 8
@@ -125,7 +127,7 @@ func checkAfterCrash(t *testing.T, fs vfs.FS, acked []int64) {
 // In relaxed durability a commit may be lost in a crash, but only after it has been
 // answered for less than about a second, and never half.
 func TestRelaxedDurabilitySyncsEachSecond(t *testing.T) {
-	fs := newCrashMem()
+	fs := crashfs.New()
 	e, stop := openMem(t, fs, Options{})
 	table := createTable(t, e, people(t))
 	e.SetDurability(SyncSecond)

@@ -18,17 +18,21 @@ func (t *Txn) beginDDL(ctx context.Context) (*store.Catalog, error) {
 	if err := t.usable(); err != nil {
 		return nil, err
 	}
-	if t.e.readOnly.Load() {
+	if t.e.ReadOnly() && !t.applies {
 		return nil, ErrReadOnly
+	}
+	if t.draft {
+		return t.catalogNow(), nil
 	}
 	if err := t.LockCatalog(ctx); err != nil {
 		return nil, err
 	}
-	if t.staged != nil {
-		return t.staged, nil
-	}
-	return t.e.Catalog(), nil
+	return t.catalogNow(), nil
 }
+
+// Draft says that the definitions changed from now on are drafts: nothing is locked for
+// them, and they must be taken back, by RollbackTo, before the draft ends.
+func (t *Txn) Draft(on bool) { t.draft = on }
 
 // stage makes catalog the transaction's own after writing key, of something in
 // database (empty: of the server); desc nil deletes it.
@@ -186,8 +190,10 @@ func (t *Txn) beginTable(ctx context.Context, table *store.Table) (*store.Catalo
 	if err != nil {
 		return nil, err
 	}
-	if err := t.LockTable(ctx, table); err != nil {
-		return nil, err
+	if !t.draft {
+		if err := t.LockTable(ctx, table); err != nil {
+			return nil, err
+		}
 	}
 	return catalog, t.currentTable(catalog, table)
 }
@@ -229,12 +235,7 @@ func (t *Txn) DropTable(ctx context.Context, table *store.Table) error {
 	return t.stage(catalog.WithoutTable(table.Desc.ID), table.Desc.Database, store.TableKey(table.Desc.ID), nil)
 }
 
-func (t *Txn) dropIndexes(table *store.Table) {
-	t.drops = append(t.drops, table.Primary.Desc.ID)
-	for _, ix := range table.Indexes {
-		t.drops = append(t.drops, ix.Desc.ID)
-	}
-}
+func (t *Txn) dropIndexes(table *store.Table) { t.drops = append(t.drops, idsOf(table.Desc)...) }
 
 // TruncateTable empties a table by giving it new index ids; AUTO_INCREMENT begins
 // again at 1.
@@ -257,7 +258,7 @@ func (t *Txn) TruncateTable(ctx context.Context, table *store.Table) (*store.Tab
 // constraints, the order of columns, new columns (ids 0, Missing holds what old rows
 // have), dropped columns and indexes, types that store the same bytes (a longer
 // VARCHAR, more ENUM members), NOT NULL to NULL. Anything else is refused: use
-// Rebuild. desc is a changed Clone of table.Desc.
+// Define and Build. desc is a changed Clone of table.Desc.
 func (t *Txn) AlterTable(ctx context.Context, table *store.Table, desc *store.TableDesc) (*store.Table, error) {
 	catalog, err := t.beginTable(ctx, table)
 	if err != nil {
@@ -270,11 +271,7 @@ func (t *Txn) AlterTable(ctx context.Context, table *store.Table, desc *store.Ta
 	if err := instant(table.Desc, desc); err != nil {
 		return nil, fmt.Errorf("table %s.%s: %w", desc.Database, desc.Name, err)
 	}
-	for _, ix := range table.Desc.Indexes {
-		if !slices.ContainsFunc(desc.Indexes, func(x store.IndexDesc) bool { return x.ID == ix.ID }) {
-			t.drops = append(t.drops, ix.ID)
-		}
-	}
+	t.dropMissing(table.Desc, desc)
 	giveColumnIDs(desc)
 	giveLayout(desc)
 	desc.Version = table.Desc.Version + 1
@@ -296,17 +293,29 @@ func sameName(old, desc *store.TableDesc) error {
 	return nil
 }
 
-// instant says why a change of a table needs its rows or indexes to be written anew;
-// nil if it does not.
+// instant says why a change of a table needs its rows or indexes to be written or looked
+// at; nil if it does not.
 func instant(old, desc *store.TableDesc) error {
-	if desc.ID != old.ID || desc.Primary.ID != old.Primary.ID || !slices.Equal(desc.Primary.Columns, old.Primary.Columns) {
-		return fmt.Errorf("another primary key needs a rebuild")
+	if err := keepsRows(old, desc); err != nil {
+		return err
 	}
 	for _, ix := range desc.Indexes {
-		at := slices.IndexFunc(old.Indexes, func(o store.IndexDesc) bool { return o.ID == ix.ID })
-		if at < 0 || !slices.Equal(old.Indexes[at].Columns, ix.Columns) || old.Indexes[at].Unique != ix.Unique {
+		if !keepsIndex(old, &ix) {
 			return fmt.Errorf("a new index %s needs a rebuild", ix.Name)
 		}
+	}
+	for _, c := range desc.Columns {
+		if o, _ := old.Column(c.ID); o != nil && o.Nullable && !c.Nullable {
+			return fmt.Errorf("column %s may hold NULL", c.Name)
+		}
+	}
+	return nil
+}
+
+// keepsRows says why the rows that a table has must be written anew; nil if they need not.
+func keepsRows(old, desc *store.TableDesc) error {
+	if desc.ID != old.ID || desc.Primary.ID != old.Primary.ID || !slices.Equal(desc.Primary.Columns, old.Primary.Columns) {
+		return fmt.Errorf("another primary key needs a rebuild")
 	}
 	for _, c := range desc.Columns {
 		o, _ := old.Column(c.ID)
@@ -314,11 +323,79 @@ func instant(old, desc *store.TableDesc) error {
 			if c.AutoIncrement {
 				return fmt.Errorf("a new AUTO_INCREMENT column %s needs a rebuild", c.Name)
 			}
+			if !c.Nullable && c.Missing == nil || c.Generated != nil {
+				return fmt.Errorf("the value of a new column %s needs a rebuild", c.Name)
+			}
 			continue
 		}
-		if c.Virtual != o.Virtual || o.Nullable && !c.Nullable || !c.Type.Extends(o.Type) {
+		if c.Virtual != o.Virtual || c.AutoIncrement && !o.AutoIncrement || !c.Type.Extends(o.Type) || !sameExpr(c.Generated, o.Generated) {
 			return fmt.Errorf("the change of column %s needs a rebuild", c.Name)
 		}
 	}
 	return nil
+}
+
+func sameExpr(a, b *store.Expr) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Text == b.Text
+}
+
+// keepsIndex says whether an index can stay as it is filled.
+func keepsIndex(old *store.TableDesc, ix *store.IndexDesc) bool {
+	at := slices.IndexFunc(old.Indexes, func(o store.IndexDesc) bool { return o.ID == ix.ID })
+	return at >= 0 && slices.Equal(old.Indexes[at].Columns, ix.Columns) && old.Indexes[at].Unique == ix.Unique && old.Indexes[at].FullText == ix.FullText
+}
+
+// Define stages a changed descriptor, whatever has changed. Indexes that the rows there are
+// do not fill get new ids, the primary one too where the rows must be written anew, or
+// rewrite asks for it: a Build fills them. desc is a changed Clone of table.Desc; new
+// columns and indexes have id 0, Missing holds what old rows have in a new column.
+func (t *Txn) Define(ctx context.Context, table *store.Table, desc *store.TableDesc, rewrite bool) (*store.Table, error) {
+	catalog, err := t.beginTable(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	if err := sameName(table.Desc, desc); err != nil {
+		return nil, err
+	}
+	desc = desc.Clone()
+	if rewrite || keepsRows(table.Desc, desc) != nil {
+		for i := range desc.Columns {
+			desc.Columns[i].Missing = nil
+		}
+		desc.Layouts = nil
+		t.giveIndexIDs(desc)
+	} else {
+		for i := range desc.Indexes {
+			if !keepsIndex(table.Desc, &desc.Indexes[i]) {
+				desc.Indexes[i].ID = t.newID()
+			}
+		}
+	}
+	giveColumnIDs(desc)
+	giveLayout(desc)
+	desc.Version = table.Desc.Version + 1
+	t.dropMissing(table.Desc, desc)
+	return t.putTable(catalog, desc)
+}
+
+// dropMissing lets the indexes of old go that desc no longer has.
+func (t *Txn) dropMissing(old, desc *store.TableDesc) {
+	have := idsOf(desc)
+	for _, id := range idsOf(old) {
+		if !slices.Contains(have, id) && !slices.Contains(t.drops, id) {
+			t.drops = append(t.drops, id)
+		}
+	}
+}
+
+// idsOf are the ids of the primary key and all indexes.
+func idsOf(desc *store.TableDesc) []uint32 {
+	ids := []uint32{desc.Primary.ID}
+	for i := range desc.Indexes {
+		ids = append(ids, desc.Indexes[i].ID)
+	}
+	return ids
 }

@@ -47,7 +47,7 @@ func TestDropWaitsForOldViews(t *testing.T) {
 	reader := e.Begin(RepeatableRead)
 	before := len(all(t, reader, table, Scan{}))
 	write(t, e, func(tx *Txn) error { return tx.DropTable(ctx, table) })
-	if e.Catalog().Table("site", "people") != nil || e.Stats().PendingDrops != 4 {
+	if e.Catalog().Table("site", "people") != nil || e.Stats().PendingDrops != 5 {
 		t.Fatalf("after the drop: %+v", e.Stats())
 	}
 	if n := len(all(t, reader, table, Scan{Index: table.Index("age")})); n != before {
@@ -176,7 +176,7 @@ func TestRebuildAndAddIndexes(t *testing.T) {
 	desc.Primary.Columns = []store.IndexColumnDesc{{Column: 3}, {Column: 1}}
 	var next *store.Table
 	write(t, e, func(tx *Txn) (err error) {
-		next, err = tx.Rebuild(ctx, table, desc, func(row sql.Row) (sql.Row, error) {
+		next, err = tx.Rebuild(ctx, table, desc, false, func(row sql.Row) (sql.Row, error) {
 			row[1] = "x" + row[1].(string)
 			return row, nil
 		})
@@ -195,12 +195,12 @@ func TestRebuildAndAddIndexes(t *testing.T) {
 	desc.Indexes = append(desc.Indexes, store.IndexDesc{Name: "age1", Unique: true, Columns: []store.IndexColumnDesc{{Column: 3}}})
 	tx = e.Begin(RepeatableRead)
 	var dup *DuplicateKeyError
-	if _, err := tx.AddIndexes(ctx, next, desc, nil); !errors.As(err, &dup) || dup.Index.Desc.Name != "age1" {
+	if _, err := tx.Rebuild(ctx, next, desc, false, nil); !errors.As(err, &dup) || dup.Index.Desc.Name != "age1" {
 		t.Fatalf("got %v", err)
 	}
 	tx.Rollback()
 	desc.Indexes[len(desc.Indexes)-1] = store.IndexDesc{Name: "agemail", Unique: true, Columns: []store.IndexColumnDesc{{Column: 3}, {Column: 2}}}
-	write(t, e, func(tx *Txn) (err error) { next, err = tx.AddIndexes(ctx, next, desc, nil); return err })
+	write(t, e, func(tx *Txn) (err error) { next, err = tx.Rebuild(ctx, next, desc, false, nil); return err })
 	tx = e.Begin(RepeatableRead)
 	r, err := next.Index("agemail").Range(store.Bound{Values: []any{int32(6), "xm9"}, Inclusive: true}, store.Bound{Values: []any{int32(6)}, Inclusive: true})
 	must(t, err)
@@ -214,7 +214,7 @@ func TestRebuildAndAddIndexes(t *testing.T) {
 	e, stop = openMem(t, fs, Options{})
 	next = e.Catalog().Table("site", "people")
 	tx = e.Begin(RepeatableRead)
-	if _, err := tx.Rebuild(ctx, next, next.Desc, func(row sql.Row) (sql.Row, error) { return row, nil }); err != nil {
+	if _, err := tx.Rebuild(ctx, next, next.Desc, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	orphan := tx.built[0]
@@ -238,14 +238,14 @@ func TestChangedTableWithinItsTransaction(t *testing.T) {
 	fill(t, e, table, 1, 4)
 	tx := e.Begin(RepeatableRead)
 	expect(t, all(t, tx, table, Scan{Columns: []int{0}}), "[1 <nil> <nil> <nil>]", "[2 <nil> <nil> <nil>]", "[3 <nil> <nil> <nil>]")
-	next, err := tx.Rebuild(ctx, table, table.Desc, func(row sql.Row) (sql.Row, error) {
-		row[0] = row[0].(int64) + 10
+	next, err := tx.Rebuild(ctx, table, table.Desc, true, func(row sql.Row) (sql.Row, error) {
+		row[2] = row[2].(int32) + 10
 		return row, nil
 	})
 	must(t, err)
 	must(t, tx.InsertRow(ctx, next, person(20, "new", 1, "")))
 	for _, mode := range []ReadMode{Consistent, Latest, LockExclusive} {
-		if got := all(t, tx, next, Scan{Columns: []int{0}, Mode: mode}); len(got) != 4 || !strings.HasPrefix(got[0], "[11") {
+		if got := all(t, tx, next, Scan{Columns: []int{0, 2}, Mode: mode}); len(got) != 4 || !strings.HasPrefix(got[0], "[1 <nil> 11") {
 			t.Fatalf("mode %d: %v", mode, got)
 		}
 	}

@@ -3,6 +3,9 @@ package txn
 import (
 	"cmp"
 	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
 )
 
 // breakDeadlocks looks for circles of owners that wait for each other through q, which
@@ -82,7 +85,59 @@ func (l *locks) breakCircle(circle []*lockRequest) *lockRequest {
 			victim = r
 		}
 	}
+	l.lastDeadlock.Store(newDeadlock(circle, victim))
 	victim.keys.leave(victim, ErrDeadlock)
 	l.deadlocks.Add(1)
 	return victim
+}
+
+// Deadlock is the story of one: each of the requests waited for the owner of the next, the
+// last for that of the first.
+type Deadlock struct {
+	At       time.Time
+	Requests []DeadlockRequest
+	Victim   int // index of the request that was ended
+}
+
+// DeadlockRequest is a request in a deadlock.
+type DeadlockRequest struct {
+	Client    uint32 // 0: not known
+	Statement string // at most deadlockText bytes of it
+	Writes    int64  // rows that its transaction had written
+	Waited    time.Duration
+	Lock      LockedKeys
+}
+
+// deadlockText bounds what is kept of a statement, in bytes.
+const deadlockText = 1024
+
+// newDeadlock tells of a circle. The locks of all spaces concerned are held, so that each of the
+// owners stands where it waits.
+func newDeadlock(circle []*lockRequest, victim *lockRequest) *Deadlock {
+	d := &Deadlock{At: time.Now()}
+	for i, r := range circle {
+		if r == victim {
+			d.Victim = i
+		}
+		q := DeadlockRequest{Writes: r.owner.writes.Load(), Waited: d.At.Sub(r.since), Lock: r.asked()}
+		if c := r.owner.client; c != nil {
+			q.Client = c.ID
+			if text := c.Statement.Load(); text != nil {
+				q.Statement = clip(*text, deadlockText)
+			}
+		}
+		d.Requests = append(d.Requests, q)
+	}
+	return d
+}
+
+// clip cuts a text to n bytes, not within a character.
+func clip(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return strings.Clone(text[:n])
 }

@@ -18,13 +18,13 @@ func TestRealDiskFillsUp(t *testing.T) {
 		t.Skip("mounting a small file system needs root")
 	}
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=96m"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=128m"); err != nil {
 		t.Skipf("a small file system cannot be mounted: %v", err)
 	}
 	defer unix.Unmount(dir, unix.MNT_DETACH)
 	r := seeded(t)
 	fatal := func(reason string) { panic(reason) }
-	st, err := store.Open(store.Options{Dir: dir + "/db", MemtableSize: 2 << 20, Reserve: 32 << 20, Fatal: fatal})
+	st, err := store.Open(store.Options{Dir: dir + "/db", MemtableSize: 2 << 20, Reserve: 8 << 20, Fatal: fatal})
 	must(t, err)
 	e, err := Open(st, Options{})
 	must(t, err)

@@ -67,6 +67,7 @@ func people(t testing.TB) *store.TableDesc {
 			{Name: "mail", Unique: true, Columns: []store.IndexColumnDesc{{Column: 2}}},
 			{Name: "age", Columns: []store.IndexColumnDesc{{Column: 3}}},
 			{Name: "note", Columns: []store.IndexColumnDesc{{Column: 4, Prefix: 10}}},
+			{Name: "words", FullText: true, Columns: []store.IndexColumnDesc{{Column: 2}}},
 		},
 	}
 }

@@ -22,6 +22,18 @@ var (
 	ErrDiskFull = store.ErrDiskFull
 	// ErrReadOnly: the server does not accept writes (1290).
 	ErrReadOnly = errors.New("the server is running in read-only mode")
+	// ErrNotAcknowledged: the commit was refused because replicas do not acknowledge those
+	// before it (1290).
+	ErrNotAcknowledged = errors.New("replicas do not acknowledge commits")
+	// ErrOutcomeUnknown: the commit is in the log, and whether it stays there is for others to
+	// decide. The client must not be told that it failed: its connection is dropped.
+	ErrOutcomeUnknown = errors.New("the commit was not acknowledged by replicas: its outcome is not known")
+	// ErrStaleEpoch: the server has accepted a higher epoch.
+	ErrStaleEpoch = errors.New("a higher epoch was accepted")
+	// ErrFenced: another server has learned of a higher epoch before this one.
+	ErrFenced = errors.New("there is a higher epoch: this server is read-only now")
+	// errAbandoned: the client has not waited for the end of its commit.
+	errAbandoned = fmt.Errorf("the client has gone: %w", ErrOutcomeUnknown)
 	// ErrTableChanged: the table's definition is not the one that the statement was
 	// planned for, or changed after the transaction's view was taken (1412).
 	ErrTableChanged = errors.New("table definition has changed, please retry transaction")

@@ -14,6 +14,8 @@ import (
 // write set wins, and its tombstones hide. key and value are valid until the next
 // call.
 type iter struct {
+	buildup *buildup // is told where the store was slow to read
+	bounds  store.KeyRange
 	base    *pebble.Iterator
 	set     *overlay // nil: the transaction has written nothing
 	reverse bool
@@ -34,11 +36,9 @@ func (t *Txn) newIter(reader pebble.Reader, r store.KeyRange, reverse bool, seq 
 	if err != nil {
 		return nil, fmt.Errorf("open an iterator: %w", err)
 	}
-	it := &iter{base: base, reverse: reverse}
+	it := &iter{buildup: t.e.buildup, bounds: r, base: base, reverse: reverse}
 	if !t.set.empty() {
-		if it.set, err = t.set.iter(r.Start, r.End, reverse, seq); err != nil {
-			return nil, errors.Join(err, base.Close())
-		}
+		it.set = t.set.iter(r.Start, r.End, reverse, seq)
 	}
 	return it, nil
 }
@@ -133,7 +133,25 @@ func (it *iter) finish(baseOK bool) bool {
 	return false
 }
 
+// reportSlow tells of the part of the range that was read, if that took long for what it gave.
+func (it *iter) reportSlow() {
+	if it.buildup.busy() || !slow(it.base.Stats()) {
+		return
+	}
+	r := store.KeyRange{Start: bytes.Clone(it.bounds.Start), End: bytes.Clone(it.bounds.End)}
+	if it.base.Valid() {
+		at := append(bytes.Clone(it.base.Key()), 0)
+		if it.reverse {
+			r.Start = at[:len(at)-1]
+		} else {
+			r.End = at
+		}
+	}
+	it.buildup.report(r)
+}
+
 func (it *iter) close() error {
+	it.reportSlow()
 	err := it.base.Close()
 	if it.set != nil {
 		err = errors.Join(err, it.set.close())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"stack/roles/db/binlog"
 	"stack/roles/db/store"
 )
 
@@ -19,6 +20,7 @@ import (
 type largeSet struct {
 	tables *store.Tables
 	others []setEntry // keys outside the spaces of the table files, few
+	spans  spans      // of the rows and entries
 }
 
 type setEntry struct {
@@ -40,12 +42,30 @@ func (t *Txn) scratch(bytes int64) (*store.Scratch, error) {
 // commit brings a request into the queue; a write set that has left memory is written to
 // table files first, while the leader serves others.
 func (e *Engine) commit(r *commitRequest, log *rowLog) (err error) {
-	if r.log != nil && log.file != nil {
+	if r.log == nil || log.file == nil {
+		return e.commitRows(r)
+	}
+	for try := 1; ; try++ {
 		if r.logFile, err = e.binlog.WriteLarge(r.log, log, log.file, e.ExecutedSet()); err != nil {
 			return err
 		}
-		defer r.logFile.Close()
+		err = e.commitRows(r)
+		r.logFile.Close()
+		if !errors.Is(err, binlog.ErrMoved) || try == moveTries {
+			return err
+		}
+		time.Sleep(time.Duration(try) * time.Millisecond) // until the others are published
 	}
+}
+
+// moveTries is how often the file of a large transaction is written while the executed
+// set, which it begins with, changes its length: at the first commit of a server, and
+// where transactions of other servers come with gaps.
+const moveTries = 20
+
+// commitRows brings a request into the queue, and what has left memory of its rows into
+// table files before.
+func (e *Engine) commitRows(r *commitRequest) (err error) {
 	if r.set == nil || r.set.spill == nil {
 		return e.queue.commit(r)
 	}
@@ -62,7 +82,7 @@ func (e *Engine) commit(r *commitRequest, log *rowLog) (err error) {
 			e.log.Error("remove the files of a large transaction: " + closed.Error())
 		}
 	}()
-	r.large = &largeSet{tables: tables}
+	r.large = &largeSet{tables: tables, spans: spans{}}
 	if err := r.large.write(r.set); err != nil {
 		return err
 	}
@@ -72,13 +92,14 @@ func (e *Engine) commit(r *commitRequest, log *rowLog) (err error) {
 
 // write puts the rows of a set into table files.
 func (l *largeSet) write(set *writeSet) (err error) {
-	it, err := set.iter(nil, nil, false, set.seq)
-	if err != nil {
-		return err
-	}
+	it := set.iter(nil, nil, false, set.seq)
 	defer func() { err = errors.Join(err, it.close()) }()
 	for ; it.valid; it.next() {
-		switch space := store.Space(it.key[0]); {
+		space := store.Space(it.key[0])
+		if space == store.SpaceRows {
+			l.spans.add(it.key)
+		}
+		switch {
 		case space != store.SpaceRows && space != store.SpaceLarge:
 			l.others = append(l.others, setEntry{bytes.Clone(it.key), version{value: append([]byte{}, it.value...), deleted: it.deleted}})
 		case it.deleted:
@@ -93,7 +114,7 @@ func (l *largeSet) write(set *writeSet) (err error) {
 	if err := it.err(); err != nil {
 		return err
 	}
-	return l.tables.Cut()
+	return l.tables.Sync()
 }
 
 // each calls f for what the leader's batch has to hold.
@@ -106,8 +127,9 @@ func (l *largeSet) each(f func(key []byte, v *version) error) error {
 	return nil
 }
 
-// commit adds the batch to the table files and makes all of it part of the store.
-func (l *largeSet) commit(b *pebble.Batch) error {
+// commit adds the batch to the table files and makes all of it part of the store, once what
+// logged waits for is durable too: the syncs go side by side.
+func (l *largeSet) commit(b *pebble.Batch, logged func() error) error {
 	entries, err := entriesOfBatch(b)
 	if err != nil {
 		return err
@@ -132,6 +154,9 @@ func (l *largeSet) commit(b *pebble.Batch) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := errors.Join(l.tables.Sync(), logged()); err != nil {
+		return err
 	}
 	return l.tables.Ingest()
 }

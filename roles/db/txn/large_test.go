@@ -8,9 +8,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"stack/roles/db/store"
+	"stack/roles/db/store/crashfs"
 )
 
 // run makes a transaction that does not fit in memory: half of the rows are changed, a
@@ -57,7 +61,7 @@ func (g *largeChange) state(t *testing.T, e *Engine) string {
 // nothing; if it was answered, all. Temporary files go.
 func TestCrashInLargeCommit(t *testing.T) {
 	r := seeded(t)
-	fs := newCrashMem()
+	fs := crashfs.New()
 	type crash struct {
 		fs       *vfs.MemFS
 		answered bool
@@ -232,4 +236,101 @@ func TestLargeCommitBesideOthers(t *testing.T) {
 		t.Errorf("the view from before has %d rows now", len(rows))
 	}
 	checkClean(t, e)
+}
+
+// A large transaction whose file begins with an executed set that another commit, the
+// server's first, has made longer meanwhile is written again: the client hears nothing of it.
+func TestLargeTransactionMeetsTheFirstCommit(t *testing.T) {
+	held, release := make(chan struct{}), make(chan struct{})
+	var armed atomic.Bool
+	e, _ := openMem(t, vfs.NewMem(), Options{WriteSetLimit: 64 << 10, Observe: func(int, time.Duration) {
+		if armed.CompareAndSwap(true, false) {
+			close(held)
+			<-release
+		}
+	}})
+	made := e.Begin(RepeatableRead)
+	made.Unlogged()
+	must(t, made.PutDatabase(ctx, store.DatabaseDesc{Name: "site"}))
+	table, err := made.CreateTable(ctx, people(t))
+	must(t, err)
+	must(t, made.Commit(ctx))
+	g := &largeChange{rows: 200}
+	large := e.Begin(RepeatableRead)
+	for id := range g.rows {
+		must(t, large.InsertRow(ctx, table, g.row(id, "new")))
+	}
+	if large.rowLog.file == nil {
+		t.Fatal("the events fit in memory")
+	}
+	armed.Store(true)
+	done := make(chan error, 2)
+	go func() {
+		tx := e.Begin(RepeatableRead)
+		done <- errors.Join(tx.InsertRow(ctx, table, person(9999, "first", 1, "")), tx.Commit(ctx))
+	}()
+	<-held // applied, and not published: the large transaction does not know of it
+	go func() { done <- large.Commit(ctx) }()
+	must(t, waitFor(func() bool { return len(e.queue.requests) > 0 }))
+	close(release)
+	must(t, errors.Join(<-done, <-done))
+	if got := replay(t, e); got.last != 2 || int64(len(got.rows)) != g.rows+1 {
+		t.Errorf("the log has %d transactions and %d rows", got.last, len(got.rows))
+	}
+	checkClean(t, e)
+}
+
+// Every sync of the binary log that fails ends the process, also one of the file that a
+// large transaction is written to before it commits: while it is written, at its end, and
+// when it gets its place. (Found with -seed=1795978013506792762: the statement failed.)
+func TestFailedSyncOfALargeTransactionEndsTheProcess(t *testing.T) {
+	for step := int64(0); ; step++ {
+		var left atomic.Int64
+		left.Store(-1)
+		var failed atomic.Bool
+		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if operationClass[op.Kind] == "sync" && fileClass(op.Path) == "binlog" && left.Load() >= 0 && left.Add(-1) < 0 {
+				left.Store(-1)
+				failed.Store(true)
+				return errorfs.ErrInjected
+			}
+			return nil
+		}))
+		ended := make(chan string, 1)
+		e, stop, err := openLedger(fs, func(reason string) {
+			ended <- reason
+			select {} // the process is no more
+		})
+		must(t, err)
+		table := createTable(t, e, people(t))
+		tx := e.Begin(RepeatableRead)
+		for id := range int64(400) {
+			must(t, tx.InsertRow(ctx, table, person(id, fmt.Sprint(id), 1, strings.Repeat("long ", 2000))))
+		}
+		left.Store(step)
+		answered := make(chan error, 1)
+		go func() { answered <- tx.Commit(ctx) }()
+		select {
+		case <-ended: // with what it has, which a test cannot take down
+			continue
+		case err := <-answered:
+			if err != nil {
+				t.Fatalf("sync %d failed, and the commit answered: %v", step, err)
+			}
+			if failed.Load() { // one in the background, after the commit's own
+				select {
+				case <-ended:
+				case <-time.After(time.Minute):
+					t.Fatalf("sync %d failed, and the process goes on", step)
+				}
+				continue
+			}
+			left.Store(-1)
+			must(t, stop())
+			if step < 4 {
+				t.Errorf("only %d syncs of the binary log", step)
+			}
+			return
+		}
+	}
 }

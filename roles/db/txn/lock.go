@@ -38,11 +38,18 @@ func indexSpace(index uint32) lockSpace { return lockSpace(index) }
 // tableSpace holds one point, the definition of a table.
 func tableSpace(table uint32) lockSpace { return lockSpace(table) | 1<<32 }
 
+// changeSpace holds one point, for which the statements that change a table's definition
+// queue up: behind it, a change that takes long holds up no writer.
+func changeSpace(table uint32) lockSpace { return lockSpace(table) | 3<<32 }
+
 // catalogSpace holds one point, for which those who change the catalog queue up.
 const catalogSpace lockSpace = 2 << 32
 
 // ofTable says whether a space belongs to a table's definition.
 func (s lockSpace) ofTable() bool { return s>>32 == 1 }
+
+// ofChange says whether a space is that of the changes of a table's definition.
+func (s lockSpace) ofChange() bool { return s>>32 == 3 }
 
 // wholeKey is the only key of the spaces that hold one.
 var wholeKey = []byte{}
@@ -52,6 +59,7 @@ type Owner struct {
 	held    []*held
 	waiting atomic.Pointer[lockRequest] // what it waits for, nil if nothing
 	writes  atomic.Int64                // rows written: the owner with the fewest is the victim of a deadlock
+	client  *Client                     // nil: not known
 }
 
 // locks is the lock manager: points and ranges of keys in spaces, shared or exclusive,
@@ -68,6 +76,11 @@ type locks struct {
 	now          atomic.Int64
 	tableWaiters atomic.Int64 // requests that wait in table spaces
 	deadlocks    atomic.Uint64
+	lastDeadlock atomic.Pointer[Deadlock]
+
+	rowWaits                 atomic.Uint64 // of total, those for rows
+	rowWait, rowWaitMost     atomic.Int64  // nanoseconds: all waits for rows so far, the longest
+	tableWait, tableWaitMost atomic.Int64  // for definitions of tables and the catalog
 }
 
 func newLocks() *locks { return &locks{limit: escalateAt} }
@@ -166,7 +179,11 @@ func (l *locks) acquire(ctx context.Context, k *keyLocks, r lockRequest, wait ti
 	if k.space.ofTable() {
 		l.tableWaiters.Add(1)
 		defer l.tableWaiters.Add(-1)
+	} else if k.space != catalogSpace {
+		l.rowWaits.Add(1)
 	}
+	q.since = time.Now()
+	defer func() { l.waited(q.owner, k.space, time.Since(q.since)) }()
 	k.mu.Unlock()
 
 	// Nobody waits for an owner that holds nothing that somebody could wait for.

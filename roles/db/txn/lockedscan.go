@@ -39,6 +39,9 @@ func (r *Rows) openLocked() error {
 	l.index, l.primary = locks.at(indexSpace(r.index.Desc.ID)), locks.at(indexSpace(r.table.Primary.Desc.ID))
 	points := r.t.isolation == ReadCommitted || r.scan.Waiting == SkipLocked
 	switch {
+	case r.scan.Keys != nil:
+		r.next, r.reader = r.nextLockedKey, r.t.e.store.DB
+		return nil
 	case r.scan.Point && (!points || r.index.IsPrimary() && r.scan.Waiting != SkipLocked):
 		r.next, r.reader = r.nextKey, r.t.e.store.DB
 		return nil
@@ -120,10 +123,54 @@ func (r *Rows) readKey(key []byte) (bool, error) {
 			return false, err
 		}
 	}
-	if err := r.decode(key, value); err != nil {
-		return false, err
+	return r.decode(key, value)
+}
+
+// nextLockedKey locks the next of the rows asked for and reads it as it is then. Under READ
+// COMMITTED those that are not to be returned are not waited for, or let go.
+func (r *Rows) nextLockedKey() (bool, error) {
+	points := r.t.isolation == ReadCommitted || r.scan.Waiting == SkipLocked
+	for len(r.scan.Keys) > 0 {
+		key := r.scan.Keys[0]
+		r.scan.Keys = r.scan.Keys[1:]
+		if err := r.ctx.Err(); err != nil {
+			return false, err
+		}
+		if points {
+			if ok, err := r.publishedKey(key); err != nil {
+				return false, err
+			} else if !ok {
+				continue
+			}
+		}
+		fresh, err := r.lockRow(key)
+		if r.scan.Waiting == SkipLocked && errors.Is(err, ErrLocked) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		ok, err := r.readKey(key)
+		if ok || err != nil {
+			return ok, err
+		}
+		if points {
+			r.unlockRow(key, fresh)
+		}
 	}
-	return r.accepted()
+	return false, nil
+}
+
+// publishedKey says whether a row is to be returned as far as is published.
+func (r *Rows) publishedKey(key []byte) (bool, error) {
+	v := r.t.e.currentView()
+	if v == nil {
+		return false, ErrClosed
+	}
+	defer r.t.e.releaseView(v)
+	r.reader = v.snap
+	defer func() { r.reader = r.t.e.store.DB }()
+	return r.readKey(key)
 }
 
 // nextRanged locks, in the index, everything from where it stands to the next key with
@@ -165,10 +212,7 @@ func (r *Rows) nextRanged() (bool, error) {
 		} else {
 			l.rest.Start, l.spare = step.End, nil
 		}
-		if err := r.decodeRanged(); err != nil {
-			return false, err
-		}
-		if ok, err := r.accepted(); ok || err != nil {
+		if ok, err := r.decodeRanged(); ok || err != nil {
 			return ok, err
 		}
 		if err := r.ctx.Err(); err != nil {
@@ -180,14 +224,14 @@ func (r *Rows) nextRanged() (bool, error) {
 
 // decodeRanged decodes the entry at which the iterator stands. The row of a secondary
 // entry is locked and then read as it is now, for it may have changed since the view.
-func (r *Rows) decodeRanged() error {
+func (r *Rows) decodeRanged() (bool, error) {
 	if !r.index.IsPrimary() {
 		primary, err := r.index.PrimaryKeyOf(r.it.key, r.it.value)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if _, err := r.lockRow(primary); err != nil {
-			return err
+			return false, err
 		}
 		r.reader = r.t.e.store.DB
 	}
@@ -206,10 +250,7 @@ func (r *Rows) nextPoint() (bool, error) {
 		if err := r.ctx.Err(); err != nil {
 			return false, err
 		}
-		if err := r.decode(r.it.key, r.it.value); err != nil {
-			return false, err
-		}
-		if ok, err := r.accepted(); err != nil {
+		if ok, err := r.decode(r.it.key, r.it.value); err != nil {
 			return false, err
 		} else if !ok {
 			continue
@@ -256,12 +297,13 @@ func (r *Rows) again(primary []byte) (bool, error) {
 		l.stay = true
 		return false, nil
 	}
-	if err := r.decode(r.it.key, r.it.value); err != nil {
+	ok, err := r.decode(r.it.key, r.it.value)
+	if err != nil {
 		return false, err
 	}
 	if !bytes.Equal(r.primary, primary) {
 		l.stay = true // a unique entry that names another row now
 		return false, nil
 	}
-	return r.accepted()
+	return ok, nil
 }

@@ -101,8 +101,12 @@ func (h *held) letGo(n *lockPoint) {
 }
 
 func (h *held) dropAll() {
-	for _, n := range h.points {
-		h.letGo(n)
+	if h.alone() {
+		h.keys.points.clear()
+	} else {
+		for _, n := range h.points {
+			h.letGo(n)
+		}
 	}
 	if len(h.x) > 0 || len(h.s) > 0 {
 		k := h.keys
@@ -112,6 +116,15 @@ func (h *held) dropAll() {
 	if h.exclusive && h.owner.writes.Load() > 0 {
 		h.keys.version.Add(1)
 	}
+}
+
+// alone says whether all points of the space are the owner's and nobody else's, as those
+// of a bulk load are.
+func (h *held) alone() bool {
+	if len(h.points) < 64 || len(h.points) != h.keys.points.count {
+		return false // few are taken out one by one, and their memory is used again
+	}
+	return !slices.ContainsFunc(h.points, func(n *lockPoint) bool { return len(n.holders) != 1 })
 }
 
 // hull is the request for a range over all points of the owner, which it has.

@@ -23,6 +23,11 @@ type lockHolder struct {
 type lockPoints struct {
 	head  lockPoint
 	level int
+	ends  [lockLevels]*lockPoint // the last point of each level, or the head
+	// at are the last points below the key that was searched for last, by level: a key is searched
+	// for when it is looked whether it is locked, by whom, and when it is put in.
+	at    [lockLevels]*lockPoint
+	count int
 	free  []*lockPoint // for use again, of any height
 }
 
@@ -33,16 +38,16 @@ const (
 
 // seek returns the first locked key ≥ key.
 func (p *lockPoints) seek(key []byte) *lockPoint {
-	x := &p.head
-	for i := p.level - 1; i >= 0; i-- {
-		for x.next[i] != nil && bytes.Compare(x.next[i].key, key) < 0 {
-			x = x.next[i]
-		}
-	}
-	if p.level == 0 {
+	if p.behind(key) {
 		return nil
 	}
-	return x.next[0]
+	p.path(key)
+	return p.at[0].next[0]
+}
+
+// behind says whether a key comes after every other: those of new rows mostly do.
+func (p *lockPoints) behind(key []byte) bool {
+	return p.count == 0 || bytes.Compare(p.ends[0].key, key) < 0
 }
 
 // find returns a key's point, nil if it is not locked.
@@ -53,23 +58,39 @@ func (p *lockPoints) find(key []byte) *lockPoint {
 	return nil
 }
 
-// path fills before with the last points below key, by level.
-func (p *lockPoints) path(key []byte, before *[lockLevels]*lockPoint) {
+// path makes p.at those of key.
+func (p *lockPoints) path(key []byte) {
+	if p.fits(key) {
+		return
+	}
+	if p.behind(key) && p.count > 0 {
+		p.at = p.ends
+		return
+	}
 	x := &p.head
 	for i := p.level - 1; i >= 0; i-- {
 		for x.next[i] != nil && bytes.Compare(x.next[i].key, key) < 0 {
 			x = x.next[i]
 		}
-		before[i] = x
+		p.at[i] = x
 	}
+}
+
+// fits says that p.at are those of key: between the two points where the key before was, there is
+// nothing in any level.
+func (p *lockPoints) fits(key []byte) bool {
+	x := p.at[0]
+	if x == nil || x != &p.head && bytes.Compare(x.key, key) >= 0 {
+		return false
+	}
+	return x.next[0] == nil || bytes.Compare(x.next[0].key, key) >= 0
 }
 
 // findOrInsert returns a key's point, one without holders where it was not locked.
 func (p *lockPoints) findOrInsert(key []byte) *lockPoint {
-	var before [lockLevels]*lockPoint
-	p.path(key, &before)
+	p.path(key)
 	if p.level > 0 {
-		if n := before[0].next[0]; n != nil && bytes.Equal(n.key, key) {
+		if n := p.at[0].next[0]; n != nil && bytes.Equal(n.key, key) {
 			return n
 		}
 	}
@@ -79,12 +100,15 @@ func (p *lockPoints) findOrInsert(key []byte) *lockPoint {
 		if len(p.head.next) <= p.level {
 			p.head.next = append(p.head.next, nil)
 		}
-		before[p.level] = &p.head
+		p.at[p.level] = &p.head
 	}
 	for i := range n.next {
-		n.next[i] = before[i].next[i]
-		before[i].next[i] = n
+		if n.next[i] = p.at[i].next[i]; n.next[i] == nil {
+			p.ends[i] = n
+		}
+		p.at[i].next[i] = n
 	}
+	p.count++
 	return n
 }
 
@@ -104,16 +128,23 @@ func (p *lockPoints) spare() *lockPoint {
 
 // remove takes a point out.
 func (p *lockPoints) remove(n *lockPoint) {
-	var before [lockLevels]*lockPoint
-	p.path(n.key, &before)
+	p.path(n.key)
 	for i := range n.next {
-		before[i].next[i] = n.next[i]
+		if p.at[i].next[i] = n.next[i]; n.next[i] == nil {
+			p.ends[i] = p.at[i]
+		}
 		n.next[i] = nil
 	}
+	p.count--
 	if len(p.free) < lockFreeList && cap(n.key) <= 1024 {
 		n.holders = n.holders[:0]
 		p.free = append(p.free, n)
 	}
+}
+
+// clear takes all points out.
+func (p *lockPoints) clear() {
+	*p = lockPoints{free: p.free}
 }
 
 // keySpan is the keys of [start, end).

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // keyLocks are the locks in one space and the queue for them.
@@ -30,7 +31,8 @@ type lockRequest struct {
 
 	// While it waits, under keys.mu:
 	prev, next *lockRequest
-	witness    *Owner        // one of those that it waits for
+	witness    *Owner // one of those that it waits for
+	since      time.Time
 	done       chan struct{} // closed at the end
 	fresh      bool          // granted, and the point is new
 	err        error

@@ -39,7 +39,7 @@ func (t *Txn) LogStatement(q event.Query) { t.statement = &q }
 func (t *Txn) Unlogged() { t.unlogged = true }
 
 // ChangesCatalog reports whether the transaction has changed descriptors that replicas
-// have too, so that a commit needs LogStatement.
+// have too, or set a counter, so that a commit needs LogStatement.
 func (t *Txn) ChangesCatalog() bool { return t.changes }
 
 // LogsRows reports whether rows of the transaction will be in the binary log.
@@ -66,7 +66,8 @@ func (t *Txn) logRow(table *store.Table, add func() error) error {
 	l := &t.rowLog
 	m := l.Mark()
 	err := add()
-	if err == nil && int64(l.InMemory()) > t.e.opts.WriteSetLimit/rowLogShare {
+	// A file of the log has room for one transaction.
+	if err == nil && len(t.repeated) == 0 && int64(l.InMemory()) > t.e.opts.WriteSetLimit/rowLogShare {
 		if err = l.moveOut(t.e.store); err != nil {
 			l.rollbackTo(m)
 		}
@@ -133,12 +134,13 @@ func (t *Txn) logged() (*binlog.Transaction, error) {
 		return nil, errNoStatement
 	case t.changes:
 		statement = t.statement
-	case !rows:
+	case !rows && t.origin == nil:
 		return nil, nil
 	}
 	tx := &binlog.Transaction{
-		Head: event.AppendQuery(make([]byte, 0, headRoom+len(statement.Text)), l.Server, statement),
-		Rows: rows,
+		Head:   event.AppendQuery(make([]byte, 0, headRoom+len(statement.Text)), l.Server, statement),
+		Rows:   rows || !t.changes,
+		Origin: t.origin,
 	}
 	if tx.Body = l.Close(); l.file == nil {
 		return tx, nil

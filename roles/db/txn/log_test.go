@@ -23,6 +23,7 @@ import (
 	"stack/roles/db/binlog"
 	"stack/roles/db/binlog/event"
 	"stack/roles/db/store"
+	"stack/roles/db/store/crashfs"
 )
 
 // replica is what somebody who has only the log knows of the table people.
@@ -241,7 +242,7 @@ func TestLogLeavesMemory(t *testing.T) {
 func TestLogMatchesTheTableAfterCrashes(t *testing.T) {
 	r := seeded(t)
 	for round := range 3 {
-		fs := newCrashMem()
+		fs := crashfs.New()
 		e, stop := openMem(t, fs, Options{Binlog: tiny})
 		table := createTable(t, e, people(t))
 		var wait sync.WaitGroup
@@ -356,7 +357,7 @@ func readFiles(t testing.TB, fs vfs.FS, e *Engine) {
 
 // In relaxed durability readers of the log see nothing that a crash could take back.
 func TestLogReadersSeeWhatIsDurable(t *testing.T) {
-	fs := newCrashMem()
+	fs := crashfs.New()
 	e, _ := openMem(t, fs, Options{})
 	table := createTable(t, e, people(t))
 	e.SetDurability(SyncSecond)

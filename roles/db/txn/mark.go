@@ -54,7 +54,7 @@ func (t *Txn) rollbackToMark(i int) {
 	t.set.undo(m.seq)
 	t.rowLog.rollbackTo(m.rows)
 	t.staged, t.locked, t.drops, t.statement, t.changes = m.staged, nil, t.drops[:m.drops], m.statement, m.changes
-	t.abandon(m.built)
+	t.giveUp(m.built)
 	t.set.marks = t.set.marks[:i+1]
 }
 

@@ -17,17 +17,13 @@ type overlay struct {
 
 // iter opens an iterator at the first (last if reverse) key of [start, end); end nil
 // means unbounded. It sees the writes up to number seq. close must be called.
-func (w *writeSet) iter(start, end []byte, reverse bool, seq uint64) (*overlay, error) {
+func (w *writeSet) iter(start, end []byte, reverse bool, seq uint64) *overlay {
 	o := &overlay{memory: w.memory(start, end, reverse, seq), seq: seq, reverse: reverse}
 	if w.spill != nil {
-		var err error
-		if o.spill, err = w.spill.iter(start, end, reverse, seq); err != nil {
-			o.memory.close()
-			return nil, err
-		}
+		o.spill = w.spill.iter(start, end, reverse, seq)
 	}
 	o.settle()
-	return o, nil
+	return o
 }
 
 // settle picks the entry that comes first; on equal keys what is in memory is newer.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/dolthub/go-mysql-server/sql"
@@ -12,168 +13,242 @@ import (
 	"stack/roles/db/store"
 )
 
-const buildBatch = 4 << 20 // bytes written at once by a rebuild
+// Convert makes a row of a table into one of its changed definition, or says why that
+// cannot be. Where rows stay as they are it gets them in the form of the new definition and
+// only looks at them. Columns of the primary key whose type stays keep their values. It keeps
+// nothing.
+type Convert func(sql.Row) (sql.Row, error)
 
-// Rebuild writes every row of a table anew under new ids, as change makes it, and
-// stages the result: the way to any ALTER TABLE that AlterTable refuses. desc is a
-// changed Clone of table.Desc (new columns and indexes have id 0); change gets a row
-// of table and returns the row of desc, which it may not keep. The size of the table
-// is not bounded by the write set: the new keys go to the store directly and belong
-// to nobody until the commit. Errors: *DuplicateKeyError (of the new table), what
-// change returns.
-func (t *Txn) Rebuild(ctx context.Context, table *store.Table, desc *store.TableDesc, change func(sql.Row) (sql.Row, error)) (*store.Table, error) {
-	catalog, err := t.beginTable(ctx, table)
-	if err != nil {
-		return nil, err
-	}
-	if err := sameName(table.Desc, desc); err != nil {
-		return nil, err
-	}
-	desc = desc.Clone()
-	desc.ID, desc.Version, desc.Layouts = table.Desc.ID, table.Desc.Version+1, nil
-	giveColumnIDs(desc)
-	for i := range desc.Columns {
-		desc.Columns[i].Missing = nil
-	}
-	t.giveIndexIDs(desc)
-	giveLayout(desc)
-	next, err := store.NewTable(desc)
-	if err != nil {
-		return nil, err
-	}
-	ids := []uint32{desc.Primary.ID}
-	for _, ix := range desc.Indexes {
-		ids = append(ids, ix.ID)
-	}
-	b, err := t.newBuilder(ctx, next, ids)
-	if err != nil {
-		return nil, err
-	}
-	defer b.close()
-	if err := b.carryCounters(table); err != nil {
-		return nil, err
-	}
-	err = b.copyRows(table, func(_ []byte, row sql.Row) error {
-		row, err := change(row)
-		if err != nil {
-			return err
-		}
-		return b.insert(row)
-	})
-	if err != nil {
-		return nil, err
-	}
-	t.dropIndexes(table)
-	return t.putTable(catalog, desc)
+// Build fills the indexes that a definition has and the table lacks, while others write
+// it: Fill copies a view, CatchUp what has changed since, again and again; then, with the
+// table locked, CatchUp once more, and Adopt stages the definition. The new keys go to the
+// store past the write set, under ids that are marked as being built; without a commit
+// they are deleted, after a crash by the next Open.
+type Build struct {
+	t        *Txn
+	from, to *store.Table
+	read     *store.Table // decodes the rows there are
+	convert  Convert      // nil: none
+	columns  []int        // positions to decode; nil: all
+	rewrite  bool         // all rows are written anew
+	keys     keyMaking
+	indexes  []*store.Index // of to, to be filled
+	capture  *capture       // nil: nobody else writes the table
+	view     *view          // up to which everything is built; nil: snap is
+	snap     *pebble.Snapshot
+	batch    *pebble.Batch
+	progress func(rows int)
 }
 
-// AddIndexes builds the indexes of desc that have id 0 from the rows of the table
-// and stages desc; whatever else differs must be what AlterTable accepts, columns
-// added or dropped excepted. virtual computes the virtual columns of a row, nil
-// where there are none. *DuplicateKeyError: a unique index cannot hold the rows.
-func (t *Txn) AddIndexes(ctx context.Context, table *store.Table, desc *store.TableDesc, virtual func(sql.Row) (sql.Row, error)) (*store.Table, error) {
-	catalog, err := t.beginTable(ctx, table)
-	if err != nil {
-		return nil, err
+// keyMaking is how a rewritten row gets its key.
+type keyMaking int
+
+const (
+	keysStay   keyMaking = iota // the bytes of the old one, under the new id
+	keysOfRows                  // its primary key
+	keysFresh                   // the next row id
+)
+
+// NeedsBuild reports whether to has indexes that nothing has filled.
+func NeedsBuild(from, to *store.Table) bool { return len(unbuilt(from, to)) > 0 }
+
+func unbuilt(from, to *store.Table) []uint32 {
+	have := idsOf(from.Desc)
+	return slices.DeleteFunc(idsOf(to.Desc), func(id uint32) bool { return slices.Contains(have, id) })
+}
+
+// CanBuildOnline says whether rows can be followed from one definition to the other while
+// they change: their new keys must come from the old rows.
+func CanBuildOnline(from, to *store.Table) bool {
+	if at := to.AutoIncrementColumn(); at >= 0 && !hasColumn(from, to.Desc.Columns[at].ID, true) {
+		return false // the values are counted
 	}
-	if err := sameName(table.Desc, desc); err != nil {
-		return nil, err
-	}
-	desc = desc.Clone()
-	var ids []uint32
-	kept := desc.Clone()
-	kept.Indexes = nil
-	for i := range desc.Indexes {
-		if desc.Indexes[i].ID == 0 {
-			desc.Indexes[i].ID = t.newID()
-			ids = append(ids, desc.Indexes[i].ID)
-		} else {
-			kept.Indexes = append(kept.Indexes, desc.Indexes[i])
-		}
-	}
-	if err := instant(table.Desc, kept); err != nil {
-		return nil, fmt.Errorf("table %s.%s: %w", desc.Database, desc.Name, err)
-	}
-	if len(desc.Columns) != len(table.Desc.Columns) {
-		return nil, fmt.Errorf("table %s.%s: columns cannot be added or dropped together with an index", desc.Database, desc.Name)
-	}
-	desc.Version = table.Desc.Version + 1
-	next, err := store.NewTable(desc)
-	if err != nil {
-		return nil, err
-	}
-	b, err := t.newBuilder(ctx, next, ids)
-	if err != nil {
-		return nil, err
-	}
-	defer b.close()
-	err = b.copyRows(table, func(key []byte, row sql.Row) error {
-		if virtual != nil {
-			var err error
-			if row, err = virtual(row); err != nil {
-				return err
+	switch keyMakingOf(from, to) {
+	case keysFresh:
+		return false
+	case keysOfRows:
+		for _, c := range to.Desc.Primary.Columns {
+			if !hasColumn(from, c.Column, false) {
+				return false
 			}
 		}
-		return b.insertEntries(key, row)
-	})
-	if err != nil {
+	}
+	return true
+}
+
+// hasColumn says whether the table has the column, an AUTO_INCREMENT one if counted.
+func hasColumn(table *store.Table, id uint16, counted bool) bool {
+	c, _ := table.Desc.Column(id)
+	return c != nil && (c.AutoIncrement || !counted)
+}
+
+func keyMakingOf(from, to *store.Table) keyMaking {
+	old, primary := from.Desc.Primary.Columns, to.Desc.Primary.Columns
+	switch {
+	case len(primary) == 0 && len(old) == 0:
+		return keysStay
+	case len(primary) == 0:
+		return keysFresh
+	case !slices.Equal(primary, old):
+		return keysOfRows
+	}
+	for _, c := range primary {
+		was, _ := from.Desc.Column(c.Column)
+		is, _ := to.Desc.Column(c.Column)
+		if !is.Type.Equal(was.Type) || is.Generated != nil {
+			return keysOfRows
+		}
+	}
+	return keysStay
+}
+
+// NewBuild begins to fill what to lacks; convert may be nil where rows stay. online: others
+// write from meanwhile; else the transaction has it for itself. progress, if not nil, hears
+// now and then how many rows have been copied. Close must be called.
+func (t *Txn) NewBuild(ctx context.Context, from, to *store.Table, convert Convert, online bool, progress func(rows int)) (*Build, error) {
+	b := &Build{
+		t: t, from: from, to: to, read: to, convert: convert, progress: progress,
+		rewrite: from.Primary.Desc.ID != to.Primary.Desc.ID, keys: keyMakingOf(from, to),
+	}
+	if b.rewrite {
+		b.read = from
+	}
+	ids := unbuilt(from, to)
+	for _, ix := range to.Indexes {
+		if slices.Contains(ids, ix.Desc.ID) {
+			b.indexes = append(b.indexes, ix)
+		}
+	}
+	if !b.rewrite && convert == nil {
+		b.columns = []int{}
+		for _, ix := range b.indexes {
+			b.columns = append(b.columns, ix.ColumnPositions()...)
+		}
+	}
+	if err := t.markBuilding(to, ids); err != nil {
 		return nil, err
 	}
-	for _, ix := range table.Desc.Indexes {
-		if !holdsIndex(desc.Indexes, ix.ID) {
-			t.drops = append(t.drops, ix.ID)
-		}
+	b.batch = t.e.store.DB.NewIndexedBatch()
+	if !online {
+		b.snap = t.e.store.DB.NewSnapshot()
+		return b, nil
 	}
-	return t.putTable(catalog, desc)
-}
-
-func holdsIndex(indexes []store.IndexDesc, id uint32) bool {
-	for i := range indexes {
-		if indexes[i].ID == id {
-			return true
-		}
+	b.capture = newCapture(from.Primary.Desc.ID, t.e.captureLimit)
+	var err error
+	if b.view, _, err = t.e.cut(b.capture); err != nil {
+		return nil, also(err, b.Close())
 	}
-	return false
+	if err := t.checkTable(from, b.view.catalog); err != nil {
+		return nil, also(err, b.Close())
+	}
+	return b, ctx.Err()
 }
 
-// builder fills indexes that no descriptor names yet.
-type builder struct {
-	t     *Txn
-	ctx   context.Context
-	table *store.Table
-	isNew map[uint32]bool
-	batch *pebble.Batch
-}
-
-// newBuilder marks the ids as being built, durably and before the first key under
-// them: after a crash the next Open deletes what is there.
-func (t *Txn) newBuilder(ctx context.Context, table *store.Table, ids []uint32) (*builder, error) {
-	b := &builder{t: t, ctx: ctx, table: table, isNew: map[uint32]bool{}}
+// markBuilding marks ids as being built, durably and before the first key under them: after
+// a crash the next Open deletes what is there.
+func (t *Txn) markBuilding(table *store.Table, ids []uint32) error {
+	if len(ids) == 0 {
+		return nil
+	}
 	marks := t.e.store.DB.NewBatch()
 	defer marks.Close()
 	err := marks.Set(store.MetaNextIDKey(), binary.BigEndian.AppendUint32(nil, t.e.nextID.Load()), nil)
 	for _, id := range ids {
-		b.isNew[id] = true
 		err = errors.Join(err, marks.Set(store.MetaBuildingKey(id), nil, nil))
 	}
 	if err = errors.Join(err, marks.Commit(pebble.Sync)); err != nil {
-		return nil, fmt.Errorf("begin the rebuild of table %s.%s: %w", table.Desc.Database, table.Desc.Name, err)
+		return fmt.Errorf("begin the rebuild of table %s.%s: %w", table.Desc.Database, table.Desc.Name, err)
 	}
 	t.built = append(t.built, ids...)
-	b.batch = t.e.store.DB.NewIndexedBatch()
-	return b, nil
+	return nil
 }
 
-func (b *builder) close() { b.batch.Close() }
+// Close ends the build: nothing follows the table's changes any more.
+func (b *Build) Close() error {
+	if b.capture != nil {
+		b.capture.closed.Store(true)
+	}
+	if b.view != nil {
+		b.t.e.releaseView(b.view)
+		b.view = nil
+	}
+	var err error
+	if b.snap != nil {
+		err, b.snap = b.snap.Close(), nil
+	}
+	if b.batch != nil {
+		err, b.batch = errors.Join(err, b.batch.Close()), nil
+	}
+	return err
+}
+
+// Adopt stages the definition that has been built in place of the one that the statement
+// has staged, which must be the same but for the ids. The transaction has the table and the
+// catalog for itself, and the last CatchUp came after that. ErrTableChanged where the table
+// is no longer what the build began with.
+func (t *Txn) Adopt(ctx context.Context, b *Build) (*store.Table, error) {
+	catalog, err := t.beginDDL(ctx)
+	if err == nil {
+		err = t.LockTable(ctx, b.from)
+	}
+	if err != nil {
+		return nil, err
+	}
+	id := b.from.Desc.ID
+	published, staged := t.e.Catalog().TableByID(id), catalog.TableByID(id)
+	if published != nil && published.Desc.Version != b.from.Desc.Version || staged == nil || !sameButIDs(b.from, staged, b.to) {
+		return nil, fmt.Errorf("%s.%s: %w", b.from.Desc.Database, b.from.Desc.Name, ErrTableChanged)
+	}
+	if b.rewrite {
+		if err := t.carryCounters(b.from, b.to); err != nil {
+			return nil, err
+		}
+	}
+	desc := b.to.Desc.Clone()
+	desc.Version = staged.Desc.Version
+	t.dropMissing(b.from.Desc, desc)
+	return t.putTable(catalog, desc)
+}
+
+// sameButIDs says whether two definitions made of one differ only in ids that it lacks.
+func sameButIDs(from, a, b *store.Table) bool {
+	have := idsOf(from.Desc)
+	bare := func(t *store.Table) string {
+		desc := t.Desc.Clone()
+		desc.Version = 0
+		for _, ix := range append([]*store.IndexDesc{&desc.Primary}, pointers(desc.Indexes)...) {
+			if !slices.Contains(have, ix.ID) {
+				ix.ID = 0
+			}
+		}
+		text, err := store.EncodeDesc(desc)
+		if err != nil {
+			return err.Error()
+		}
+		return string(text)
+	}
+	return bare(a) == bare(b)
+}
+
+func pointers(list []store.IndexDesc) []*store.IndexDesc {
+	var out []*store.IndexDesc
+	for i := range list {
+		out = append(out, &list[i])
+	}
+	return out
+}
 
 // carryCounters begins the counters of the new ids where the old ones stand.
-func (b *builder) carryCounters(old *store.Table) error {
-	c := &b.t.e.counters
-	from, to := old.Primary.Desc.ID, b.table.Primary.Desc.ID
-	for _, key := range []func(uint32) []byte{store.MetaAutoIncrementKey, store.MetaRowIDKey} {
-		next, err := c.peek(key(from))
+func (t *Txn) carryCounters(from, to *store.Table) error {
+	c := &t.e.counters
+	keys := []func(uint32) []byte{store.MetaRowIDKey}
+	if at := to.AutoIncrementColumn(); at >= 0 && hasColumn(from, to.Desc.Columns[at].ID, true) {
+		keys = append(keys, store.MetaAutoIncrementKey)
+	}
+	for _, key := range keys {
+		next, err := c.peek(key(from.Primary.Desc.ID))
 		if err == nil {
-			err = c.raise(key(to), next)
+			err = c.raise(key(to.Primary.Desc.ID), next)
 		}
 		if err != nil {
 			return err
@@ -182,126 +257,47 @@ func (b *builder) carryCounters(old *store.Table) error {
 	return nil
 }
 
-// copyRows calls each for every row of table and makes what it wrote durable. key is
-// the row's key in the primary index of table.
-func (b *builder) copyRows(table *store.Table, each func(key []byte, row sql.Row) error) error {
-	rows, err := b.t.Scan(b.ctx, table, Scan{Mode: Latest})
-	if err != nil {
-		return err
+// Rebuild changes a table at once, with its writers waiting.
+func (t *Txn) Rebuild(ctx context.Context, table *store.Table, desc *store.TableDesc, rewrite bool, convert Convert) (*store.Table, error) {
+	to, err := t.Define(ctx, table, desc, rewrite)
+	if err == nil {
+		err = t.FillDefined(ctx, table, to, convert)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows.Key(), rows.Row()); err != nil {
-			return err
-		}
-		if b.batch.Len() >= buildBatch {
-			if err := b.flush(pebble.NoSync); err != nil {
-				return err
-			}
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	return b.flush(pebble.Sync)
+	return to, err
 }
 
-func (b *builder) flush(how *pebble.WriteOptions) error {
-	if err := b.t.e.store.CheckSpace(uint64(b.batch.Len())); err != nil {
-		return err
-	}
-	if err := b.batch.Commit(how); err != nil {
-		return fmt.Errorf("write table %s.%s: %w", b.table.Desc.Database, b.table.Desc.Name, err)
-	}
-	b.batch.Close()
-	b.batch = b.t.e.store.DB.NewIndexedBatch()
-	return nil
-}
-
-// insert writes a row of the new table. Without a primary key it takes a new row id.
-func (b *builder) insert(row sql.Row) error {
-	var key []byte
-	var err error
-	if b.table.HasPrimaryKey() {
-		if key, err = b.table.PrimaryKey(row); err == nil {
-			err = b.unique(b.table.Primary, row, key)
-		}
-	} else {
-		key, err = b.t.newKey(b.table, row)
-	}
-	if err != nil {
-		return err
-	}
-	if at := b.table.AutoIncrementColumn(); at >= 0 {
-		if err := b.t.noteAutoIncrement(b.table, row[at]); err != nil {
-			return err
-		}
-	}
-	data, large, err := b.table.EncodeRow(b.ctx, row)
-	if err != nil {
-		return fmt.Errorf("table %s.%s: %w", b.table.Desc.Database, b.table.Desc.Name, err)
-	}
-	for _, v := range large {
-		for chunk := range store.LargeChunks(v.Length) {
-			from := uint64(chunk) * store.LargeChunkSize
-			part := v.Bytes[from:min(from+store.LargeChunkSize, v.Length)]
-			if err := b.batch.Set(store.LargeKey(key, v.Column, chunk), part, nil); err != nil {
-				return err
-			}
-		}
-	}
-	if err := b.batch.Set(key, data, nil); err != nil {
-		return err
-	}
-	return b.insertEntries(key, row)
-}
-
-// insertEntries writes the entries of a row in the indexes that are being built.
-func (b *builder) insertEntries(key []byte, row sql.Row) error {
-	for _, ix := range b.table.Indexes {
-		if !b.isNew[ix.Desc.ID] {
-			continue
-		}
-		k, v, enforced, err := ix.Entry(row, key)
-		if err != nil {
-			return err
-		}
-		if enforced {
-			if err := b.unique(ix, row, k); err != nil {
-				return err
-			}
-		}
-		if err := b.batch.Set(k, v, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// unique refuses an entry that the index has already, up to trailing spaces where
-// the collation ignores them.
-func (b *builder) unique(ix *store.Index, row sql.Row, key []byte) error {
-	duplicate := &DuplicateKeyError{Table: b.table, Index: ix, Existing: row}
-	found, err := store.Get(b.batch, key)
-	if err != nil {
-		return err
-	}
-	if found != nil {
-		return duplicate
-	}
-	if !ix.Padded() {
+// FillDefined fills at once what Define has made of a table, with its writers waiting, and
+// shows its rows to convert in any case, if that is not nil. Errors as Fill's.
+func (t *Txn) FillDefined(ctx context.Context, from, to *store.Table, convert Convert) error {
+	if !NeedsBuild(from, to) && convert == nil {
 		return nil
 	}
-	span := store.IndexSpan(store.SpaceRows, ix.Desc.ID)
-	it, err := b.batch.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+	// A new table has nothing to fill, and no ids to find again after a crash.
+	rows, err := t.hasRows(from)
 	if err != nil {
 		return err
 	}
-	defer it.Close()
-	return ix.PadEqual(row, func(k []byte) ([]byte, error) {
-		if !it.SeekGE(k) {
-			return nil, it.Error()
+	if rows {
+		b, err := t.NewBuild(ctx, from, to, convert, false, nil)
+		if err != nil {
+			return err
 		}
-		return it.Key(), nil
-	}, func([]byte) error { return duplicate })
+		if err := also(b.Fill(ctx), b.Close()); err != nil {
+			return err
+		}
+	}
+	if from.Primary.Desc.ID == to.Primary.Desc.ID {
+		return nil
+	}
+	return t.carryCounters(from, to)
+}
+
+// hasRows says whether the table, which the transaction has for itself, has any.
+func (t *Txn) hasRows(table *store.Table) (bool, error) {
+	it, err := t.newIter(t.e.store.DB, store.IndexSpan(store.SpaceRows, table.Primary.Desc.ID), false, t.set.seq)
+	if err != nil {
+		return false, err
+	}
+	found := it.next()
+	return found, also(it.err, it.close())
 }

@@ -94,3 +94,28 @@ func (t *Txn) LockCatalog(ctx context.Context) error {
 	_, err := t.point(ctx, catalogSpace, wholeKey, Exclusive, t.tableWait)
 	return err
 }
+
+// LockChange makes the transaction the one that changes the definition of a table, until
+// its end; writers go on. Whoever calls LockTable for a change has it before.
+func (t *Txn) LockChange(ctx context.Context, table *store.Table) error {
+	_, err := t.point(ctx, changeSpace(table.Desc.ID), wholeKey, Exclusive, t.tableWait)
+	return err
+}
+
+// TryLockTable locks the catalog and then the table, for whose writers it waits only so long:
+// meanwhile new ones wait too. It reports whether it has both, or neither.
+func (t *Txn) TryLockTable(ctx context.Context, table *store.Table, wait time.Duration) (bool, error) {
+	t.newest = true
+	fresh, err := t.point(ctx, catalogSpace, wholeKey, Exclusive, t.tableWait)
+	if err != nil {
+		return false, err
+	}
+	_, err = t.point(ctx, tableSpace(table.Desc.ID), wholeKey, Exclusive, min(wait, t.tableWait))
+	if !errors.Is(err, ErrLockWaitTimeout) {
+		return err == nil, err
+	}
+	if fresh {
+		t.e.locks.unlock(&t.owner, catalogSpace, wholeKey)
+	}
+	return false, nil
+}

@@ -52,7 +52,18 @@ type Scan struct {
 	Columns []int // positions of the columns to decode; nil: all. Others are nil in the rows.
 	Reuse   bool  // Rows.Row returns the same slice for every row
 	Before  Mark  // zero: all own writes are seen; else those made before this mark, which must be live
-	// Accept, where not nil, says which rows to return. The others are not locked where
+	// Keys, where not nil, are the rows to read, by their keys in the primary index, which
+	// Index must be, in ascending order; those that are not there are left out. A locking mode
+	// locks these rows and nothing between them.
+	Keys [][]byte
+	// Where, where not nil, is what holds of the rows to return; the others are not decoded
+	// and, where the isolation allows it, not locked. A Test belongs to one scan.
+	Where *store.Test
+	// Skip, where not nil, is how many of the rows to leave out first; the scan counts it
+	// down. They are not decoded where Accept need not see them. The mode must be one without
+	// locks.
+	Skip *int64
+	// Accept, where not nil, says which of those rows to return. The others are not locked where
 	// the isolation allows it. It may be asked twice for a row and keeps none.
 	Accept func(row sql.Row) (bool, error)
 }
@@ -73,6 +84,7 @@ type Rows struct {
 	seq     uint64               // own writes up to this number are seen
 	covered bool
 	track   bool // remember row ids
+	kind    readKind
 	locked  lockedRows
 	primary []byte
 	data    []byte
@@ -94,7 +106,7 @@ func (t *Txn) Scan(ctx context.Context, table *store.Table, s Scan) (*Rows, erro
 	if s.Range.Start == nil && s.Range.End == nil {
 		r.scan.Range = store.IndexSpan(store.SpaceRows, r.index.Desc.ID)
 	}
-	r.covered = !r.index.IsPrimary() && s.Columns != nil && r.index.Covers(s.Columns)
+	r.covered = !r.index.IsPrimary() && s.Columns != nil && r.index.Covers(s.Columns) && (s.Where == nil || r.index.Covers(s.Where.Columns()))
 	if s.Before != (Mark{}) {
 		i := t.find(s.Before)
 		if i < 0 {
@@ -102,6 +114,8 @@ func (t *Txn) Scan(ctx context.Context, table *store.Table, s Scan) (*Rows, erro
 		}
 		r.seq = t.set.marks[i].seq
 	}
+	r.kind = kindOf(&r.scan)
+	t.countRead(r.kind)
 	if err := r.open(); err != nil {
 		r.dropView()
 		return nil, err
@@ -129,6 +143,10 @@ func (r *Rows) open() error {
 	var err error
 	if r.reader, r.view, err = r.t.reader(r.table, r.scan.Mode); err != nil {
 		return err
+	}
+	if r.scan.Keys != nil {
+		r.next = r.nextOfKeys
+		return nil
 	}
 	r.next = r.nextUnlocked
 	r.it, err = r.t.newIter(r.reader, r.scan.Range, r.scan.Reverse, r.seq)
@@ -204,10 +222,7 @@ func (r *Rows) Next() bool {
 
 func (r *Rows) nextUnlocked() (bool, error) {
 	for r.it.next() {
-		if err := r.decode(r.it.key, r.it.value); err != nil {
-			return false, err
-		}
-		if ok, err := r.accepted(); ok || err != nil {
+		if ok, err := r.decode(r.it.key, r.it.value); ok || err != nil {
 			return ok, err
 		}
 		if err := r.ctx.Err(); err != nil {
@@ -217,50 +232,115 @@ func (r *Rows) nextUnlocked() (bool, error) {
 	return false, r.it.err
 }
 
-func (r *Rows) accepted() (bool, error) {
-	if r.scan.Accept == nil {
-		return true, nil
+// nextOfKeys moves to the next of the rows asked for that is there.
+func (r *Rows) nextOfKeys() (bool, error) {
+	for len(r.scan.Keys) > 0 {
+		key := r.scan.Keys[0]
+		r.scan.Keys = r.scan.Keys[1:]
+		data, err := r.t.getAt(r.reader, key, r.seq)
+		if err != nil {
+			return false, err
+		}
+		if data == nil {
+			continue
+		}
+		if ok, err := r.decode(key, data); ok || err != nil {
+			return ok, err
+		}
 	}
-	return r.scan.Accept(r.row)
+	return false, nil
 }
 
-// decode makes the entry under key the current row.
-func (r *Rows) decode(key, value []byte) error {
+// decode makes the entry under key the current row; false where it is none to return.
+func (r *Rows) decode(key, value []byte) (bool, error) {
+	r.t.countRow(r.kind)
 	if r.index.IsPrimary() {
 		r.primary = append(r.primary[:0], key...)
 		return r.decodeRow(value)
 	}
+	if r.scan.Where == nil && r.skips() {
+		return false, nil
+	}
 	primary, err := r.index.PrimaryKeyOf(key, value)
 	if err != nil {
-		return err
+		return false, err
 	}
 	r.primary = primary
 	if r.covered {
-		r.row = r.blank()
-		return r.index.RowOf(key, primary, r.row)
+		return r.decodeCovered(key)
 	}
 	data, err := r.t.getAt(r.reader, primary, r.seq)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if data == nil {
-		return fmt.Errorf("index %s of table %s.%s names a row that is not there (key % x): %w",
+		return false, fmt.Errorf("index %s of table %s.%s names a row that is not there (key % x): %w",
 			r.index.Desc.Name, r.table.Desc.Database, r.table.Desc.Name, key, store.ErrCorrupt)
 	}
 	return r.decodeRow(data)
 }
 
-func (r *Rows) decodeRow(data []byte) error {
+// decodeCovered makes a row of an entry alone.
+func (r *Rows) decodeCovered(key []byte) (bool, error) {
+	row := r.blank()
+	if err := r.index.RowOf(key, r.primary, row); err != nil {
+		return false, err
+	}
+	r.row = row
+	if r.scan.Where != nil {
+		if ok, err := r.scan.Where.Values(r.ctx, row); !ok || err != nil {
+			return false, err
+		}
+		if r.skips() {
+			return false, nil
+		}
+	}
+	return r.accepted()
+}
+
+func (r *Rows) decodeRow(data []byte) (bool, error) {
 	r.data = data
+	if r.scan.Where != nil {
+		if ok, err := r.scan.Where.Row(r.ctx, r.primary, data, r.large); err != nil {
+			return false, fmt.Errorf("table %s.%s, row % x: %w", r.table.Desc.Database, r.table.Desc.Name, r.primary, err)
+		} else if !ok {
+			return false, nil
+		}
+	}
+	if (r.scan.Where != nil || r.index.IsPrimary()) && r.skips() {
+		return false, nil
+	}
 	row := r.blank()
 	if err := r.table.DecodeRow(r.ctx, r.primary, data, r.scan.Columns, r.large, row); err != nil {
-		return err
+		return false, err
 	}
 	if r.track {
 		r.t.rowIDs.note(r.table, r.primary, data)
 	}
 	r.row = row
-	return nil
+	return r.accepted()
+}
+
+// skips counts a row that is to be left out before it is decoded.
+func (r *Rows) skips() bool {
+	if r.scan.Skip == nil || *r.scan.Skip == 0 || r.scan.Accept != nil {
+		return false
+	}
+	*r.scan.Skip--
+	return true
+}
+
+// accepted says whether the current row, which is decoded, is one to return.
+func (r *Rows) accepted() (bool, error) {
+	if r.scan.Accept == nil {
+		return true, nil
+	}
+	ok, err := r.scan.Accept(r.row)
+	if ok && r.scan.Skip != nil && *r.scan.Skip > 0 {
+		*r.scan.Skip--
+		return false, err
+	}
+	return ok, err
 }
 
 // blank is where the next row goes.
@@ -352,6 +432,7 @@ func (t *Txn) Get(ctx context.Context, table *store.Table, values []any, columns
 	if err != nil || !ok {
 		return nil, err
 	}
+	t.countRead(readKey)
 	if lock, locks := mode.locks(); locks {
 		if err := t.lockTable(ctx, table); err != nil {
 			return nil, err
@@ -362,7 +443,7 @@ func (t *Txn) Get(ctx context.Context, table *store.Table, values []any, columns
 			return nil, err
 		}
 		// What is locked is published: whoever applied something to it would hold it still.
-		row, err := t.rowAt(ctx, t.e.store.DB, table, key, columns)
+		row, err := t.rowByKey(ctx, t.e.store.DB, table, key, columns)
 		if err == nil && row == nil && fresh && t.isolation == ReadCommitted {
 			t.e.locks.unlock(&t.owner, space, key)
 		}
@@ -375,7 +456,16 @@ func (t *Txn) Get(ctx context.Context, table *store.Table, values []any, columns
 	if err != nil {
 		return nil, err
 	}
-	return t.rowAt(ctx, reader, table, key, columns)
+	return t.rowByKey(ctx, reader, table, key, columns)
+}
+
+// rowByKey is rowAt, counted.
+func (t *Txn) rowByKey(ctx context.Context, reader pebble.Reader, table *store.Table, key []byte, columns []int) (sql.Row, error) {
+	row, err := t.rowAt(ctx, reader, table, key, columns)
+	if row != nil {
+		t.countRow(readKey)
+	}
+	return row, err
 }
 
 // rowAt decodes the row under a primary key, nil if there is none.

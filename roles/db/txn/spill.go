@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"stack/roles/db/store"
 )
 
@@ -20,12 +18,11 @@ import (
 // takes back stays stored and is passed over.
 type spill struct {
 	at     *store.Scratch
-	upTo   uint64   // number of the last write in it
-	undone []undone // in order, apart from each other
-	bytes  int64    // of keys and values put in
-	reader *pebble.Iterator
-	key    []byte // scratch of get
-	bounds [2][]byte
+	upTo   uint64            // number of the last write in it
+	undone []undone          // in order, apart from each other
+	bytes  int64             // of keys and values put in
+	key    []byte            // scratch of get
+	ends   map[string][]byte // the last key of each index, by what its keys begin with
 }
 
 // undone are the writes with from < number ≤ to.
@@ -37,7 +34,7 @@ const spillSuffix = 8
 // that they walk.
 func (w *writeSet) moveOut() error {
 	if w.live == 0 {
-		w.list, w.log, w.size = newList(), nil, 0
+		w.renew()
 		return nil
 	}
 	at, err := w.room.scratch(w.size)
@@ -45,45 +42,54 @@ func (w *writeSet) moveOut() error {
 		return err
 	}
 	if w.spill == nil {
-		w.spill = &spill{at: at}
+		w.spill = &spill{at: at, ends: map[string][]byte{}}
 	}
 	s := w.spill
-	var first, last []byte
-	var buf []byte
-	err = at.Add(func(set func(key, value []byte) error) error {
+	var buf, index, last []byte
+	err = at.Add(func(run *store.RunWriter) error {
 		for n := w.first(); n != nil; n = n.next[0] {
 			if len(n.versions) == 0 {
 				continue
 			}
 			w.prune(n)
-			if first == nil {
-				first = n.key
+			if index != nil && !bytes.Equal(indexOf(n.key), index) {
+				// What is looked for behind the rows of a run is not looked for in the entries of
+				// another index.
+				s.end(index, last)
+				if err := run.Cut(); err != nil {
+					return err
+				}
 			}
-			last = n.key
+			index, last = indexOf(n.key), n.key
 			for i := len(n.versions) - 1; i >= 0; i-- {
 				v := &n.versions[i]
 				s.key = appendSpillKey(s.key[:0], n.key, v.seq)
 				buf = append(append(buf[:0], boolByte(v.deleted)), v.value...)
 				s.bytes += int64(len(n.key) + len(v.value))
-				if err := set(s.key, buf); err != nil {
+				if err := run.Set(s.key, buf); err != nil {
 					return err
 				}
 			}
 		}
+		s.end(index, last)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if s.bounds[0] == nil || bytes.Compare(first, s.bounds[0]) < 0 {
-		s.bounds[0] = first
-	}
-	if bytes.Compare(last, s.bounds[1]) > 0 {
-		s.bounds[1] = last
-	}
 	s.upTo = w.seq
-	w.list, w.log, w.size, w.live = newList(), nil, 0, 0
-	return s.closeReader()
+	w.renew()
+	return nil
+}
+
+// indexOf is what all keys of the key's index begin with.
+func indexOf(key []byte) []byte { return key[:min(len(key), store.IndexPrefixLen)] }
+
+// end takes note that an index has a key in a run.
+func (s *spill) end(index, key []byte) {
+	if bytes.Compare(s.ends[string(index)], key) < 0 {
+		s.ends[string(index)] = key
+	}
 }
 
 func boolByte(b bool) byte {
@@ -103,13 +109,11 @@ func (w *writeSet) total() int64 {
 
 // close removes what is out of memory. Iterators must have been closed.
 func (w *writeSet) close() error {
+	w.forgotten()
 	if w.spill == nil {
 		return nil
 	}
-	err := w.spill.closeReader()
-	if closed := w.spill.at.Close(); err == nil {
-		err = closed
-	}
+	err := w.spill.at.Close()
 	w.spill = nil
 	return err
 }
@@ -167,59 +171,30 @@ func (s *spill) holds(seq uint64) bool {
 
 // get is writeSet.get for what has left memory.
 func (s *spill) get(key []byte, seq uint64) (value []byte, deleted, found bool, err error) {
-	if bytes.Compare(key, s.bounds[0]) < 0 || bytes.Compare(key, s.bounds[1]) > 0 {
+	// Rows mostly come in the order of their keys.
+	if bytes.Compare(key, s.ends[string(indexOf(key))]) > 0 {
 		return nil, false, false, nil
 	}
-	if s.reader == nil {
-		if s.reader, err = s.at.DB.NewIter(nil); err != nil {
-			return nil, false, false, fmt.Errorf("read temporary storage: %w", err)
-		}
-	}
 	s.key = appendSpillBound(s.key[:0], key)
-	for ok := s.reader.SeekGE(s.key); ok && bytes.HasPrefix(s.reader.Key(), s.key); ok = s.reader.Next() {
-		entry := s.reader.Key()
-		if len(entry) != len(s.key)+spillSuffix {
-			break
+	// Runs come in the order of their writes, so the first that counts is the newest.
+	err = s.at.Find(s.key, func(version, v []byte) (bool, error) {
+		if at := ^binary.BigEndian.Uint64(version); at > seq || !s.holds(at) {
+			return true, nil
 		}
-		if at := ^binary.BigEndian.Uint64(entry[len(s.key):]); at > seq || !s.holds(at) {
-			continue
+		if len(v) == 0 {
+			return false, fmt.Errorf("read temporary storage: %w", store.ErrCorrupt)
 		}
-		v, err := s.reader.ValueAndErr()
-		if err != nil || len(v) == 0 {
-			return nil, false, false, fmt.Errorf("read temporary storage: %w", orCorrupt(err))
-		}
-		return append([]byte{}, v[1:]...), v[0] == 1, true, nil
-	}
-	if err := s.reader.Error(); err != nil {
-		return nil, false, false, fmt.Errorf("read temporary storage: %w", err)
-	}
-	return nil, false, false, nil
-}
-
-func orCorrupt(err error) error {
-	if err == nil {
-		return store.ErrCorrupt
-	}
-	return err
-}
-
-func (s *spill) closeReader() error {
-	if s.reader == nil {
-		return nil
-	}
-	err := s.reader.Close()
-	s.reader = nil
-	if err != nil {
-		return fmt.Errorf("read temporary storage: %w", err)
-	}
-	return nil
+		value, deleted, found = append([]byte{}, v[1:]...), v[0] == 1, true
+		return false, nil
+	})
+	return value, deleted, found, err
 }
 
 // spillIter walks a spill as it was when the iterator was opened, one version per key: the
 // newest with a number up to seq.
 type spillIter struct {
 	s       *spill
-	it      *pebble.Iterator
+	it      *store.ScratchIter
 	seq     uint64
 	reverse bool
 
@@ -232,15 +207,13 @@ type spillIter struct {
 
 // iter opens an iterator at the first (last if reverse) key of [start, end); end nil means
 // unbounded.
-func (s *spill) iter(start, end []byte, reverse bool, seq uint64) (*spillIter, error) {
-	o := &pebble.IterOptions{LowerBound: appendSpillBound(nil, start)}
+func (s *spill) iter(start, end []byte, reverse bool, seq uint64) *spillIter {
+	lower := appendSpillBound(nil, start)
+	var upper []byte
 	if end != nil {
-		o.UpperBound = appendSpillBound(nil, end)
+		upper = appendSpillBound(nil, end)
 	}
-	it, err := s.at.DB.NewIter(o)
-	if err != nil {
-		return nil, fmt.Errorf("read temporary storage: %w", err)
-	}
+	it := s.at.NewIter(lower, upper)
 	i := &spillIter{s: s, it: it, seq: seq, reverse: reverse}
 	if reverse {
 		it.Last()
@@ -248,7 +221,7 @@ func (s *spill) iter(start, end []byte, reverse bool, seq uint64) (*spillIter, e
 		it.First()
 	}
 	i.settle()
-	return i, nil
+	return i
 }
 
 func (i *spillIter) next() {
@@ -303,15 +276,15 @@ func (i *spillIter) settle() {
 			i.it.Next()
 		}
 	}
-	if err := i.it.Error(); err != nil {
-		i.err, i.valid = fmt.Errorf("read temporary storage: %w", err), false
+	if i.err = i.it.Err(); i.err != nil {
+		i.valid = false
 	}
 }
 
 func (i *spillIter) take(key []byte) {
-	v, err := i.it.ValueAndErr()
-	if err != nil || len(v) == 0 {
-		i.err, i.valid = fmt.Errorf("read temporary storage: %w", orCorrupt(err)), false
+	v := i.it.Value()
+	if len(v) == 0 {
+		i.err, i.valid = fmt.Errorf("read temporary storage: %w", store.ErrCorrupt), false
 		return
 	}
 	i.valid, i.key, i.deleted = true, append(i.key[:0], key...), v[0] == 1
@@ -322,9 +295,4 @@ func (i *spillIter) take(key []byte) {
 	}
 }
 
-func (i *spillIter) close() error {
-	if err := i.it.Close(); err != nil {
-		return fmt.Errorf("read temporary storage: %w", err)
-	}
-	return nil
-}
+func (i *spillIter) close() error { return i.it.Close() }

@@ -98,6 +98,7 @@ func (s *sweeper) sweep() {
 	}
 	for _, id := range ready {
 		s.e.counters.forget(id)
+		s.e.changed.forget(id)
 		s.e.locks.forget(indexSpace(id))
 	}
 	err := deleteIndexes(s.e.store.DB, ready)
@@ -120,7 +121,7 @@ func deleteIndexes(db *pebble.DB, indexes []uint32) error {
 	b := db.NewBatch()
 	defer b.Close()
 	for _, id := range indexes {
-		for _, space := range []store.Space{store.SpaceRows, store.SpaceLarge} {
+		for _, space := range []store.Space{store.SpaceRows, store.SpaceLarge, store.SpaceStatistics} {
 			span := store.IndexSpan(space, id)
 			if err := b.DeleteRange(span.Start, span.End, nil); err != nil {
 				return fmt.Errorf("delete index %d: %w", id, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"stack/roles/db/binlog"
 	"stack/roles/db/binlog/event"
 	"stack/roles/db/store"
 )
@@ -27,6 +28,7 @@ type Txn struct {
 	lockWait  time.Duration // for rows
 	tableWait time.Duration // for definitions of tables
 	locked    *store.Table  // the last one whose definition it has locked and looked at
+	draft     bool          // see Draft
 	newest    bool          // plans with the newest catalog
 	doomed    bool          // chosen as the victim of a deadlock
 	dropped   []uint32      // ids of tables
@@ -43,13 +45,26 @@ type Txn struct {
 	ahead   reserved
 	rows    map[*Rows]struct{}
 	rowIDs  rowIDs
+	gaps    map[uint32]*gap // by index, of transactions that write many rows
 	ended   bool
+	client  context.Context // see Abandon; nil: none is named
+	passes  bool            // see PassBlock
+	gated   bool            // it has entered the gate of commits
+	kept    bool            // the commit's outcome is not known: its locks stay
 	pos     Position
+
+	touched touched // tables, for their statistics
 
 	rowLog    rowLog       // rows for the binary log
 	statement *event.Query // for the binary log, nil without
 	changes   bool         // has staged descriptors that replicas have too
 	unlogged  bool
+
+	applies  bool                  // repeats transactions of other servers
+	epoch    uint64                // of their source, 0: it has none
+	origin   *binlog.Origin        // of the one that is being repeated; nil: none is
+	repeated []*binlog.Transaction // those that are complete
+	foundAt  map[uint32][]byte     // key of the last row found by value, by primary index
 }
 
 // Begin starts a transaction. It costs nothing until it reads or writes.
@@ -61,6 +76,7 @@ func (e *Engine) Begin(isolation Isolation) *Txn {
 		rowLog: rowLog{Rows: event.Rows{Server: e.binlog.ServerID()}},
 	}
 	t.set = newWriteSet(e.opts.WriteSetLimit, t)
+	t.set.all = &e.writeSets
 	return t
 }
 
@@ -115,12 +131,23 @@ func (t *Txn) StartSnapshot() {
 // ErrTableChanged: to be planned again.
 func (t *Txn) UseNewest() { t.newest = true }
 
+// Isolation is the transaction's isolation level. It may be asked by anybody.
+func (t *Txn) Isolation() Isolation { return t.isolation }
+
 // HasWrites reports whether a commit would write anything.
-func (t *Txn) HasWrites() bool { return !t.set.empty() || t.staged != nil }
+func (t *Txn) HasWrites() bool {
+	return !t.set.empty() || t.staged != nil || t.changes || t.origin != nil || len(t.repeated) > 0
+}
+
+// Abandon lets Commit return ErrOutcomeUnknown when client ends while the commit waits for
+// acknowledgements, or to enter the log in which others wait for theirs: its client has gone.
+// The commit goes on, and keeps its locks until its end.
+func (t *Txn) Abandon(client context.Context) { t.client = client }
 
 // Commit makes the transaction durable and visible, and ends it, also on error:
-// ErrReadOnly, ErrDiskFull, ErrClosed and ErrDeadlock mean that nothing was written. ctx bounds
-// nothing once the commit is queued: its outcome is never left open.
+// ErrReadOnly, ErrDiskFull, ErrClosed, ErrNotAcknowledged and ErrDeadlock mean that nothing
+// was written, ErrOutcomeUnknown that the commit may stand. ctx bounds nothing once the
+// commit is queued.
 func (t *Txn) Commit(ctx context.Context) error {
 	if err := t.usable(); err != nil {
 		t.Rollback()
@@ -130,15 +157,41 @@ func (t *Txn) Commit(ctx context.Context) error {
 		t.Rollback()
 		return err
 	}
+	if t.HasWrites() && !t.passes {
+		if err := t.e.gate.enter(ctx, t.client); err != nil {
+			t.Rollback()
+			return err
+		}
+		t.gated = true
+	}
 	t.letGo()
 	var err error
 	if t.HasWrites() {
-		r := &commitRequest{set: t.set, catalog: t.staged, drops: t.drops, built: t.built, frees: t.frees, owner: &t.owner}
-		if r.log, err = t.logged(); err == nil {
-			err = t.e.commit(r, &t.rowLog)
+		r := &commitRequest{
+			set: t.set, catalog: t.staged, drops: t.drops, built: t.built, frees: t.frees, owner: &t.owner,
+			applies: t.applies, epoch: t.epoch, earlier: t.repeated,
+		}
+		// The files of a large transaction are closed when its commit returns.
+		if t.client != nil && t.e.acks.need.Load() > 0 && t.set.spill == nil && t.rowLog.file == nil {
+			r.abandon, r.orphan = t.client.Done(), t.outlive
+		}
+		if n := len(t.repeated); n > 0 && t.origin == nil {
+			r.earlier, r.log = t.repeated[:n-1], t.repeated[n-1]
+		} else {
+			r.log, err = t.logged()
 		}
 		if err == nil {
+			err = t.e.commit(r, &t.rowLog)
+		}
+		switch {
+		case err == nil:
 			t.pos, t.built = r.pos, nil
+			t.e.changed.committed(&t.touched)
+		case err == errAbandoned:
+			t.ended = true // outlive does the rest
+			return err
+		case errors.Is(err, ErrOutcomeUnknown):
+			t.kept, t.built = true, nil
 		}
 	} else if t.counted {
 		err = t.e.queue.commit(&commitRequest{})
@@ -166,8 +219,8 @@ func (t *Txn) Rollback() {
 	t.end()
 }
 
-// abandon gives up the indexes built after the first n: nothing names them.
-func (t *Txn) abandon(n int) {
+// giveUp gives up the indexes built after the first n: nothing names them.
+func (t *Txn) giveUp(n int) {
 	if len(t.built) > n {
 		t.e.sweeper.add(0, t.built[n:])
 		t.e.sweeper.wake()
@@ -186,12 +239,31 @@ func (t *Txn) letGo() {
 	}
 }
 
+// outlive ends a transaction whose client has not waited for its commit.
+func (t *Txn) outlive(err error) {
+	if err == nil {
+		t.built = nil
+		t.e.changed.committed(&t.touched)
+	}
+	if errors.Is(err, ErrOutcomeUnknown) {
+		t.kept, t.built = true, nil
+	}
+	t.finish()
+}
+
 func (t *Txn) end() {
 	t.ended = true
-	t.abandon(0)
-	t.e.locks.releaseAll(&t.owner)
-	for _, id := range t.dropped {
-		t.e.locks.forget(tableSpace(id))
+	t.finish()
+}
+
+func (t *Txn) finish() {
+	t.giveUp(0)
+	if !t.kept {
+		t.e.locks.releaseAll(&t.owner)
+		for _, id := range t.dropped {
+			t.e.locks.forget(tableSpace(id))
+			t.e.locks.forget(changeSpace(id))
+		}
 	}
 	if err := errors.Join(t.set.close(), t.rowLog.close()); err != nil {
 		t.e.log.Error("remove the temporary storage of a transaction: " + err.Error())
@@ -199,4 +271,8 @@ func (t *Txn) end() {
 	t.set, t.staged, t.rowLog, t.statement = newWriteSet(0, nil), nil, rowLog{}, nil
 	t.rowIDs.clear()
 	t.e.active.Add(-1)
+	if t.gated {
+		t.gated = false
+		t.e.gate.leave()
+	}
 }

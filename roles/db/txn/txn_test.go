@@ -309,10 +309,10 @@ func TestClosedEngineRefuses(t *testing.T) {
 
 // waitFor polls for a state that another goroutine reaches.
 func waitFor(cond func() bool) error {
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if cond() {
 			return nil
 		}
 	}
-	return errors.New("the awaited state was not reached in 10 s")
+	return errors.New("the awaited state was not reached in 30 s")
 }

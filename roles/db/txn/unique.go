@@ -16,7 +16,7 @@ func (t *Txn) unique(ctx context.Context, table *store.Table, ix *store.Index, r
 	if err := t.lockEntry(ctx, ix, row, key); err != nil {
 		return err
 	}
-	value, err := t.get(t.e.store.DB, key)
+	value, err := t.getUnique(ix, key)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"stack/roles/db/binlog"
 	"stack/roles/db/store"
 )
 
@@ -16,12 +17,13 @@ type Position struct {
 	Seq    uint64
 }
 
-// view is a consistent state of the store: a snapshot, the catalog and the executed
-// position that belong together. It lives as long as somebody holds it.
+// view is a consistent state of the store: a snapshot, the catalog, the executed
+// position and the end of the log that belong together. It lives as long as somebody holds it.
 type view struct {
 	snap    *pebble.Snapshot
 	catalog *store.Catalog
-	pos     Position
+	done    executed
+	log     binlog.Position
 	applied uint64 // number of the last applied transaction since the start, logged or not
 	taken   time.Time
 	refs    atomic.Int64
@@ -51,8 +53,10 @@ func (e *Engine) currentView() *view {
 	return nil
 }
 
-func (e *Engine) newView(catalog *store.Catalog, pos Position, applied uint64) *view {
-	v := &view{snap: e.store.DB.NewSnapshot(), catalog: catalog, pos: pos, applied: applied, taken: time.Now()}
+func (e *Engine) newView(catalog *store.Catalog, done executed, applied uint64) *view {
+	v := &view{
+		snap: e.store.DB.NewSnapshot(), catalog: catalog, done: done, log: e.binlog.Written(), applied: applied, taken: time.Now(),
+	}
 	v.refs.Store(1)
 	e.viewsMu.Lock()
 	e.views[v] = struct{}{}

@@ -18,15 +18,19 @@ type entry struct {
 	enforced bool // no other row may have it
 }
 
-// entriesOf are the entries of a row in the secondary indexes.
+// entriesOf are the entries of a row in the secondary indexes, without those of FULLTEXT
+// indexes.
 func entriesOf(table *store.Table, row sql.Row, primary []byte) ([]entry, error) {
-	entries := make([]entry, len(table.Indexes))
-	for i, ix := range table.Indexes {
+	entries := make([]entry, 0, len(table.Indexes))
+	for _, ix := range table.Indexes {
+		if ix.Desc.FullText {
+			continue
+		}
 		key, value, enforced, err := ix.Entry(row, primary)
 		if err != nil {
 			return nil, err
 		}
-		entries[i] = entry{ix, key, value, enforced}
+		entries = append(entries, entry{ix, key, value, enforced})
 	}
 	return entries, nil
 }
@@ -36,7 +40,7 @@ func (t *Txn) beginWrite(ctx context.Context, table *store.Table) error {
 	if err := t.usable(); err != nil {
 		return err
 	}
-	if t.e.readOnly.Load() {
+	if t.e.ReadOnly() && !t.applies {
 		return ErrReadOnly
 	}
 	if err := t.lockTable(ctx, table); err != nil {
@@ -91,6 +95,10 @@ func (t *Txn) InsertRow(ctx context.Context, table *store.Table, row sql.Row) er
 				return err
 			}
 		}
+		if err := t.putWords(table, row, key); err != nil {
+			return err
+		}
+		t.countWritten(table, inserted, 1)
 		return t.logInsert(ctx, table, row)
 	})
 }
@@ -139,6 +147,11 @@ func (t *Txn) UpdateRow(ctx context.Context, table *store.Table, old, row sql.Ro
 		}
 		return fmt.Errorf("table %s.%s, key % x: %w", table.Desc.Database, table.Desc.Name, oldKey, ErrRowChanged)
 	}
+	return t.changeRow(ctx, table, oldKey, oldData, old, row)
+}
+
+// changeRow changes the row that is stored, and locked, under oldKey as oldData.
+func (t *Txn) changeRow(ctx context.Context, table *store.Table, oldKey, oldData []byte, old, row sql.Row) (err error) {
 	key := oldKey
 	if table.HasPrimaryKey() {
 		if key, err = table.PrimaryKey(row); err != nil {
@@ -154,7 +167,7 @@ func (t *Txn) UpdateRow(ctx context.Context, table *store.Table, old, row sql.Ro
 		return err
 	}
 	moved := !bytes.Equal(key, oldKey)
-	if table.HasPrimaryKey() {
+	if moved {
 		if err := t.unique(ctx, table, table.Primary, row, key, oldKey); err != nil {
 			return err
 		}
@@ -184,6 +197,10 @@ func (t *Txn) UpdateRow(ctx context.Context, table *store.Table, old, row sql.Ro
 		if err := t.replaceEntries(ctx, oldEntries, entries); err != nil {
 			return err
 		}
+		if err := t.replaceWords(table, old, row, oldKey, key); err != nil {
+			return err
+		}
+		t.countWritten(table, updated, 0)
 		return t.logUpdate(ctx, table, old, row)
 	})
 }
@@ -221,6 +238,11 @@ func (t *Txn) DeleteRow(ctx context.Context, table *store.Table, old sql.Row) er
 	} else if now != nil {
 		old = now
 	}
+	return t.takeRow(ctx, table, key, data, old)
+}
+
+// takeRow removes the row that is stored, and locked, under key as data.
+func (t *Txn) takeRow(ctx context.Context, table *store.Table, key, data []byte, old sql.Row) error {
 	entries, err := entriesOf(table, old, key)
 	if err != nil {
 		return err
@@ -234,6 +256,10 @@ func (t *Txn) DeleteRow(ctx context.Context, table *store.Table, old sql.Row) er
 				return err
 			}
 		}
+		if err := t.removeWords(table, old, key); err != nil {
+			return err
+		}
+		t.countWritten(table, deleted, -1)
 		return t.logDelete(ctx, table, old)
 	})
 }

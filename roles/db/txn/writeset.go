@@ -20,6 +20,8 @@ type writeSet struct {
 	seq   uint64     // number of the last write
 	size  int64      // bytes held in memory, bookkeeping included
 	limit int64      // of size, before the list is moved out
+	all   *allSets   // that this one is one of; nil: none
+	told  int64      // of size, that all knows of
 	log   []logEntry // writes since the oldest live mark, for undo; those in memory
 	marks []mark     // live, oldest first
 	iters map[*setIter]struct{}
@@ -40,13 +42,24 @@ type list struct {
 	head  node
 	tail  *node // last node, for iteration backwards
 	level int
+	ends  []*node // last node of each level
+	// places are where keys were put in last, by index: rows mostly come in ascending order, and
+	// entries of other indexes between them.
+	places [4]place
 }
+
+// place is what lies before a key at each level: right before it in the lowest, anywhere before in
+// the others.
+type place [maxLevel]*node
 
 type node struct {
 	key      []byte
 	versions []version // oldest first
 	next     []*node
 	prev     *node
+	// The memory of versions and next, for most nodes.
+	one  [1]version
+	link [1]*node
 }
 
 type version struct {
@@ -78,6 +91,21 @@ func newWriteSet(limit int64, room room) *writeSet {
 
 func newList() *list { return &list{level: 1} }
 
+// renew begins a new list. Iterators that are open go on in the old one, which nothing else keeps.
+func (w *writeSet) renew() {
+	if w.list == &w.own {
+		old := w.own
+		old.places = [len(old.places)]place{} // they point to the head of the other
+		for it := range w.iters {
+			if it.list == &w.own {
+				it.list = &old
+			}
+		}
+		w.own = list{}
+	}
+	w.list, w.log, w.size, w.live = newList(), nil, 0, 0
+}
+
 // empty reports whether nothing would be written at commit.
 func (w *writeSet) empty() bool { return w.live == 0 && w.spill == nil }
 
@@ -94,7 +122,7 @@ func (w *writeSet) set(key, value []byte) error {
 func (w *writeSet) delete(key []byte) error { return w.put(key, nil, true) }
 
 func (w *writeSet) put(key, value []byte, deleted bool) error {
-	if w.size+int64(len(key)+len(value)+nodeOverhead+logBytes) > w.limit {
+	if w.size+int64(len(key)+len(value)+nodeOverhead+logBytes) > w.limit || w.all.crowded(w.told) {
 		if err := w.moveOut(); err != nil {
 			return err
 		}
@@ -110,6 +138,7 @@ func (w *writeSet) put(key, value []byte, deleted bool) error {
 		v := &n.versions[last]
 		w.size += int64(len(value) - len(v.value))
 		v.value, v.deleted = value, deleted
+		w.tell()
 		return nil
 	}
 	if len(n.versions) >= 4 {
@@ -118,9 +147,13 @@ func (w *writeSet) put(key, value []byte, deleted bool) error {
 	if len(n.versions) == 0 {
 		w.live++
 	}
+	if n.versions == nil {
+		n.versions = n.one[:0]
+	}
 	n.versions = append(n.versions, version{w.seq, value, deleted})
 	w.log = append(w.log, logEntry{n, w.seq})
 	w.size += int64(len(value) + versionBytes + logBytes)
+	w.tell()
 	return nil
 }
 
@@ -225,8 +258,11 @@ func (n *node) at(seq uint64) *version {
 // seekGE returns the first node with a key ≥ key.
 func (l *list) seekGE(key []byte) *node {
 	x := &l.head
-	if x.next == nil {
+	if l.behind(key) {
 		return nil
+	}
+	if at := l.place(key); l.fits(at, key, 1) {
+		return at[0].next[0]
 	}
 	for i := l.level - 1; i >= 0; i-- {
 		for x.next[i] != nil && bytes.Compare(x.next[i].key, key) < 0 {
@@ -234,6 +270,11 @@ func (l *list) seekGE(key []byte) *node {
 		}
 	}
 	return x.next[0]
+}
+
+// behind says whether a key comes after every other.
+func (l *list) behind(key []byte) bool {
+	return l.tail == nil || bytes.Compare(l.tail.key, key) < 0
 }
 
 // seekLT returns the last node with a key < key.
@@ -246,41 +287,81 @@ func (l *list) seekLT(key []byte) *node {
 }
 
 func (l *list) findOrInsert(key []byte) (n *node, made bool) {
-	var before [maxLevel]*node
-	x := &l.head
-	if x.next == nil {
-		x.next = make([]*node, maxLevel)
-	}
-	for i := l.level - 1; i >= 0; i-- {
-		for x.next[i] != nil && bytes.Compare(x.next[i].key, key) < 0 {
-			x = x.next[i]
-		}
-		before[i] = x
-	}
-	if n := x.next[0]; n != nil && bytes.Equal(n.key, key) {
-		return n, false
+	var before place
+	if l.head.next == nil {
+		both := make([]*node, 2*maxLevel)
+		l.head.next, l.ends = both[:maxLevel:maxLevel], both[maxLevel:]
 	}
 	level := 1
 	for level < maxLevel && rand.Uint32()&3 == 0 {
 		level++
 	}
+	at := l.place(key)
+	switch {
+	case l.fits(at, key, min(level, l.level)):
+		copy(before[:l.level], at[:])
+	case l.tail != nil && l.behind(key):
+		copy(before[:l.level], l.ends)
+	default:
+		x := &l.head
+		for i := l.level - 1; i >= 0; i-- {
+			for x.next[i] != nil && bytes.Compare(x.next[i].key, key) < 0 {
+				x = x.next[i]
+			}
+			before[i] = x
+		}
+	}
+	if n := before[0].next[0]; n != nil && bytes.Equal(n.key, key) {
+		return n, false
+	}
 	for ; l.level < level; l.level++ {
 		before[l.level] = &l.head
 	}
-	n = &node{key: key, next: make([]*node, level)}
+	n = &node{key: key}
+	if n.next = n.link[:]; level > 1 {
+		n.next = make([]*node, level)
+	}
 	if before[0] != &l.head {
 		n.prev = before[0]
 	}
 	for i := range level {
-		n.next[i] = before[i].next[i]
+		if n.next[i] = before[i].next[i]; n.next[i] == nil {
+			l.ends[i] = n
+		}
 		before[i].next[i] = n
+		before[i] = n
 	}
 	if n.next[0] != nil {
 		n.next[0].prev = n
 	} else {
 		l.tail = n
 	}
+	copy(at[:l.level], before[:])
 	return n, true
+}
+
+// place is where a key of the same index was put in last, or of another that shares the memory.
+func (l *list) place(key []byte) *place {
+	if len(key) < store.IndexPrefixLen {
+		return &l.places[0]
+	}
+	return &l.places[key[store.IndexPrefixLen-1]%byte(len(l.places))]
+}
+
+// fits says that in the lowest levels a key goes right behind a place.
+func (l *list) fits(p *place, key []byte, levels int) bool {
+	if p[0] == nil || p[0] != &l.head && bytes.Compare(p[0].key, key) >= 0 {
+		return false
+	}
+	for i := range levels {
+		if p[i] == nil { // the list had fewer levels
+			p[i] = &l.head
+		}
+		if n := p[i].next[i]; n != nil && bytes.Compare(n.key, key) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (l *list) first() *node {

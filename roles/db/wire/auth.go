@@ -126,7 +126,9 @@ func (c *conn) login(ctx context.Context, l login) error {
 	if !known || account.Plugin != pluginNative && account.Plugin != pluginSha2 {
 		known, account = false, c.srv.auth.decoy(l.user)
 	}
-	if l.plugin != account.Plugin {
+	// A client that lacks the plugin of the greeting says nothing yet (MariaDB's replica).
+	waits := l.plugin == pluginNative && len(l.response) == 0 && account.AuthString != "" && c.caps&capPluginAuth != 0
+	if l.plugin != account.Plugin || waits {
 		if c.caps&capPluginAuth == 0 && account.Plugin != pluginNative {
 			return Errorf(1251, "Client does not support authentication protocol requested by server; consider upgrading MySQL client")
 		}

@@ -3,6 +3,7 @@ package wire
 import (
 	"github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/encodings"
+	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/sqltypes"
 	"github.com/dolthub/vitess/go/vt/proto/query"
 )
@@ -87,6 +88,12 @@ func appendColumns(cols []column, ctx *sql.Context, schema sql.Schema, results u
 	charset := ctx.GetCharacterSetResults()
 	named := nameEncoder(charset)
 	for _, c := range schema {
+		narrow, isNarrow := c.Type.(restricted)
+		if isNarrow {
+			plain := *c
+			plain.Type = narrow.Unwrap()
+			c = &plain
+		}
 		col := column{name: c.Name, table: c.Source, database: c.DatabaseSource, sqlType: c.Type}
 		if named != nil {
 			for _, name := range []*string{&col.name, &col.table, &col.database} {
@@ -119,14 +126,43 @@ func appendColumns(cols []column, ctx *sql.Context, schema sql.Schema, results u
 		case typeDatetime, typeTimestamp:
 			if t, ok := c.Type.(sql.DatetimeType); ok {
 				col.decimals = byte(t.Precision())
+				if col.typ == typeTimestamp {
+					// Its own type refuses what a clock ahead of UTC shows at the end of its range.
+					col.sqlType = datetimeTypes[t.Precision()]
+				}
 			}
 		case typeTime:
 			col.decimals = 6
+		}
+		if isNarrow {
+			unsigned, digits := narrow.Shape()
+			if unsigned {
+				col.flags |= flagUnsigned
+			}
+			if col.typ == typeTime {
+				col.decimals, col.sqlType = digits, narrow
+			}
 		}
 		cols = append(cols, col)
 	}
 	return cols
 }
+
+// restricted is the type of a column that takes less than its type without the restriction.
+type restricted interface {
+	sql.Type
+	Unwrap() sql.Type
+	// Shape says whether it has no sign, and how many digits behind the second it shows.
+	Shape() (unsigned bool, digits uint8)
+}
+
+// datetimeTypes are DATETIME by digits behind the second.
+var datetimeTypes = func() (list [7]sql.Type) {
+	for digits := range list {
+		list[digits] = types.MustCreateDatetimeType(sqltypes.Datetime, digits)
+	}
+	return list
+}()
 
 // nameEncoder is what brings names to character_set_results, nil where they may go out
 // in UTF-8.

@@ -16,10 +16,13 @@ const (
 	comInitDB          = 2
 	comQuery           = 3
 	comFieldList       = 4
+	comRefresh         = 7
 	comStatistics      = 9
 	comProcessKill     = 12
 	comPing            = 14
 	comChangeUser      = 17
+	comBinlogDump      = 18
+	comRegisterSlave   = 21
 	comStmtPrepare     = 22
 	comStmtExecute     = 23
 	comStmtSendLong    = 24
@@ -27,6 +30,7 @@ const (
 	comStmtReset       = 26
 	comSetOption       = 27
 	comStmtFetch       = 28
+	comBinlogDumpGTID  = 30
 	comResetConnection = 31
 )
 
@@ -37,6 +41,7 @@ func (c *conn) command(p []byte) error {
 		return c.writeErr(Errorf(erMalformedPacket, "Malformed communication packet: the command is missing"))
 	}
 	c.srv.stats.command(p[0])
+	c.traffic.command(p[0])
 	arg := p[1:]
 	switch p[0] {
 	case comQuit:
@@ -60,10 +65,20 @@ func (c *conn) command(p []byte) error {
 			return c.malformed("KILL")
 		}
 		return c.runQuery("KILL "+strconv.FormatUint(uint64(id), 10), false)
+	case comRefresh:
+		return c.refresh(arg)
 	case comPing:
 		return c.writeOK(0, 0, "", false)
 	case comChangeUser:
 		return c.changeUser(arg)
+	case comRegisterSlave:
+		return c.register(arg)
+	case comBinlogDump:
+		from, ok := parseDump(arg)
+		return c.dump("COM_BINLOG_DUMP", from, ok)
+	case comBinlogDumpGTID:
+		from, ok := parseDumpGTID(arg)
+		return c.dump("COM_BINLOG_DUMP_GTID", from, ok)
 	case comStmtPrepare:
 		return c.prepare(arg)
 	case comStmtExecute:
@@ -127,12 +142,36 @@ func (c *conn) answer(cause, err error) error {
 	return cause
 }
 
+// What COM_REFRESH asks for, bits.
+const (
+	refreshGrants = 1 << iota
+	refreshLog
+	refreshTables
+)
+
+// refresh answers COM_REFRESH, a byte of bits, as FLUSH: the deprecated command is what MariaDB's dump sends for
+// --flush-logs. Beside the log nothing has to be done, but for the check of who may.
+func (c *conn) refresh(arg []byte) error {
+	if len(arg) != 1 {
+		return c.malformed("COM_REFRESH")
+	}
+	switch what := arg[0]; {
+	case what == 0 || what&^(refreshGrants|refreshLog|refreshTables) != 0:
+		return c.writeErr(Errorf(erUnknownCommand, "Unknown command: COM_REFRESH of grants, logs and tables only; use FLUSH"))
+	case what&refreshLog != 0:
+		return c.runQuery("FLUSH LOGS", false)
+	case what&refreshTables != 0:
+		return c.runQuery("FLUSH TABLES", false)
+	}
+	return c.runQuery("FLUSH PRIVILEGES", false)
+}
+
 // runQuery answers the statements of a text, one result each, until one fails.
 func (c *conn) runQuery(query string, multi bool) error {
 	for {
 		r := &c.results
 		r.reset()
-		r.binary, r.wantCursor = false, false
+		r.binary, r.wantCursor, r.sent = false, false, 0
 		var rest string
 		cause, err := c.run(func(ctx context.Context) (err error) {
 			rest, err = c.session.Query(ctx, query, multi, r)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
@@ -48,7 +47,7 @@ type squeezed struct {
 
 	out []byte
 
-	bytesIn, bytesOut *atomic.Uint64
+	bytesIn, bytesOut byteCounter
 }
 
 // Read implements io.Reader. A packet of which a part has come is kept over a time-out, and

@@ -36,6 +36,7 @@ type conn struct {
 	told    string   // the database that the client knows it is in
 	changes []Change // that the client has not heard of
 	results Results
+	traffic Traffic
 
 	stmts       map[uint32]*statement
 	lastStmt    uint32
@@ -55,11 +56,17 @@ type conn struct {
 	query    context.CancelCauseFunc // of the running statement, else nil
 	ending   error                   // ErrConnectionKilled or ErrShutdown: end soon
 	draining bool                    // end when outside a transaction
+
+	// Of a dump of the binary log: the context of its waits, and that it ends where the log does.
+	idle       context.Context
+	endIdle    context.CancelFunc
+	lastEvents bool
 }
 
 func newConn(s *Server, cfg *Config, nc net.Conn, id uint32) *conn {
 	c := &conn{srv: s, cfg: cfg, id: id}
-	c.stream = stream{nc: nc, raw: nc, bytesIn: &s.stats.bytesIn, bytesOut: &s.stats.bytesOut}
+	c.stream = stream{nc: nc, raw: nc, bytesIn: countTwice{&s.stats.bytesIn, &c.traffic.In}, bytesOut: countTwice{&s.stats.bytesOut, &c.traffic.Out}}
+	c.client.Traffic = &c.traffic
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.results.c = c
 	c.results.scratch = make([]byte, 0, 64)

@@ -91,7 +91,13 @@ func (c *column) appendShortText(b []byte, v any) ([]byte, bool) {
 		}
 	case typeTime:
 		if t, ok := v.(types.Timespan); ok {
-			return t.AppendBytes(b), true
+			b = t.AppendBytes(b) // with six digits
+			if c.decimals < 6 {
+				if b = b[:len(b)-6+int(c.decimals)]; c.decimals == 0 {
+					b = b[:len(b)-1]
+				}
+			}
+			return b, true
 		}
 	case typeNewDecimal:
 		if d, ok := v.(*apd.Decimal); ok {

@@ -57,6 +57,47 @@ type Session interface {
 	Close()
 }
 
+// Source is a Session whose engine has a binary log that replicas may read.
+type Source interface {
+	// Register notes what a replica says of itself (COM_REGISTER_SLAVE).
+	Register(ctx context.Context, r Replica) error
+	// Dump begins to send the log (COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID).
+	Dump(ctx context.Context, from DumpFrom) (Dump, error)
+}
+
+// Replica is what a replica says of itself.
+type Replica struct {
+	Server uint32 // server id
+	Host   string // where it can be reached; may be empty
+	Port   uint16
+}
+
+// DumpFrom is where a dump is to begin.
+type DumpFrom struct {
+	Server   uint32 // id of the reader, 0: no replica
+	NonBlock bool   // end where the log ends
+	File     string // empty: the oldest
+	Offset   uint64
+	// ByGTID: everything but the transactions in GTIDs, which is a SID block of MySQL, or
+	// empty.
+	ByGTID bool
+	GTIDs  []byte
+}
+
+// Dump is the binary log on its way to a reader. All calls come from the connection's
+// goroutine, except those of Acknowledged, which come from another, one at a time.
+type Dump interface {
+	// Next returns the next event, valid until the next call: at once, nil where there is
+	// none; with wait, when there is one or a heartbeat is due. The front has written
+	// everything before it calls with wait.
+	Next(ctx context.Context, wait bool) ([]byte, error)
+	// Acknowledged tells that a replica of ours has sent an acknowledgement (ackMark). It
+	// must not block.
+	Acknowledged(epoch, seq uint64)
+	// Close ends the dump. No call of Next or Acknowledged is under way and none follows.
+	Close()
+}
+
 // Statement is a prepared statement of one Session, under the same rules.
 type Statement interface {
 	// Params is the number of placeholders.
@@ -76,7 +117,6 @@ type Statement interface {
 type State struct {
 	InTransaction bool
 	Autocommit    bool
-	NoBackslash   bool   // sql_mode has NO_BACKSLASH_ESCAPES
 	Database      string // "" = none
 	Warnings      uint16
 	Released      bool // the client asked to be disconnected: COMMIT RELEASE
@@ -119,6 +159,8 @@ type Client struct {
 	Collation sql.CollationID
 	Attrs     []Attr               // connection attributes (program_name, _client_name, …)
 	TLS       *tls.ConnectionState // nil over plain connections
+	// Traffic is counted on while the session lives; nil for sessions without a connection.
+	Traffic *Traffic
 }
 
 // Attr is a connection attribute.

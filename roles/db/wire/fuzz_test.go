@@ -2,9 +2,11 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -111,7 +113,7 @@ func FuzzCommands(f *testing.F) {
 	for _, p := range [][]byte{
 		{comPing}, append([]byte{comQuery}, "one"...), append([]byte{comStmtPrepare}, "rows 3 ?"...), {comResetConnection},
 		{comStmtExecute, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 3, 0, 1, 0, 0, 0}, {comStmtFetch, 1, 0, 0, 0, 9, 0, 0, 0},
-		{comStmtSendLong, 1, 0, 0, 0, 0, 0, 'x'}, {comFieldList, 't', 0}, {comSetOption, 0, 0}, {comStatistics},
+		{comStmtSendLong, 1, 0, 0, 0, 0, 0, 'x'}, {comFieldList, 't', 0}, {comSetOption, 0, 0}, {comStatistics}, {comRefresh, 6},
 		append([]byte{comChangeUser}, "root\x00\x00shop\x00\x2d\x00mysql_native_password\x00"...),
 	} {
 		f.Add(append(packet(0, append([]byte{comStmtPrepare}, "rows 3 ?"...)), packet(0, p)...))
@@ -149,3 +151,103 @@ func FuzzCommands(f *testing.F) {
 type withAddr struct{ *memoryConn }
 
 func (*withAddr) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+// FuzzReplicas parses the commands of replicas: what is taken is in the packet, and a packet
+// made of it is read as the same.
+func FuzzReplicas(f *testing.F) {
+	gtid := []byte{1, 0, 7, 0, 0, 0, 2, 0, 0, 0, 'a', 'b', 4, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	f.Add(gtid)
+	f.Add(append([]byte{4, 0, 0, 0, 0, 0, 9, 0, 0, 0}, "binlog.000001"...))
+	f.Add([]byte{7, 0, 0, 0, 1, 'h', 1, 'u', 1, 'p', 0xea, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, p []byte) {
+		le := binary.LittleEndian
+		if r, ok := parseRegister(p); ok {
+			again := append(le.AppendUint32(nil, r.Server), byte(len(r.Host)))
+			again = le.AppendUint16(append(append(again, r.Host...), 0, 0), r.Port)
+			if got, ok := parseRegister(again); !ok || !reflect.DeepEqual(got, r) {
+				t.Fatalf("register %+v is read as %+v, %t", r, got, ok)
+			}
+		}
+		flags := func(d DumpFrom) uint16 {
+			if d.NonBlock {
+				return dumpNonBlock
+			}
+			return 0
+		}
+		if d, ok := parseDump(p); ok {
+			again := le.AppendUint16(le.AppendUint32(nil, uint32(d.Offset)), flags(d))
+			again = append(le.AppendUint32(again, d.Server), d.File...)
+			if got, ok := parseDump(again); !ok || !reflect.DeepEqual(got, d) {
+				t.Fatalf("dump %+v is read as %+v, %t", d, got, ok)
+			}
+		}
+		if d, ok := parseDumpGTID(p); ok {
+			again := le.AppendUint32(le.AppendUint16(nil, flags(d)), d.Server)
+			again = append(again, make([]byte, 4+8)...)
+			again = append(le.AppendUint32(again, uint32(len(d.GTIDs))), d.GTIDs...)
+			if got, ok := parseDumpGTID(again); !ok || !bytes.Equal(got.GTIDs, d.GTIDs) || got.Server != d.Server || got.NonBlock != d.NonBlock {
+				t.Fatalf("dump %+v is read as %+v, %t", d, got, ok)
+			}
+		}
+	})
+}
+
+// heardDump notes what replicas acknowledge.
+type heardDump struct {
+	Dump
+	epochs, numbers []uint64
+}
+
+func (d *heardDump) Acknowledged(epoch, seq uint64) {
+	d.epochs, d.numbers = append(d.epochs, epoch), append(d.numbers, seq)
+}
+
+// FuzzUpstream gives a connection that sends the log whatever comes from its reader: what is heard
+// are the acknowledgements that were sent, until something else comes.
+func FuzzUpstream(f *testing.F) {
+	ack := func(epoch, seq uint64) []byte {
+		le := binary.LittleEndian
+		return packet(9, le.AppendUint64(le.AppendUint64([]byte{ackMark}, epoch), seq))
+	}
+	f.Add(ack(64, 7), 3)
+	f.Add(append(ack(64, 7), ack(64, 8)...), 25)
+	f.Add(append(ack(1, 1<<63), packet(0, []byte{comQuit})...), 1)
+	f.Add(append(ack(1, 1)[:15], 0), 4)
+	f.Add([]byte{1, 4, 0, 0, ackMark}, 5)
+	f.Fuzz(func(t *testing.T, in []byte, first int) {
+		if len(in) > readBuffer {
+			return
+		}
+		c := &conn{}
+		c.rbuf = bytes.Clone(in)
+		heard := &heardDump{}
+		u := &upstream{c: c, dump: heard}
+		var err error
+		for _, end := range []int{min(max(first, 0), len(in)), len(in)} { // it comes in two pieces
+			for c.rend = end; err == nil; {
+				var p []byte
+				var ok bool
+				if p, ok, err = u.packet(); err != nil || !ok {
+					break
+				}
+				if len(p) > upstreamLimit {
+					t.Fatalf("a packet of %d bytes", len(p))
+				}
+				err = u.take(p)
+			}
+		}
+		var sent []byte
+		for i := range heard.epochs {
+			sent = append(sent, ack(heard.epochs[i], heard.numbers[i])...)
+		}
+		for i := 0; i+3 < len(sent) && i < len(in); i += headerSize + ackSize {
+			sent[i+3] = in[i+3] // the sequence number is not looked at
+		}
+		if !bytes.HasPrefix(in, sent) {
+			t.Fatalf("%v %v were heard of %q", heard.epochs, heard.numbers, in)
+		}
+		if left := len(in) - len(sent); err == nil && left >= headerSize+upstreamLimit {
+			t.Fatalf("%d bytes are kept", left)
+		}
+	})
+}

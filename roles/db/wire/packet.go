@@ -70,7 +70,7 @@ type stream struct {
 	// that reads nothing must not hold that up.
 	hurry atomic.Bool
 
-	bytesIn, bytesOut *atomic.Uint64
+	bytesIn, bytesOut byteCounter
 }
 
 // wake makes the wait for the next command, or the one that comes next, return errWoken

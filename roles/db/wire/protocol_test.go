@@ -97,6 +97,7 @@ func TestMalformedCommands(t *testing.T) {
 		"binlog dump":         {[]byte{0x12, 0, 0, 0, 0}, "1047 #08S01Unknown command"},
 		"register replica":    {[]byte{0x15}, "1047 #08S01Unknown command"},
 		"clone":               {[]byte{0x20}, "1047 #08S01Unknown command"},
+		"refresh of nothing":  {[]byte{comRefresh}, "1835 #HY000Malformed communication packet: COM_REFRESH"},
 		"kill without id":     {[]byte{comProcessKill, 1}, "1835 #HY000Malformed communication packet: KILL"},
 		"field list":          {[]byte{comFieldList, 't'}, "1835 #HY000Malformed communication packet: the table name of COM_FIELD_LIST does not end"},
 		"set option":          {[]byte{comSetOption}, "1835 #HY000Malformed communication packet: COM_SET_OPTION without an option"},

@@ -9,7 +9,6 @@ const (
 	statusMoreResults   = 1 << 3
 	statusCursorExists  = 1 << 6
 	statusLastRowSent   = 1 << 7
-	statusNoBackslash   = 1 << 9
 	statusSessionState  = 1 << 14
 )
 
@@ -24,9 +23,6 @@ func (c *conn) status(extra uint16) uint16 {
 	}
 	if c.state.Autocommit {
 		s |= statusAutocommit
-	}
-	if c.state.NoBackslash {
-		s |= statusNoBackslash
 	}
 	return s
 }

@@ -24,7 +24,7 @@ type Results struct {
 	affected uint64
 	insertID uint64
 	info     string
-	rows     uint64 // of the current result set
+	sent     uint64 // of all result sets of the statement
 
 	// spool takes the rows in place of the client, for a cursor. It is made when
 	// Columns is called.
@@ -51,7 +51,7 @@ func (r *Results) Columns(ctx *sql.Context, schema sql.Schema) error {
 	if r.kind != resultNone {
 		return errResultOrder
 	}
-	r.kind, r.ctx, r.rows = resultRows, ctx, 0
+	r.kind, r.ctx = resultRows, ctx
 	r.columns = appendColumns(r.columns[:0], ctx, schema, r.c.columnCharset())
 	if r.wantCursor {
 		r.spool = newSpool(r.c)
@@ -67,7 +67,7 @@ func (r *Results) Row(row sql.Row) error {
 	if r.kind != resultRows || len(row) < len(r.columns) {
 		return errResultOrder
 	}
-	r.rows++
+	r.sent++
 	s := &r.c.stream
 	s.begin()
 	var err error
@@ -88,6 +88,9 @@ func (r *Results) Row(row sql.Row) error {
 	}
 	return s.end()
 }
+
+// Sent is the number of rows of the statement so far.
+func (r *Results) Sent() uint64 { return r.sent }
 
 // OK says that the statement has no result set. affected is the number of rows changed,
 // or found where the client asked for CLIENT_FOUND_ROWS; insertID the AUTO_INCREMENT

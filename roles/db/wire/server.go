@@ -22,6 +22,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	conns     map[uint32]*conn
+	dumping   map[*conn]struct{} // those that send the binary log
 	listeners map[net.Listener]struct{}
 	lastID    uint32
 	draining  bool // no new connections; read under mu or by conn.mustEnd
@@ -42,6 +43,7 @@ func New(cfg Config, engine Engine) (*Server, error) {
 		engine:    engine,
 		start:     time.Now(),
 		conns:     map[uint32]*conn{},
+		dumping:   map[*conn]struct{}{},
 		listeners: map[net.Listener]struct{}{},
 		closed:    make(chan struct{}),
 		left:      make(chan struct{}),
@@ -162,6 +164,7 @@ func (s *Server) admit(nc net.Conn) {
 		if s.draining && len(s.conns) == 0 {
 			close(s.left)
 		}
+		s.endDumps()
 		s.mu.Unlock()
 	}()
 }
@@ -209,8 +212,8 @@ func (s *Server) Kill(id uint32, queryOnly bool) bool {
 }
 
 // Drain stops accepting, ends idle connections with error 1053, and lets those that
-// are inside a statement or a transaction finish it. It returns nil when the last has
-// ended; when ctx is done first, it ends the rest with 1053 and returns ctx's error.
+// are inside a statement or a transaction finish it. Those that send the binary log end
+// after all others, with the last event. It returns nil when the last has ended; when ctx is done first, it ends the rest with 1053 and returns ctx's error.
 func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	first := !s.draining
@@ -225,6 +228,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	if first && len(open) == 0 {
 		close(s.left)
 	}
+	s.endDumps()
 	s.mu.Unlock()
 	for _, c := range open {
 		c.drain()

@@ -46,10 +46,11 @@ type Stats struct {
 // commandNames are the commands that are answered.
 var commandNames = map[byte]string{
 	comQuit: "quit", comInitDB: "init_db", comQuery: "query", comFieldList: "field_list",
-	comStatistics: "statistics", comProcessKill: "process_kill", comPing: "ping",
+	comRefresh: "refresh", comStatistics: "statistics", comProcessKill: "process_kill", comPing: "ping",
 	comChangeUser: "change_user", comStmtPrepare: "stmt_prepare", comStmtExecute: "stmt_execute",
 	comStmtSendLong: "stmt_send_long_data", comStmtClose: "stmt_close", comStmtReset: "stmt_reset",
-	comSetOption: "set_option", comStmtFetch: "stmt_fetch", comResetConnection: "reset_connection",
+	comSetOption: "set_option", comStmtFetch: "stmt_fetch",
+	comRegisterSlave: "register_slave", comBinlogDump: "binlog_dump", comBinlogDumpGTID: "binlog_dump_gtid", comResetConnection: "reset_connection",
 }
 
 // counters is what Stats is read from.

@@ -328,22 +328,22 @@ func serve(t testing.TB, cfg Config, engine Engine) (*Server, string) {
 // eventually waits for something that another goroutine brings about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !ok(); runtime.Gosched() {
+	for end := time.Now().Add(time.Minute); !ok(); runtime.Gosched() {
 		if time.Now().After(end) {
-			t.Fatalf("still not so after 5 s: %s", what)
+			t.Fatalf("still not so after a minute: %s", what)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// receive takes from a channel, or fails after 5 s.
+// receive takes from a channel, or fails after a minute.
 func receive[T any](t testing.TB, what string, c <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(5 * time.Second):
-		t.Fatalf("did not happen within 5 s: %s", what)
+	case <-time.After(time.Minute):
+		t.Fatalf("did not happen within a minute: %s", what)
 		panic("unreachable")
 	}
 }

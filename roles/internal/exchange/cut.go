@@ -34,6 +34,19 @@ func (s *Set) Cut(tunnels bool) {
 	})
 }
 
+// CutServer ends the tunnels to srv, and those that are being opened. Any goroutine that is not a loop.
+func (s *Set) CutServer(srv *Server) {
+	s.each(func(w *Worker) {
+		for c := w.conns; c != nil; {
+			next := c.next
+			if c.state == onTunnel && c.x != nil && c.x.fwd.srv == srv {
+				c.lost(Killed)
+			}
+			c = next
+		}
+	})
+}
+
 // cutRequests ends the requests of an HTTP/2 connection that are no tunnels. It reports
 // whether tunnels are left.
 func (c *conn) cutRequests() (left bool) {

@@ -43,3 +43,34 @@ func TestDrainEndsSilentConnections(t *testing.T) {
 		})
 	}
 }
+
+// A server whose role has gone loses its tunnels, and no other does.
+func TestCutServer(t *testing.T) {
+	pass := passTo(t, tcpEcho(t))
+	other := passTo(t, tcpEcho(t))
+	gone := pass.Picker.(*one).srvs[0]
+	for _, p := range []*Pass{pass, other} {
+		p.Timeouts.Tunnel = time.Minute
+		r := newRig(t, 2, &Frontend{Name: "tcp", TCP: p, Timeouts: testTimeouts()})
+		conn, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		echo := func() error {
+			if _, err := conn.Write([]byte("x")); err != nil {
+				return err
+			}
+			_, err := conn.Read(make([]byte, 1))
+			return err
+		}
+		if err := echo(); err != nil {
+			t.Fatal(err)
+		}
+		r.set.CutServer(gone)
+		if err := echo(); (err == nil) != (p == other) {
+			t.Errorf("after the cut: %v", err)
+		}
+	}
+}

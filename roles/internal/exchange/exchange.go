@@ -196,7 +196,7 @@ func (x *Exchange) expired() {
 	switch {
 	case x.fwd.phase == fwdTunnel:
 		x.gone(TunnelTimeout)
-	case x.blocked():
+	case x.blocked() && (x.st == nil || x.phase != atStart): // the body of a stream is owed also while others send
 		if x.st != nil && x.st.overtaken(x.front) {
 			x.pace = pace{}
 			x.rearm()

@@ -342,7 +342,7 @@ func (f *forward) fail(status int, cause Cause) {
 		x.closeAfter = true
 	}
 	if x.c.state == onTunnel {
-		x.gone(cause)
+		x.turnAway(f.pass.Refusal, cause)
 		return
 	}
 	x.Error(status, cause)

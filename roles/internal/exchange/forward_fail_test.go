@@ -18,7 +18,7 @@ import (
 
 func TestServersThatFail(t *testing.T) {
 	short := testTimeouts()
-	short.Response, short.Connect, short.Body = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
+	short.Response = 100 * time.Millisecond
 	hang := origin(t, func(c net.Conn, br *bufio.Reader) { readHead(br); readHead(br) })
 	for name, c := range map[string]struct {
 		addr   string
@@ -37,7 +37,9 @@ func TestServersThatFail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := passTo(t, c.addr)
-			p.Timeouts = short
+			if c.cause == ResponseTimeout {
+				p.Timeouts = short
+			}
 			r := forwardRig(t, p)
 			got := raw(t, r.addr, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 			if !strings.HasPrefix(got, fmt.Sprintf("HTTP/1.1 %d ", c.status)) {
@@ -200,13 +202,12 @@ func TestHalfClosedClientIsAnswered(t *testing.T) {
 	begun, answer := make(chan struct{}, 1), make(chan struct{})
 	freed := make(chan error, 1)
 	addr := origin(t, func(c net.Conn, br *bufio.Reader) {
-		readHead(br)
+		answered := strings.HasPrefix(readHead(br), "GET /answered ")
 		begun <- struct{}{}
-		select {
-		case <-answer:
+		if answered {
+			<-answer
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
 			return
-		case <-time.After(300 * time.Millisecond):
 		}
 		c.SetReadDeadline(time.Now().Add(10 * time.Second))
 		_, err := br.ReadByte()
@@ -214,20 +215,20 @@ func TestHalfClosedClientIsAnswered(t *testing.T) {
 	})
 	pass := passTo(t, addr)
 	r := newRig(t, 1, &Frontend{HalfClose: true, Handler: HandlerFunc(func(x *Exchange) { x.Forward(pass) })})
-	dial := func() *net.TCPConn {
+	dial := func(path string) *net.TCPConn {
 		c, err := net.Dial("tcp", r.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(10 * time.Second))
-		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		c.SetDeadline(time.Now().Add(time.Minute))
+		io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
 		<-begun
 		return c.(*net.TCPConn)
 	}
-	c := dial()
+	c := dial("/answered")
 	c.CloseWrite()
-	go func() { time.Sleep(50 * time.Millisecond); answer <- struct{}{} }() // the FIN has long arrived
+	go func() { time.Sleep(50 * time.Millisecond); close(answer) }() // the FIN has long arrived
 	got, err := io.ReadAll(c)
 	if err != nil || !strings.HasSuffix(string(got), "\r\n\r\nhi") {
 		t.Fatalf("%q, %v", got, err)
@@ -237,7 +238,7 @@ func TestHalfClosedClientIsAnswered(t *testing.T) {
 	}
 
 	r = newRig(t, 1, &Frontend{HalfClose: true, Handler: HandlerFunc(func(x *Exchange) { x.Forward(pass) })})
-	c = dial()
+	c = dial("/")
 	c.SetLinger(0)
 	c.Close()
 	if err := <-freed; !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "reset") {

@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"stack/roles/internal/freeport"
 )
 
 // origin serves each connection with f.
@@ -63,12 +65,7 @@ func forwardRig(t testing.TB, p *Pass) *rig {
 }
 
 func freePort(t testing.TB) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
+	return fmt.Sprint("127.0.0.1:", freeport.TCP(t))
 }
 
 func TestForward(t *testing.T) {

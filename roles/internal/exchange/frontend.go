@@ -150,6 +150,9 @@ type Pass struct {
 	// are appended to and the others kept.
 	Forwarded bool
 	Trusted   []netip.Prefix
+	// Refusal is all that a client in TCP mode gets where no server can be reached. Empty: its
+	// connection is closed without a word.
+	Refusal []byte
 	// Preamble appends what every connection to a server begins with (see ProxyHeader); such
 	// a connection serves one client connection only. nil = nothing.
 	Preamble func(x *Exchange, b []byte) []byte

@@ -1,8 +1,10 @@
 package exchange
 
 import (
+	"bufio"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -168,4 +170,33 @@ func TestHTTP2DrainLosesNothing(t *testing.T) {
 	poll(t, "requests go on elsewhere", func() bool { return served.Load() > before+500 || failed.Load() > 0 })
 	close(stop)
 	wg.Wait()
+}
+
+// A server that is forgotten before its SETTINGS have come still answers what waits for them.
+func TestForgetBeforeSettings(t *testing.T) {
+	met, forgotten := make(chan struct{}), make(chan struct{})
+	addr := origin(t, func(c net.Conn, br *bufio.Reader) {
+		if _, err := io.ReadFull(br, make([]byte, len(h2.ClientPreface))); err != nil {
+			return
+		}
+		e := newEnd2(t, c, br)
+		close(met)
+		<-forgotten
+		e.fr.WriteSettings()
+		id, _, _ := e.request()
+		e.head(id, true, ":status", "204")
+		e.request()
+	})
+	p := pass2(t, addr)
+	r := forwardRig2(t, p)
+	e := dial2(t, r.addr)
+	e.ask(1, "GET", "/", true)
+	<-met
+	for _, s := range p.Picker.(*one).srvs {
+		r.set.Forget(s)
+	}
+	close(forgotten)
+	if got := e.reply(1).status(); got != "204" {
+		t.Errorf("status %s, want 204", got)
+	}
 }

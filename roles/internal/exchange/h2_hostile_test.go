@@ -189,7 +189,7 @@ func TestHTTP2SlowStreams(t *testing.T) {
 		x.Start(200)
 		x.End(make([]byte, 100_000))
 	})}
-	f.Timeouts.Body, f.Limits.MinRate = 400*time.Millisecond, 1000
+	f.Timeouts.Body, f.Limits.MinRate = 1500*time.Millisecond, 1000
 	r := newRig(t, 1, f)
 	e := dial2(t, r.addr, window(0))
 	e.ask(1, "POST", "/read", false) // nothing comes
@@ -207,9 +207,9 @@ func TestHTTP2SlowStreams(t *testing.T) {
 			case <-time.After(100 * time.Millisecond):
 			}
 			also.WriteData(3, false, []byte("x"))
-			also.WriteData(5, i == 20, make([]byte, 500))
+			also.WriteData(5, i == 30, make([]byte, 500))
 			also.WriteWindowUpdate(9, 5000)
-			if i == 20 {
+			if i == 30 {
 				return
 			}
 		}
@@ -221,7 +221,7 @@ func TestHTTP2SlowStreams(t *testing.T) {
 	close(stop)
 	for id, want := range map[uint32]string{1: "408", 3: "408", 5: "200", 7: "200", 9: "200"} {
 		if m[id].status() != want {
-			t.Errorf("%d: %s, want %s", id, m[id].status(), want)
+			t.Errorf("%d: %s, want %s; %+v", id, m[id].status(), want, *m[id])
 		}
 	}
 	if !m[7].reset || m[9].reset {
@@ -236,7 +236,7 @@ func TestHTTP2SlowServer(t *testing.T) {
 		e.head(id, false, ":status", "200")
 		for range 8 {
 			e.fr.WriteData(id, false, make([]byte, 1000))
-			time.Sleep(150 * time.Millisecond)
+			time.Sleep(300 * time.Millisecond)
 		}
 		e.fr.WriteData(id, true, nil)
 		e.request()
@@ -244,7 +244,7 @@ func TestHTTP2SlowServer(t *testing.T) {
 	f := &Frontend{HTTP2: true, Timeouts: testTimeouts(), Limits: testLimits()}
 	p := pass2(t, addr)
 	f.Handler = HandlerFunc(func(x *Exchange) { x.Forward(p) })
-	f.Timeouts.Body = 400 * time.Millisecond
+	f.Timeouts.Body = time.Second
 	r := newRig(t, 1, f)
 	e := dial2(t, r.addr, window(500))
 	e.ask(1, "GET", "/", true)

@@ -111,7 +111,7 @@ func (s *Server) leaveLinks(w *Worker) {
 			continue // emptied looks again
 		}
 		l.m.leaving = true
-		if len(l.m.list) == 0 {
+		if len(l.m.list) == 0 && len(l.joined) == 0 { // those that wait for SETTINGS are served yet
 			l.emptied()
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // sClient is openssl s_client that stays open.
@@ -106,11 +108,12 @@ func TestKeyUpdate(t *testing.T) {
 	held, release := make(chan struct{}), make(chan struct{})
 	r.group.Loop(0).Post(func() { close(held); <-release }) // so that all is there at the next look
 	<-held
-	for range 3 {
+	// s_client takes commands from the beginning of what it reads.
+	for i := range 3 {
 		io.WriteString(c.in, "K\n")
-		time.Sleep(100 * time.Millisecond) // s_client takes commands from the beginning of what it reads
+		eventually(t, "the keys are changed", func() bool { return strings.Count(c.out.String(), "KEYUPDATE") == i+1 })
 		io.WriteString(c.in, strings.Repeat("x", size/3))
-		time.Sleep(100 * time.Millisecond)
+		eventually(t, "the piece is taken", func() bool { return waiting(t, c.in) == 0 })
 	}
 	close(release)
 	rec := r.logs.wait(t, 1)[0]
@@ -122,6 +125,19 @@ func TestKeyUpdate(t *testing.T) {
 	if body.left != 0 {
 		t.Errorf("%d bytes of records were left in the shared buffer", body.left)
 	}
+}
+
+// waiting is the number of bytes in a pipe.
+func waiting(t *testing.T, pipe io.Writer) (n int) {
+	t.Helper()
+	raw, err := pipe.(*os.File).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); e != nil || err != nil {
+		t.Fatal(e, err)
+	}
+	return n
 }
 
 // files writes the certificate for programs to read.

@@ -85,15 +85,14 @@ func TestNoLeakOverTenThousandRequests(t *testing.T) {
 	if failed.Load() > 0 {
 		t.Errorf("%d requests failed", failed.Load())
 	}
-	if n := point.Counters(); n.Requests < 10_000 || n.Status[2] < 10_000 {
-		t.Errorf("%+v", n)
-	}
+	// A request is counted behind its answer.
+	eventually(t, "all are counted", func() bool { n := point.Counters(); return n.Requests >= 10_000 && n.Status[2] >= 10_000 })
 	if err := set.Close(); err != nil {
 		t.Error(err)
 	}
 	g.Close()
 	loop.Close(fd)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		f, n := settle()
 		if f <= fds && n <= routines {

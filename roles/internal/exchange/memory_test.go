@@ -179,7 +179,9 @@ func TestMemoryBound(t *testing.T) {
 		most = max(most, r.set.Memory().Held)
 		ask()
 	}
-	if most > limit*5/4 {
+	// One loop fills while the other, which is to end connections too, waits for a processor:
+	// without a bound these would hold 22 MB.
+	if most > 2*limit {
 		t.Errorf("%d bytes are held, the bound is %d", most, limit)
 	}
 	poll(t, "the log says so", func() bool { return strings.Contains(out.String(), "memory bound reached") })

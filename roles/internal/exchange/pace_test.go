@@ -78,12 +78,12 @@ func (reader) Body(x *Exchange, _ []byte, last bool) {
 // A byte now and then does not keep a request alive for ever.
 func TestSlowBodyIsCutOff(t *testing.T) {
 	l, times := testLimits(), testTimeouts()
-	times.Body, l.MinRate = 300*time.Millisecond, 1000
+	times.Body, l.MinRate = time.Second, 1000
 	f := &Frontend{Limits: l, Timeouts: times, Handler: HandlerFunc(func(x *Exchange) { x.ReadBody(reader{}) })}
 	r := newRig(t, 1, f)
 	// 100 B/s, each byte long before the time-out of the silence: the end comes after the
 	// time-out and 1 ms for each byte.
-	if status, took := trickle(t, r.addr, 10*time.Millisecond, 100_000); status != 408 || took < 300*time.Millisecond {
+	if status, took := trickle(t, r.addr, 10*time.Millisecond, 100_000); status != 408 || took < time.Second {
 		t.Errorf("%d after %v", status, took)
 	}
 	if rec := r.logs.wait(t, 1)[0]; rec.Cause != ClientTimeout {
@@ -92,7 +92,7 @@ func TestSlowBodyIsCutOff(t *testing.T) {
 	g := *f
 	g.Limits.MinRate = 0
 	r.set.Swap(map[*Point]*Frontend{r.point: &g})
-	if status, _ := trickle(t, r.addr, 10*time.Millisecond, 100); status != 200 {
+	if status, _ := trickle(t, r.addr, 10*time.Millisecond, 200); status != 200 {
 		t.Errorf("without a bound: %d", status)
 	}
 }
@@ -103,12 +103,12 @@ func TestSlowServerIsNotTheClientsFault(t *testing.T) {
 	addr := origin(t, func(c net.Conn, br *bufio.Reader) {
 		readHead(br)
 		io.ReadFull(br, make([]byte, 10))
-		time.Sleep(800 * time.Millisecond)
+		time.Sleep(2500 * time.Millisecond)
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
 	})
 	pass := passTo(t, addr)
 	l, times := testLimits(), testTimeouts()
-	times.Body, l.MinRate = 200*time.Millisecond, 1000
+	times.Body, l.MinRate = time.Second, 1000
 	r := newRig(t, 1, &Frontend{Limits: l, Timeouts: times, Handler: HandlerFunc(func(x *Exchange) { x.Forward(pass) })})
 	c, err := net.Dial("tcp", r.addr)
 	if err != nil {

@@ -192,8 +192,9 @@ func TestProxyHeaderRefused(t *testing.T) {
 	short.RequestHead = 200 * time.Millisecond
 	served := false
 	handler := HandlerFunc(func(x *Exchange) { served = true; x.Error(500, Internal) })
-	trusted := proxyRig(t, &Frontend{Handler: handler, Timeouts: short})
-	stranger := proxyRig(t, &Frontend{Handler: handler, Timeouts: short, ProxyFrom: prefixes("192.0.2.0/24", "::1/128")})
+	trusted := proxyRig(t, &Frontend{Handler: handler})
+	hasty := proxyRig(t, &Frontend{Handler: handler, Timeouts: short})
+	stranger := proxyRig(t, &Frontend{Handler: handler, ProxyFrom: prefixes("192.0.2.0/24", "::1/128")})
 	for name, c := range map[string]struct {
 		rig    *rig
 		text   string
@@ -205,8 +206,8 @@ func TestProxyHeaderRefused(t *testing.T) {
 		"bad checksum":      {trusted, strings.Replace(proxyV2(), "a.test", "b.test", 1) + getOnce, false, proxyHeader},
 		"too long":          {trusted, "PROXY UNKNOWN " + strings.Repeat("x", 200), false, proxyHeader},
 		"cut":               {trusted, "PROXY TCP4 ", true, proxyHeader},
-		"silent":            {trusted, "", false, proxyTimeout},
-		"half":              {trusted, "PROXY TCP4 203.0", false, proxyTimeout},
+		"silent":            {hasty, "", false, proxyTimeout},
+		"half":              {hasty, "PROXY TCP4 203.0", false, proxyTimeout},
 		"from elsewhere":    {stranger, proxyV1 + getOnce, false, proxyPeer},
 		"plain, elsewhere":  {stranger, getOnce, false, proxyPeer},
 		"silent, elsewhere": {stranger, "", false, proxyPeer},

@@ -65,7 +65,7 @@ func (r *recorder) Log(rec *Record) {
 // wait returns the first n records.
 func (r *recorder) wait(t testing.TB, n int) []Record {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		r.mu.Lock()
 		list := r.list
@@ -76,7 +76,7 @@ func (r *recorder) wait(t testing.TB, n int) []Record {
 		select {
 		case <-r.more:
 		case <-deadline:
-			t.Fatalf("%d of %d records after 10 s", len(list), n)
+			t.Fatalf("%d of %d records after a minute", len(list), n)
 		}
 	}
 }
@@ -188,7 +188,7 @@ func raw(t testing.TB, addr, text string) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
 	}
@@ -230,10 +230,10 @@ func contains(t testing.TB, got, want string) {
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not after 20 s: %s", what)
+			t.Fatalf("not after a minute: %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

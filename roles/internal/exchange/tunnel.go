@@ -51,6 +51,21 @@ func (c *conn) tunnel() {
 	f.pick()
 }
 
+// turnAway ends a connection for which there is no server, with text as its only bytes.
+func (x *Exchange) turnAway(text []byte, cause Cause) {
+	if len(text) == 0 {
+		x.gone(cause)
+		return
+	}
+	c := x.c
+	c.write(text)
+	x.bytesOut += int64(len(text))
+	x.log(cause)
+	x.w.put(x)
+	c.w.l.Arm(&c.timer, c, lingerTime)
+	c.end(false)
+}
+
 // openTunnel starts to relay once the server is connected.
 func (f *forward) openTunnel() {
 	x := f.x

@@ -29,7 +29,7 @@ func (s *Server) begin(r CheckResult) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note(r)
-	if !r.OK {
+	if !r.OK && s.up.Load() {
 		s.up.Store(false)
 		s.changes++
 		s.since = r.At
@@ -84,6 +84,9 @@ func (c *checker) run(ctx context.Context, wait time.Duration) {
 			// the first result decides again.
 			c.decided, c.streak = false, 0
 			timer.Stop()
+			if c.spec.role != "" {
+				c.s.pool.unhear(c.s)
+			}
 			continue
 		}
 		if wait := c.spec.fast() - time.Since(last); woken && wait > 0 {
@@ -92,14 +95,14 @@ func (c *checker) run(ctx context.Context, wait time.Duration) {
 		}
 		last = time.Now()
 		t, resolved := c.s.Target()
-		ok, text := false, "the host name has no address yet"
+		r := CheckResult{Text: "the host name has no address yet", At: last}
 		if resolved {
-			ok, text = c.spec.probe(ctx, t, c.s.checkTLS())
+			r = c.spec.check(ctx, t, c.s.checkTLS(), c.s.name)
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		c.result(CheckResult{OK: ok, Text: text, Duration: time.Since(last), At: last})
+		c.result(r)
 		timer.Reset(c.next())
 	}
 }
@@ -127,7 +130,22 @@ func (c *checker) result(r CheckResult) {
 	if r.OK {
 		s.reached()
 	}
+	if c.spec.role != s.pool.wants() {
+		return // a reload is about to replace this checker
+	}
 
+	if c.spec.role != "" {
+		// What a server says decides at once; only silence has to last.
+		if r.OK {
+			c.streak = 0
+		} else {
+			c.streak++
+		}
+		gone := !c.decided || c.streak >= c.spec.fall
+		c.decided = true
+		s.pool.hear(s, r, gone)
+		return
+	}
 	if r.OK == s.Up() {
 		c.decided, c.streak = true, 0
 		return

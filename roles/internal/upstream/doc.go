@@ -7,7 +7,8 @@
 // by swapping a pool's table, an immutable list of who may be picked.
 //
 // The package opens no connection for traffic and moves no byte of it; that is
-// exchange. It never ends work in flight: a server that goes down, is drained or leaves
+// exchange. It ends work in flight in one case only, where a pool is for the primary of the
+// site's databases and another server has become it. Else a server that goes down, is drained or leaves
 // the configuration keeps what it has until that ends by itself.
 //
 // # Health
@@ -19,6 +20,9 @@
 // successes bring it back. While the results disagree with the state, checks run at a
 // fifth of the interval (at least every 100 ms); a connection that could not be opened
 // for a request starts such a check at once. A pool without checks trusts every server.
+//
+// Where a check asks database servers for their roles, what all servers of the pool have said decides
+// (decide), at once and never on trust.
 //
 // # Lifetime
 //

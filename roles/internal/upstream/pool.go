@@ -73,6 +73,8 @@ type Pool struct {
 	protocol   string           // as protocolOf
 
 	complained time.Time // of refreshTLS alone
+
+	roles roles
 }
 
 // Name is the backend's name in the file.

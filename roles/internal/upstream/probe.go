@@ -15,13 +15,14 @@ import (
 	"time"
 
 	"stack/appliance/config"
+	"stack/roles/internal/dbcheck"
 	"stack/roles/internal/exchange"
 	"stack/roles/internal/proxyproto"
 )
 
 // checkSpec is a pool's check, read and complete. Comparable apart from status.
 type checkSpec struct {
-	kind     string // "none", "tcp", "http"
+	kind     string // "none", "tcp", "http", "mysql"
 	path     string
 	host     string // empty: the server's address
 	interval time.Duration
@@ -30,12 +31,16 @@ type checkSpec struct {
 	fall     int
 	status   []int // empty: 200..399
 	http2    bool
-	preface  string // the PROXY header of a connection that is the balancer's own
+	role     string // of a database server of the site: "primary", "replica"; empty: any
+	lag      time.Duration
+	site     *siteAccess // nil without role
+	preface  string      // the PROXY header of a connection that is the balancer's own
 }
 
 func (c checkSpec) equal(d checkSpec) bool {
 	return c.kind == d.kind && c.path == d.path && c.host == d.host && c.interval == d.interval &&
-		c.timeout == d.timeout && c.rise == d.rise && c.fall == d.fall && c.http2 == d.http2 && c.preface == d.preface && slices.Equal(c.status, d.status)
+		c.timeout == d.timeout && c.rise == d.rise && c.fall == d.fall && c.http2 == d.http2 &&
+		c.role == d.role && c.lag == d.lag && c.site.equal(d.site) && c.preface == d.preface && slices.Equal(c.status, d.status)
 }
 
 // preface is what a connection of the pool's own begins with, where those of clients
@@ -58,14 +63,17 @@ func (c checkSpec) fast() time.Duration {
 // parseCheck reads a pool's check; the error names the key.
 func parseCheck(c config.Check) (checkSpec, error) {
 	s := checkSpec{kind: c.Type, path: c.Path, host: c.Host, interval: c.Interval, timeout: c.Timeout,
-		rise: c.Rise, fall: c.Fall, status: slices.Clone(c.Expect.Status)}
+		rise: c.Rise, fall: c.Fall, status: slices.Clone(c.Expect.Status), role: c.Role, lag: c.MaxLag}
 	switch c.Type {
 	case "", "none":
 		s.kind = "none"
 		return s, nil
-	case "tcp", "http":
+	case "tcp", "http", "mysql":
 	default:
-		return s, fmt.Errorf("check.type %q is not known; use none, tcp or http", c.Type)
+		return s, fmt.Errorf("check.type %q is not known; use none, tcp, http or mysql", c.Type)
+	}
+	if s.role != "" && (s.kind != "mysql" || s.role != rolePrimary && s.role != roleReplica) {
+		return s, fmt.Errorf("check.role %q is not known; with check.type mysql use primary or replica", s.role)
 	}
 	if s.interval < 10*time.Millisecond {
 		return s, fmt.Errorf("check.interval %v is too short; use 10ms or more", s.interval)
@@ -100,6 +108,58 @@ type CheckResult struct {
 	Text     string        `json:"text"` // "connected", "answered 200", "connection refused"
 	Duration time.Duration `json:"duration_ns"`
 	At       time.Time     `json:"at"`
+
+	said *dbcheck.State // of a database server that was asked for its role
+}
+
+// check is probe of the server of this name, with what it took.
+func (c checkSpec) check(ctx context.Context, t Target, secret *tls.Config, name string) CheckResult {
+	began := time.Now()
+	var r CheckResult
+	if c.kind == "mysql" {
+		r = c.dialMySQL(ctx, t, name)
+	} else {
+		r.OK, r.Text = c.probe(ctx, t, secret)
+	}
+	r.At, r.Duration = began, time.Since(began)
+	return r
+}
+
+// dialMySQL opens the connection of a check of type mysql.
+func (c checkSpec) dialMySQL(ctx context.Context, t Target, name string) CheckResult {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	conn, end, err := c.dial(ctx, t)
+	if err != nil {
+		return CheckResult{Text: plainError(err, c.timeout)}
+	}
+	defer end()
+	return c.probeMySQL(ctx, conn, name)
+}
+
+// dial connects, and begins as the pool's connections do. What is read and written ends with ctx, and
+// end closes the connection.
+func (c checkSpec) dial(ctx context.Context, t Target) (conn net.Conn, end func(), err error) {
+	var d net.Dialer
+	conn, err = d.DialContext(ctx, t.Network(), t.Address())
+	if err != nil {
+		return nil, nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	conn.SetDeadline(deadline)
+	// A check must not outlive its context: at a stop nobody waits for the timeout.
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	end = func() {
+		stop()
+		conn.Close()
+	}
+	if c.preface != "" {
+		if _, err := io.WriteString(conn, c.preface); err != nil {
+			end()
+			return nil, nil, err
+		}
+	}
+	return conn, end, nil
 }
 
 // probe runs one check, over TLS if secret is not nil. It blocks for at most the spec's
@@ -110,22 +170,11 @@ func (c checkSpec) probe(ctx context.Context, t Target, secret *tls.Config) (ok 
 	if c.http2 && c.kind == "http" {
 		return c.probeHTTP2(ctx, t, secret)
 	}
-	var d net.Dialer
-	plain, err := d.DialContext(ctx, t.Network(), t.Address())
+	conn, end, err := c.dial(ctx, t)
 	if err != nil {
 		return false, plainError(err, c.timeout)
 	}
-	defer plain.Close()
-	deadline, _ := ctx.Deadline()
-	plain.SetDeadline(deadline)
-	// A check must not outlive its context: at a stop nobody waits for the timeout.
-	defer context.AfterFunc(ctx, func() { plain.SetDeadline(time.Unix(1, 0)) })()
-	conn := plain
-	if c.preface != "" {
-		if _, err := io.WriteString(conn, c.preface); err != nil {
-			return false, plainError(err, c.timeout)
-		}
-	}
+	defer end()
 	if secret != nil {
 		secure := tls.Client(conn, secret)
 		if err := secure.Handshake(); err != nil {

@@ -89,6 +89,7 @@ type Server struct {
 	weight     atomic.Int64 // in effect
 	maxconn    atomic.Int64
 	backup     atomic.Bool
+	resort     atomic.Bool  // taken only where nobody else is; see verdict
 	complained atomic.Int64 // Unix time of the last complaint about TLS
 	suspect    atomic.Bool  // the last connection could not be opened; retries avoid it
 	_          [cacheLine]byte
@@ -96,6 +97,8 @@ type Server struct {
 	// Written by every pick and release.
 	inflight atomic.Int64
 	_        [cacheLine - 8]byte
+
+	claim claim // guarded by roles.mu of the pool
 
 	mu         sync.Mutex // guards what follows; never taken by a loop
 	fileWeight int        // as in the file

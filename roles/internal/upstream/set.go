@@ -25,6 +25,8 @@ type Set struct {
 	ctx     context.Context // of checks and lookups
 	cancel  context.CancelFunc
 	forget  func(*exchange.Server)
+	cut     func(*exchange.Server) // nil: sessions are never ended
+	secrets string                 // directory of the site's secrets
 	running sync.WaitGroup
 
 	pools atomic.Pointer[[]*Pool] // in file order
@@ -42,6 +44,15 @@ func NewSet(loops int, log *slog.Logger, forget func(*exchange.Server)) *Set {
 	s.pools.Store(&[]*Pool{})
 	return s
 }
+
+// Cut has cut told of each server that must not be used by those who are connected to it, since
+// another is the primary in its place, so that its sessions are ended (exchange.Set.CutServer). Called
+// before the first Prepare; cut is called by goroutines that are no loops.
+func (s *Set) Cut(cut func(*exchange.Server)) { s.cut = cut }
+
+// SecretsDir says where the secrets are by which database servers are asked for their roles. It
+// takes effect with the next Prepare or Plan.
+func (s *Set) SecretsDir(dir string) { s.secrets = dir }
 
 // Pools returns the committed pools in file order. The slice must not be changed.
 func (s *Set) Pools() []*Pool { return *s.pools.Load() }
@@ -72,6 +83,8 @@ func (s *Set) changed(sv *Server, up bool, reason string) {
 	switch {
 	case up:
 		log.Info("server up")
+	case sv.pool.asks() && left > 0:
+		log.Info("server not used") // as most replicas most of the time
 	case left == 0:
 		log.Error("server down; the backend has no server left")
 	default:
@@ -136,14 +149,13 @@ func (s *Set) Prepare(ctx context.Context, backends []config.Backend) (*Change, 
 	})
 	c.each(ctx, checkAtStart, func(ctx context.Context, p *poolPlan, sp *serverPlan) {
 		t, resolved := sp.server.Target()
-		if !sp.isNew || p.check.kind == "none" || !resolved {
+		if !sp.isNew && !p.newRole() || p.check.kind == "none" || !resolved {
 			return
 		}
-		began := time.Now()
-		ok, text := p.check.probe(ctx, t, secretFor(p.secret, p.protocol, sp.server.address))
+		r := p.check.check(ctx, t, secretFor(p.secret, p.protocol, sp.server.address), sp.server.name)
 		// Not ctx.Err: the connection's own deadline may fire a moment earlier.
 		if end, _ := ctx.Deadline(); time.Now().Before(end) {
-			sp.first = &CheckResult{OK: ok, Text: text, Duration: time.Since(began), At: began}
+			sp.first = &r
 		}
 	})
 	return c, nil
@@ -196,6 +208,11 @@ func (s *Set) plan(b config.Backend) (poolPlan, error) {
 	if plan.check, err = parseCheck(b.Check); err != nil {
 		return plan, err
 	}
+	if plan.check.role != "" {
+		if plan.check.site, err = readSite(s.secrets); err != nil {
+			return plan, fmt.Errorf("check: %w", err)
+		}
+	}
 	plan.check.http2 = plan.protocol == "h2"
 	if plan.secret, err = s.planTLS(old, &b); err != nil {
 		return plan, fmt.Errorf("tls: %w", err)
@@ -225,7 +242,7 @@ func (s *Set) plan(b config.Backend) (poolPlan, error) {
 			sp.isNew = true
 			sp.server = &Server{pool: plan.pool, name: cs.Name, address: cs.Address, host: host, port: port,
 				stats: make([]loopStats, s.loops), wake: make(chan struct{}, 1), since: time.Now(), fileWeight: -1}
-			sp.server.up.Store(true)
+			sp.server.up.Store(plan.check.role == "") // a role is never taken on trust
 			if target != nil {
 				if err := sp.server.setTarget(*target); err != nil {
 					return plan, fmt.Errorf("server %s: %w", cs.Name, err)
@@ -265,7 +282,7 @@ func (plan *poolPlan) commit() {
 	p.servers = nil
 	for _, sp := range plan.servers {
 		sp.server.configure(sp.weight, sp.backup, sp.maxconn)
-		if sp.first != nil {
+		if sp.first != nil && (sp.isNew || plan.check.role == "") {
 			sp.server.begin(*sp.first)
 		}
 		p.servers = append(p.servers, sp.server)
@@ -282,6 +299,7 @@ func (plan *poolPlan) commit() {
 	}
 	p.rebuild()
 	p.mu.Unlock()
+	p.commitRoles(plan)
 	if plan.secret != nil {
 		p.set.followTLS()
 	}
@@ -293,7 +311,7 @@ func (plan *poolPlan) commit() {
 	}
 	for _, sp := range plan.servers {
 		sp.server.follow(plan.check, sp.first != nil)
-		if sp.first != nil && !sp.first.OK {
+		if sp.first != nil && !sp.first.OK && sp.isNew {
 			p.set.changed(sp.server, false, sp.first.Text)
 		}
 	}

@@ -17,7 +17,7 @@ const maxSequenceWork = 1 << 24
 
 // buildTable selects who may be picked. Servers in rotation are those that are up,
 // ready and of weight > 0. If no such primary exists the backups take over: the first
-// usable one, or all of them where allBackups is set.
+// usable one, or all of them where allBackups is set. Those of the last resort come last of all.
 func buildTable(all []*Server, alg Algorithm, allBackups bool, attempts int) *table {
 	t := &table{algorithm: alg, attempts: attempts}
 	add := func(s *Server) {
@@ -25,17 +25,24 @@ func buildTable(all []*Server, alg Algorithm, allBackups bool, attempts int) *ta
 		t.weights = append(t.weights, s.Weight())
 	}
 	for _, s := range all {
-		if !s.backup.Load() && s.takesNew() {
+		if !s.backup.Load() && !s.resort.Load() && s.takesNew() {
 			add(s)
 		}
 	}
 	if len(t.servers) == 0 {
 		for _, s := range all {
-			if s.backup.Load() && s.takesNew() {
+			if s.backup.Load() && !s.resort.Load() && s.takesNew() {
 				add(s)
 				if !allBackups {
 					break
 				}
+			}
+		}
+	}
+	if len(t.servers) == 0 {
+		for _, s := range all {
+			if s.resort.Load() && s.takesNew() {
+				add(s)
 			}
 		}
 	}

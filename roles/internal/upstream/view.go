@@ -6,7 +6,7 @@ import "time"
 type PoolView struct {
 	Name        string       `json:"name"`
 	Algorithm   string       `json:"algorithm"`
-	Check       string       `json:"check"` // none, tcp, http
+	Check       string       `json:"check"` // none, tcp, http, mysql
 	Usable      bool         `json:"usable"`
 	RefusedDown uint64       `json:"refused_down"` // no server in rotation
 	RefusedFull uint64       `json:"refused_full"` // each server at its maxconn

@@ -1,19 +1,14 @@
 // Package demo is the small application that `stack dev` shows: a page that names the
-// balancer, the web server and the database that answered, the last visits, and a
-// guestbook, both kept in MySQL through the balancers. It owns its pool of database
+// balancer, the web server and the databases that answered, the last visits, and a
+// guestbook, both kept in MySQL through the balancers. It owns its pools of database
 // connections; it knows nothing of event loops and writes no file but WriteRoot's.
 package demo
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"database/sql"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,10 +20,12 @@ import (
 
 const (
 	// patience bounds everything that one request waits for the database.
-	patience = 1500 * time.Millisecond
+	patience = 1900 * time.Millisecond
+	// readPatience is what of it is left for the lists when the write takes all it may.
+	readPatience = 400 * time.Millisecond
 	// atOnce bounds requests that wait for the database; more get the page without it.
 	atOnce = 256
-	// connections bounds the pool.
+	// connections bounds each pool.
 	connections = 16
 
 	shown        = 10   // rows of each list
@@ -44,84 +41,37 @@ const (
 // context wait for the database, at most patience.
 type App struct {
 	node   string
-	db     *sql.DB // nil without an address
 	where  string
+	writer *endpoint   // nil without an address
+	reader *endpoint   // nil: the writer is read
 	tables atomic.Bool // made, as far as is known
 	slots  chan struct{}
 }
 
 // New makes the demo for a web node. It opens no connection yet: the database may come
 // later. Without an address the page says that there is no database.
-func New(c config.Demo, node string, log *slog.Logger) (*App, error) {
-	a := &App{node: node, where: c.Address, slots: make(chan struct{}, atOnce)}
+func New(c config.Demo, node string, log *slog.Logger) (a *App, err error) {
+	a = &App{node: node, where: c.Address, slots: make(chan struct{}, atOnce)}
 	if c.Address == "" {
 		return a, nil
 	}
-	host, _, err := net.SplitHostPort(c.Address)
-	if err != nil {
-		return nil, fmt.Errorf("address %q: want host:port", c.Address)
+	if a.writer, err = open(c, c.Address, log); err != nil {
+		return nil, err
 	}
-	m := mysql.NewConfig()
-	m.Net, m.Addr, m.User, m.DBName = "tcp", c.Address, c.User, c.Database
-	m.Timeout, m.ReadTimeout, m.WriteTimeout = time.Second, patience, patience
-	m.ParseTime, m.Loc = true, time.UTC
-	m.Logger = quiet{log}
-	if c.CAFile != "" {
-		if m.TLS, err = clientTLS(c.CAFile, c.ServerName, host); err != nil {
+	if c.ReadAddress != "" {
+		if a.reader, err = open(c, c.ReadAddress, log); err != nil {
 			return nil, err
 		}
 	}
-	// The password is read at each connection: the database role may make it later.
-	err = m.Apply(mysql.BeforeConnect(func(_ context.Context, m *mysql.Config) error {
-		if c.PasswordFile == "" {
-			return nil
-		}
-		password, err := os.ReadFile(c.PasswordFile)
-		if err != nil {
-			return fmt.Errorf("password_file: %w", err)
-		}
-		m.Passwd = strings.TrimRight(string(password), "\r\n")
-		return nil
-	}))
-	if err != nil {
-		return nil, err
-	}
-	connector, err := mysql.NewConnector(m)
-	if err != nil {
-		return nil, err
-	}
-	a.db = sql.OpenDB(connector)
-	a.db.SetMaxOpenConns(connections)
-	a.db.SetMaxIdleConns(connections)
-	a.db.SetConnMaxIdleTime(time.Minute)
-	a.db.SetConnMaxLifetime(5 * time.Minute)
 	return a, nil
 }
 
-func clientTLS(caFile, serverName, host string) (*tls.Config, error) {
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("ca_file: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ca_file %s: holds no certificate", caFile)
-	}
-	if serverName == "" {
-		serverName = host
-	}
-	return &tls.Config{RootCAs: pool, ServerName: serverName, MinVersion: tls.VersionTLS12}, nil
-}
-
-// quiet takes what the driver says about single connections: the page tells of it.
-type quiet struct{ log *slog.Logger }
-
-func (q quiet) Print(v ...any) { q.log.Debug("demo database", "text", fmt.Sprint(v...)) }
-
-// Close ends the pool and waits for running queries.
+// Close ends the pools and waits for running queries.
 func (a *App) Close() {
-	if a.db != nil {
-		_ = a.db.Close()
+	for _, e := range []*endpoint{a.writer, a.reader} {
+		if e != nil {
+			_ = e.db.Close()
+		}
 	}
 }
 
@@ -159,29 +109,57 @@ type (
 // errNone says that no database is configured.
 var errNone = errors.New("no database is configured")
 
-// visit writes the visit and reads the lists. write is false for HEAD.
+// visit writes the visit. write is false for HEAD.
 func (a *App) visit(ctx context.Context, v Visitor, write bool, p *page) error {
-	if a.db == nil {
+	if a.writer == nil {
 		return errNone
 	}
-	begun := time.Now()
-	err := a.withTables(ctx, func() error {
-		if err := a.server(ctx, p); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, patience-readPatience)
+	defer cancel()
+	return a.writer.session(ctx, func(c *sql.Conn) error {
+		return a.withTables(ctx, c, func() (err error) {
+			if p.Writer, err = identify(ctx, c); err == nil && write {
+				err = a.record(ctx, c, v)
+			}
+			return err
+		})
+	})
+}
+
+// read reads the lists, of the reader if it answers. writes says whether the writer does: then half of the
+// time that is left is kept for it.
+func (a *App) read(ctx context.Context, writes bool, p *page) error {
+	switch {
+	case a.reader == nil:
+		return a.readFrom(ctx, a.writer, p)
+	case !writes:
+		return a.readFrom(ctx, a.reader, p)
+	}
+	end, _ := ctx.Deadline()
+	half, cancel := context.WithTimeout(ctx, time.Until(end)/2)
+	defer cancel()
+	if a.readFrom(half, a.reader, p) == nil {
+		return nil
+	}
+	return a.readFrom(ctx, a.writer, p)
+}
+
+func (a *App) readFrom(ctx context.Context, e *endpoint, p *page) error {
+	return e.session(ctx, func(c *sql.Conn) error {
+		server, err := identify(ctx, c)
+		if err != nil {
 			return err
 		}
-		if write {
-			if err := a.record(ctx, v); err != nil {
-				return err
-			}
+		visits, entries, err := lists(ctx, c)
+		if err == nil {
+			p.Reader, p.Visits, p.Entries = server, visits, entries
 		}
-		return a.lists(ctx, p)
+		return err
 	})
-	p.Took = time.Since(begun).Round(100 * time.Microsecond)
-	return err
 }
 
 // withTables runs f, and once more after making the tables when they are missing.
-func (a *App) withTables(ctx context.Context, f func() error) error {
+func (a *App) withTables(ctx context.Context, c *sql.Conn, f func() error) error {
 	if a.tables.Load() {
 		err := f()
 		var m *mysql.MySQLError
@@ -203,7 +181,7 @@ func (a *App) withTables(ctx context.Context, f func() error) error {
 			name VARCHAR(64) NOT NULL,
 			message VARCHAR(300) NOT NULL)`,
 	} {
-		if _, err := a.db.ExecContext(ctx, statement); err != nil {
+		if _, err := c.ExecContext(ctx, statement); err != nil {
 			return err
 		}
 	}
@@ -211,62 +189,60 @@ func (a *App) withTables(ctx context.Context, f func() error) error {
 	return f()
 }
 
-func (a *App) server(ctx context.Context, p *page) error {
-	return a.db.QueryRowContext(ctx, "SELECT @@hostname, @@version").Scan(&p.Database, &p.Version)
-}
-
-func (a *App) record(ctx context.Context, v Visitor) error {
-	res, err := a.db.ExecContext(ctx, "INSERT INTO visits (at, balancer, web, client) VALUES (?, ?, ?, ?)",
+func (a *App) record(ctx context.Context, c *sql.Conn, v Visitor) error {
+	res, err := c.ExecContext(ctx, "INSERT INTO visits (at, balancer, web, client) VALUES (?, ?, ?, ?)",
 		time.Now().UTC(), cut(v.Balancer, maxAddress), cut(a.node, maxAddress), cut(v.Client, maxAddress))
 	if err != nil {
 		return err
 	}
 	if id, err := res.LastInsertId(); err == nil && id > kept && id%pruneEvery == 0 {
-		_, err = a.db.ExecContext(ctx, "DELETE FROM visits WHERE id <= ?", id-kept)
+		_, err = c.ExecContext(ctx, "DELETE FROM visits WHERE id <= ?", id-kept)
 		return err
 	}
 	return nil
 }
 
-func (a *App) lists(ctx context.Context, p *page) error {
-	rows, err := a.db.QueryContext(ctx, "SELECT at, balancer, web, client FROM visits ORDER BY id DESC LIMIT ?", shown)
+func lists(ctx context.Context, c *sql.Conn) (visits []Visit, signed []Entry, err error) {
+	rows, err := c.QueryContext(ctx, "SELECT at, balancer, web, client FROM visits ORDER BY id DESC LIMIT ?", shown)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var v Visit
 		if err := rows.Scan(&v.At, &v.Balancer, &v.Web, &v.Client); err != nil {
-			return err
+			return nil, nil, err
 		}
-		p.Visits = append(p.Visits, v)
+		visits = append(visits, v)
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return err
+		return nil, nil, err
 	}
-	entries, err := a.db.QueryContext(ctx, "SELECT at, name, message FROM guestbook ORDER BY id DESC LIMIT ?", shown)
+	entries, err := c.QueryContext(ctx, "SELECT at, name, message FROM guestbook ORDER BY id DESC LIMIT ?", shown)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer entries.Close()
 	for entries.Next() {
 		var e Entry
 		if err := entries.Scan(&e.At, &e.Name, &e.Message); err != nil {
-			return err
+			return nil, nil, err
 		}
-		p.Entries = append(p.Entries, e)
+		signed = append(signed, e)
 	}
-	return entries.Err()
+	return visits, signed, entries.Err()
 }
 
 // sign writes into the guestbook.
 func (a *App) sign(ctx context.Context, name, message string) error {
-	if a.db == nil {
+	if a.writer == nil {
 		return errNone
 	}
-	return a.withTables(ctx, func() error {
-		_, err := a.db.ExecContext(ctx, "INSERT INTO guestbook (at, name, message) VALUES (?, ?, ?)", time.Now().UTC(), name, message)
-		return err
+	return a.writer.session(ctx, func(c *sql.Conn) error {
+		return a.withTables(ctx, c, func() error {
+			_, err := c.ExecContext(ctx, "INSERT INTO guestbook (at, name, message) VALUES (?, ?, ?)", time.Now().UTC(), name, message)
+			return err
+		})
 	})
 }
 

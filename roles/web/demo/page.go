@@ -3,9 +3,11 @@ package demo
 import (
 	"bytes"
 	"context"
+	"database/sql/driver"
 	_ "embed"
 	"errors"
 	"html/template"
+	"io"
 	"net/url"
 	"strings"
 	"time"
@@ -22,12 +24,13 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 
 // page is what the template shows.
 type page struct {
-	Balancer, Web, Database, Version, Where, Client string
-	Took                                            time.Duration
-	Visits                                          []Visit
-	Entries                                         []Entry
-	Trouble                                         string
-	MaxName, MaxMessage                             int
+	Balancer, Web, Where, Client string
+	Writer, Reader               *Server // nil: no answer
+	Took                         time.Duration
+	Visits                       []Visit
+	Entries                      []Entry
+	Trouble                      string
+	MaxName, MaxMessage          int
 }
 
 // Answer is a response: an HTML body, or a Location for 303.
@@ -47,8 +50,24 @@ func (a *App) Page(ctx context.Context, v Visitor, write bool) Answer {
 	p := a.blank(v)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := a.visit(ctx, v, write, p); err != nil {
+	begun := time.Now()
+	err := a.visit(ctx, v, write, p)
+	p.Took = time.Since(begun).Round(100 * time.Microsecond)
+	if err != nil {
+		p.Writer = nil // it has said who it is, and then failed
 		p.Trouble = explain(err)
+		if write && a.writer != nil {
+			p.Trouble = "It is not confirmed that this visit is kept. " + p.Trouble
+		}
+	}
+	if a.reader != nil || err == nil {
+		lists := a.read(ctx, err == nil, p)
+		switch {
+		case lists != nil && err == nil:
+			p.Trouble = "The visit was kept, but the lists could not be read. " + explain(lists)
+		case lists == nil && err != nil:
+			p.Trouble += " Below is what " + p.Reader.Name + " has."
+		}
 	}
 	return p.answer(200)
 }
@@ -92,7 +111,7 @@ func (a *App) Sign(ctx context.Context, v Visitor, form []byte) Answer {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := a.sign(ctx, name, message); err != nil {
-		p.Trouble = "The message was not kept. " + explain(err)
+		p.Trouble = "It is not confirmed that the message is kept. " + explain(err)
 		return p.answer(503)
 	}
 	return Answer{Status: 303, Location: "/"}
@@ -106,6 +125,8 @@ func explain(err error) string {
 		return "No database is configured for this site, so no visits are kept."
 	case errors.Is(err, context.DeadlineExceeded):
 		return "The database did not answer in time. The page works without it; visits come back when it does."
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, io.EOF):
+		return "The database closed the connection. The page works without it; visits come back when it answers."
 	case errors.As(err, &m):
 		return "The database refused: " + m.Error() + "."
 	}

@@ -81,6 +81,7 @@ type GTID struct {
 	LastCommitted int64 // Sequence of the last transaction that this one may depend on; 0: of an earlier file
 	Sequence      int64 // of the transaction in its file, from 1
 	Committed     int64 // microseconds since 1970
+	Original      int64 // as Committed, on the server that committed it first; 0: on this one
 	Size          uint64
 	Version       uint32 // of the server, 80040 for 8.0.40
 }
@@ -97,23 +98,32 @@ func ParseUUID(text string) (u [16]byte, err error) {
 const gtidSize = HeaderSize + 42 + 7 + 4 + ChecksumSize
 
 // GTIDSize is the size of the GTID event of a transaction whose other events have rest
-// bytes together, and the size of the transaction with it, both with checksums.
-func GTIDSize(rest uint64) (size int, whole uint64) {
+// bytes together, and the size of the transaction with it, both with checksums. original
+// says that GTID.Original is set.
+func GTIDSize(rest uint64, original bool) (size int, whole uint64) {
+	fixed := gtidSize
+	if original {
+		fixed += 7
+	}
 	for _, n := range []int{1, 3, 4} {
-		if whole = rest + uint64(gtidSize+n); lengthSize(whole) <= n {
-			return gtidSize + lengthSize(whole), rest + uint64(gtidSize+lengthSize(whole))
+		if whole = rest + uint64(fixed+n); lengthSize(whole) <= n {
+			return fixed + lengthSize(whole), rest + uint64(fixed+lengthSize(whole))
 		}
 	}
-	return gtidSize + 9, rest + gtidSize + 9
+	return fixed + 9, rest + uint64(fixed+9)
 }
+
+// committedTwice is the bit of the time of the commit which says that the time of the
+// first commit follows.
+const committedTwice = 1 << 55
 
 // AppendGTID appends the event that begins a transaction:
 //
 //	19  flags: 0, only rows             20  UUID
 //	36  number, i64                     44  type of the clock: 2
 //	45  last committed, i64             53  sequence, i64
-//	61  committed, 7 bytes              68  length of the transaction, length-encoded
-//	..  version, u32
+//	61  committed, 7 bytes; bit 55: committed first, 7 bytes, follows
+//	..  length of the transaction, length-encoded; version, u32
 func AppendGTID(dst []byte, server, timestamp uint32, g *GTID) []byte {
 	start := len(dst)
 	dst = appendHeader(dst, TypeGTID, server, timestamp, 0)
@@ -123,9 +133,22 @@ func AppendGTID(dst []byte, server, timestamp uint32, g *GTID) []byte {
 	dst = append(dst, 2)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(g.LastCommitted))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(g.Sequence))
-	dst = appendLittle(dst, uint64(g.Committed), 7)
+	if g.Original != 0 {
+		dst = appendLittle(dst, uint64(g.Committed)|committedTwice, 7)
+		dst = appendLittle(dst, uint64(g.Original), 7)
+	} else {
+		dst = appendLittle(dst, uint64(g.Committed), 7)
+	}
 	dst = appendLength(dst, g.Size)
 	return end(binary.LittleEndian.AppendUint32(dst, g.Version), start)
+}
+
+// AppendAnonymousGTID appends the event that begins a transaction without a GTID.
+func AppendAnonymousGTID(dst []byte, server, timestamp uint32, g *GTID) []byte {
+	start := len(dst)
+	dst = AppendGTID(dst, server, timestamp, g)
+	dst[start+4] = byte(TypeAnonymousGTID)
+	return dst
 }
 
 // XIDSize is the size of an XID event.
@@ -150,17 +173,29 @@ type Query struct {
 	// all 0: not recorded.
 	Client, Connection, Server uint16
 	TimeZone                   string // empty: not recorded
+	// foreign_key_checks and unique_checks are off.
+	NoForeignKeyChecks, NoUniqueChecks bool
+	// auto_increment_increment and auto_increment_offset; 0: not recorded, both are 1.
+	Increment, Offset uint16
 	// Begun is when the statement began, which is NOW() on a replica; zero: now.
 	Begun time.Time
 }
 
 // Codes of a query event's status variables, in the order in which they must stand.
 const (
-	statusMode     = 1
-	statusCharset  = 4
-	statusTimeZone = 5
-	statusInvoker  = 11
-	statusMicros   = 13
+	statusFlags         = 0
+	statusMode          = 1
+	statusAutoIncrement = 3
+	statusCharset       = 4
+	statusTimeZone      = 5
+	statusInvoker       = 11
+	statusMicros        = 13
+)
+
+// Bits of the status variable of flags, sql/query_options.h of MySQL.
+const (
+	flagNoForeignKeys = 1 << 26
+	flagNoUnique      = 1 << 27
 )
 
 // AppendQuery appends a statement, or the BEGIN of a transaction of rows:
@@ -180,8 +215,13 @@ func AppendQuery(dst []byte, server uint32, q *Query) []byte {
 	dst = append(dst, 0, 0, 0, 0, byte(len(q.Database)), 0, 0, 0, 0)
 	status := len(dst)
 	if q.Client != 0 {
+		dst = binary.LittleEndian.AppendUint32(append(dst, statusFlags), q.flags())
 		dst = append(dst, statusMode)
 		dst = binary.LittleEndian.AppendUint64(dst, q.Mode)
+		if q.Increment > 1 || q.Offset > 1 {
+			dst = binary.LittleEndian.AppendUint16(append(dst, statusAutoIncrement), q.Increment)
+			dst = binary.LittleEndian.AppendUint16(dst, q.Offset)
+		}
 		dst = append(dst, statusCharset)
 		for _, id := range []uint16{q.Client, q.Connection, q.Server} {
 			dst = binary.LittleEndian.AppendUint16(dst, id)
@@ -200,4 +240,14 @@ func AppendQuery(dst []byte, server uint32, q *Query) []byte {
 	binary.LittleEndian.PutUint16(dst[status-2:], uint16(len(dst)-status))
 	dst = append(append(dst, q.Database...), 0)
 	return end(append(dst, q.Text...), start)
+}
+
+func (q *Query) flags() (flags uint32) {
+	if q.NoForeignKeyChecks {
+		flags |= flagNoForeignKeys
+	}
+	if q.NoUniqueChecks {
+		flags |= flagNoUnique
+	}
+	return flags
 }

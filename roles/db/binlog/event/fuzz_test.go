@@ -70,3 +70,29 @@ func FuzzGTIDs(f *testing.F) {
 		}
 	})
 }
+
+// A GTID set in MySQL's binary form comes from replicas with COM_BINLOG_DUMP_GTID: what is taken is a set whose
+// forms, text and binary, are of the same transactions.
+func FuzzSIDBlock(f *testing.F) {
+	for _, text := range []string{"", "6f0b2a0e-1d7c-4b67-9a51-0123456789ab:1-5:9", "6f0b2a0e-1d7c-4b67-9a51-0123456789ab:3,7f0b2a0e-1d7c-4b67-9a51-0123456789ab:1-2"} {
+		set, err := ParseGTIDs(text)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(set.SIDBlock())
+	}
+	f.Fuzz(func(t *testing.T, block []byte) {
+		set, err := ParseSIDBlock(block)
+		if err != nil {
+			return
+		}
+		again, err := ParseSIDBlock(set.SIDBlock())
+		if err != nil || !again.Equal(set) {
+			t.Fatalf("%v became %v, %v", set, again, err)
+		}
+		text, err := ParseGTIDs(set.String())
+		if err != nil || !text.Equal(set) || len(Without(set, text)) > 0 || len(Without(text, set)) > 0 {
+			t.Fatalf("%v as text is %v, %v", set, text, err)
+		}
+	})
+}

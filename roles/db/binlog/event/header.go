@@ -24,6 +24,15 @@ const (
 	TypePreviousGTIDs     Type = 35
 )
 
+// Types that other servers write and this package reads.
+const (
+	TypeWriteRowsV1   Type = 23 // as their successors, without the extra data
+	TypeUpdateRowsV1  Type = 24
+	TypeDeleteRowsV1  Type = 25
+	TypeAnonymousGTID Type = 34  // as TypeGTID, of a transaction that has none
+	TypeMariaGTID     Type = 162 // what begins a transaction of MariaDB
+)
+
 // String is the name that SHOW BINLOG EVENTS gives the type.
 func (t Type) String() string {
 	switch t {
@@ -47,6 +56,14 @@ func (t Type) String() string {
 		return "Gtid"
 	case TypePreviousGTIDs:
 		return "Previous_gtids"
+	case TypeWriteRowsV1:
+		return "Write_rows_v1"
+	case TypeUpdateRowsV1:
+		return "Update_rows_v1"
+	case TypeDeleteRowsV1:
+		return "Delete_rows_v1"
+	case TypeAnonymousGTID:
+		return "Anonymous_Gtid"
 	}
 	return fmt.Sprintf("Unknown_%d", byte(t))
 }
@@ -85,6 +102,31 @@ type Header struct {
 	End       uint32
 	Flags     uint16
 }
+
+// Ignorable reports whether a reader that does not know the event's type may skip it:
+// the event says so, or is one of those that tell nothing of data.
+func (h Header) Ignorable() bool {
+	switch h.Type {
+	case typeStop, typeHeartbeat, typeRowsQuery, typeIgnorable, typeHeartbeat2,
+		typeAnnotateRows, typeCheckpoint, typeGTIDList:
+		return true
+	}
+	return h.Flags&flagIgnorable != 0
+}
+
+// Types that tell nothing of data.
+const (
+	typeStop       Type = 3
+	typeHeartbeat  Type = 27
+	typeIgnorable  Type = 28
+	typeRowsQuery  Type = 29
+	typeHeartbeat2 Type = 41
+
+	// MariaDB's.
+	typeAnnotateRows Type = 160
+	typeCheckpoint   Type = 161
+	typeGTIDList     Type = 163
+)
 
 // ParseHeader reads the header that b begins with. It fails where b is too short, or
 // the size is less than an event has or more than MaxSize.

@@ -118,7 +118,7 @@ func appendDocument(dst []byte, v any, depth int) (byte, []byte, error) {
 }
 
 func appendNumber(dst []byte, text string) (byte, []byte, error) {
-	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil && text != "-0" {
 		switch {
 		case i >= math.MinInt16 && i <= math.MaxInt16:
 			return jsonInt16, appendLittle(dst, uint64(i), 2), nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/dolthub/vitess/go/mysql"
@@ -36,24 +37,83 @@ func FileSize(b []byte) (n uint64, err error) {
 	return n, nil
 }
 
-// ParseGTID reads a GTID event, with or without its checksum. Committed, Size and
-// Version are not read.
+// ParseGTID reads a GTID event, with or without its checksum. The times, Size and Version
+// are 0 where an older server has written none, Number for an anonymous one.
 func ParseGTID(ev []byte) (GTID, error) {
 	var g GTID
-	if len(ev) < HeaderSize+42 || Type(ev[4]) != TypeGTID {
+	h, err := ParseHeader(ev)
+	if err != nil {
+		return g, err
+	}
+	if n := int(h.Size) - ChecksumSize; n < len(ev) {
+		ev = ev[:n]
+	}
+	if len(ev) < HeaderSize+42 || h.Type != TypeGTID && h.Type != TypeAnonymousGTID {
 		return g, fmt.Errorf("GTID of %d bytes: %w", len(ev), ErrCorrupt)
 	}
 	copy(g.UUID[:], ev[20:])
 	g.Number = int64(binary.LittleEndian.Uint64(ev[36:]))
 	g.LastCommitted = int64(binary.LittleEndian.Uint64(ev[45:]))
 	g.Sequence = int64(binary.LittleEndian.Uint64(ev[53:]))
+	if h.Type == TypeAnonymousGTID {
+		g.UUID, g.Number = [16]byte{}, 0
+	} else if g.Number < 1 {
+		return g, fmt.Errorf("GTID with number %d: %w", g.Number, ErrCorrupt)
+	}
+	r := scanner{b: ev[HeaderSize+42:]}
+	if len(r.b) == 0 {
+		return g, nil
+	}
+	g.Committed = int64(little(r.take(7)))
+	if g.Committed&committedTwice != 0 {
+		g.Committed &^= committedTwice
+		g.Original = int64(little(r.take(7)))
+	}
+	if len(r.b) > 0 {
+		g.Size = r.length()
+	}
+	if len(r.b) > 0 {
+		g.Version = uint32(little(r.take(4))) &^ (1 << 31)
+	}
+	if r.short {
+		return g, fmt.Errorf("GTID of %d bytes: %w", len(ev), ErrCorrupt)
+	}
 	return g, nil
 }
 
+// ID names a transaction: the server that committed it first, and its number there.
+type ID struct {
+	UUID   [16]byte
+	Number int64 // from 1; 0: no transaction
+}
+
+// ID is the name alone.
+func (g GTID) ID() ID { return ID{g.UUID, g.Number} }
+
 // String is the GTID as text.
-func (g GTID) String() string {
-	u := hex.EncodeToString(g.UUID[:])
-	return fmt.Sprintf("%s-%s-%s-%s-%s:%d", u[:8], u[8:12], u[12:16], u[16:20], u[20:], g.Number)
+func (g GTID) String() string { return g.ID().String() }
+
+// String is the GTID as text.
+func (id ID) String() string {
+	u := hex.EncodeToString(id.UUID[:])
+	return fmt.Sprintf("%s-%s-%s-%s-%s:%d", u[:8], u[8:12], u[12:16], u[16:20], u[20:], id.Number)
+}
+
+// In reports whether the transaction is in a set.
+func (id ID) In(set mysql.Mysql56GTIDSet) bool {
+	return set.ContainsGTID(mysql.Mysql56GTID{Server: mysql.SID(id.UUID), Sequence: id.Number})
+}
+
+// ParseID reads a GTID as text, "uuid:number".
+func ParseID(text string) (id ID, err error) {
+	server, number, _ := strings.Cut(text, ":")
+	if id.UUID, err = ParseUUID(server); err == nil {
+		id.Number, err = strconv.ParseInt(number, 10, 64)
+	}
+	if err != nil || id.Number < 1 {
+		return ID{}, fmt.Errorf("%q is no GTID: it has the form SERVER-UUID:NUMBER", text)
+	}
+	return id, nil
 }
 
 // ParsePreviousGTIDs reads the set of a previous GTIDs event without its checksum.
@@ -61,19 +121,24 @@ func ParsePreviousGTIDs(ev []byte) (mysql.Mysql56GTIDSet, error) {
 	if len(ev) < HeaderSize || Type(ev[4]) != TypePreviousGTIDs {
 		return nil, fmt.Errorf("previous GTIDs: %w", ErrCorrupt)
 	}
-	if err := checkSIDBlock(ev[HeaderSize:]); err != nil {
+	return ParseSIDBlock(ev[HeaderSize:])
+}
+
+// ParseSIDBlock reads a GTID set in the form of AppendPreviousGTIDs.
+func ParseSIDBlock(b []byte) (mysql.Mysql56GTIDSet, error) {
+	if err := checkSIDBlock(b); err != nil {
 		return nil, err
 	}
-	set, err := mysql.NewMysql56GTIDSetFromSIDBlock(ev[HeaderSize:])
+	set, err := mysql.NewMysql56GTIDSetFromSIDBlock(b)
 	if err != nil {
-		return nil, fmt.Errorf("previous GTIDs: %w: %w", ErrCorrupt, err)
+		return nil, fmt.Errorf("GTID set: %w: %w", ErrCorrupt, err)
 	}
 	return set, nil
 }
 
 // checkSIDBlock checks the counts, which the library takes as they are.
 func checkSIDBlock(b []byte) error {
-	short := fmt.Errorf("previous GTIDs of %d bytes: %w", len(b), ErrCorrupt)
+	short := fmt.Errorf("a GTID set of %d bytes: %w", len(b), ErrCorrupt)
 	if len(b) < 8 {
 		return short
 	}

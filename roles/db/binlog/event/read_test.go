@@ -97,7 +97,7 @@ func TestTransactionIsReadByAnother(t *testing.T) {
 	must(t, err)
 	uuid, err := ParseUUID("6f0b2a0e-1d7c-4b67-9a51-0123456789ab")
 	must(t, err)
-	_, whole := GTIDSize(rest + XIDSize)
+	_, whole := GTIDSize(rest+XIDSize, false)
 	b := AppendGTID(nil, testServer, 3, &GTID{UUID: uuid, Number: 9, LastCommitted: 4, Sequence: 5, Committed: 1700000000123456, Size: whole, Version: 80040})
 	b = AppendXID(append(append(b, head...), rows...), testServer, 3, 77)
 	if n, _ := FileSize(b); n != whole {
@@ -146,10 +146,18 @@ func TestTransactionIsReadByAnother(t *testing.T) {
 func TestGTIDSize(t *testing.T) {
 	for _, near := range []uint64{0, 251, 1 << 16, 1 << 24} {
 		for rest := near - min(near, 120); rest < near+120; rest++ {
-			size, whole := GTIDSize(rest)
-			ev := AppendGTID(nil, 1, 1, &GTID{Size: whole})
-			if len(ev)+ChecksumSize != size || uint64(size)+rest != whole {
-				t.Fatalf("rest %d: size %d (really %d), whole %d", rest, size, len(ev)+ChecksumSize, whole)
+			for _, original := range []int64{0, 1700000000123456} {
+				size, whole := GTIDSize(rest, original != 0)
+				g := GTID{Number: 7, Sequence: 3, LastCommitted: 2, Committed: 1700000000654321, Original: original, Size: whole, Version: 80040}
+				ev := AppendGTID(nil, 1, 1, &g)
+				if len(ev)+ChecksumSize != size || uint64(size)+rest != whole {
+					t.Fatalf("rest %d: size %d (really %d), whole %d", rest, size, len(ev)+ChecksumSize, whole)
+				}
+				for _, ev := range [][]byte{ev, Finish(nil, ev, 1)} {
+					if back, err := ParseGTID(ev); err != nil || back != g {
+						t.Fatalf("%+v became %+v, %v", g, back, err)
+					}
+				}
 			}
 		}
 	}

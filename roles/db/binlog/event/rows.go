@@ -102,7 +102,7 @@ func (r *Rows) MoveOut(write func(b []byte, at int64) (int, error)) error {
 		return err
 	}
 	r.base += int64(n)
-	r.buf = append([]byte(nil), r.buf[n:]...)
+	r.buf = append(r.buf[:0], r.buf[n:]...)
 	return nil
 }
 

@@ -77,6 +77,10 @@ func newTable(t *store.Table) (*Table, error) {
 	}
 	for i, typ := range t.Types {
 		c, err := newColumn(typ)
+		if c.code == typeTime {
+			c.digits = int(t.Desc.Columns[i].Type.Digits())
+			c.meta = []byte{byte(c.digits)}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("table %s.%s, column %s: %w", t.Desc.Database, t.Desc.Name, t.Desc.Columns[i].Name, err)
 		}
@@ -270,9 +274,9 @@ func (t *Table) appendOptional(dst []byte, of *store.Table) []byte {
 		visible.add(!of.Desc.Columns[i].Hidden)
 		switch typ := typ.(type) {
 		case types.NumberTypeImpl_:
-			unsigned.add(sqltypes.IsUnsigned(typ.Type()))
+			unsigned.add(sqltypes.IsUnsigned(typ.Type()) || of.Desc.Columns[i].Type.Unsigned)
 		case types.DecimalType_:
-			unsigned.add(false)
+			unsigned.add(of.Desc.Columns[i].Type.Unsigned)
 		case types.StringType:
 			charsets = appendLength(charsets, uint64(typ.Collation()))
 		case types.EnumType:

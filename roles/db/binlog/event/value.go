@@ -43,7 +43,7 @@ func (t *Table) appendRow(ctx context.Context, dst []byte, row sql.Row) ([]byte,
 //	DATE            day | month<<5 | year<<9, 3 bytes little endian
 //	DATETIME        5 bytes big endian, below; fraction
 //	TIMESTAMP       seconds, u32 big endian; fraction
-//	TIME            6 bytes big endian, below
+//	TIME            3 to 6 bytes big endian, below
 //	BIT             big endian               ENUM, SET      little endian
 //	CHAR, VARCHAR, BINARY, VARBINARY, BLOB, TEXT, JSON, VECTOR, spatial
 //	                length, little endian; bytes
@@ -73,7 +73,7 @@ func (c *column) append(ctx context.Context, dst []byte, v any) ([]byte, error) 
 		}
 	case typeTime:
 		if s, ok := v.(types.Timespan); ok {
-			return appendSpan(dst, int64(s)), nil
+			return appendSpan(dst, int64(s), c.digits), nil
 		}
 	case typeYear:
 		if y, ok := v.(int16); ok {
@@ -186,19 +186,24 @@ func appendFraction(dst []byte, micro uint64, digits int) []byte {
 	return appendBig(dst, micro, n)
 }
 
-// appendSpan appends a TIME(6): sign and hour<<12 | minute<<6 | second in 3 bytes,
-// microseconds in 3, as one number, negative ones complemented.
-func appendSpan(dst []byte, micros int64) []byte {
+// appendSpan appends a TIME: sign and hour<<12 | minute<<6 | second in 3 bytes, behind them
+// the fraction, two digits to a byte, as one number, negative ones complemented.
+func appendSpan(dst []byte, micros int64, digits int) []byte {
 	abs := micros
 	if abs < 0 {
 		abs = -abs
 	}
 	seconds := abs / 1e6
-	packed := (seconds/3600<<12|seconds/60%60<<6|seconds%60)<<24 | abs%1e6
+	n := (digits + 1) / 2
+	fraction := abs % 1e6
+	for range 3 - n {
+		fraction /= 100
+	}
+	packed := (seconds/3600<<12|seconds/60%60<<6|seconds%60)<<(8*n) | fraction
 	if micros < 0 {
 		packed = -packed
 	}
-	return appendBig(dst, uint64(packed+1<<47), 6)
+	return appendBig(dst, uint64(packed+1<<(23+8*n)), 3+n)
 }
 
 // mismatch is the error for a value whose Go type is not the column's.

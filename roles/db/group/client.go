@@ -1,0 +1,78 @@
+package group
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// Remote is a server of the group, over the network.
+type Remote struct {
+	name string
+	cfg  *mysql.Config
+}
+
+var _ Member = (*Remote)(nil)
+
+// NewRemote is the server of this name at this address. roots are who signs its certificate, which
+// must name it.
+func NewRemote(name string, address netip.AddrPort, password string, tc *tls.Config) *Remote {
+	tc = tc.Clone()
+	tc.ServerName = name
+	cfg := mysql.NewConfig()
+	cfg.User, cfg.Passwd = Account, password
+	cfg.Net, cfg.Addr = "tcp", address.String()
+	cfg.TLS = tc
+	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = answerWithin, answerWithin, answerWithin
+	cfg.Logger = &mysql.NopLogger{}
+	return &Remote{name: name, cfg: cfg}
+}
+
+// Name is the server's name.
+func (r *Remote) Name() string { return r.name }
+
+// ask sends a statement, over a connection of its own: what is asked is rare, and a server that has died and
+// one that came back are not told apart by an old connection.
+func (r *Remote) ask(ctx context.Context, statement string, into ...any) error {
+	connector, err := mysql.NewConnector(r.cfg)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", r.name, err)
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	if err := db.QueryRowContext(ctx, statement).Scan(into...); err != nil {
+		return fmt.Errorf("ask %s at %s: %w", r.name, r.cfg.Addr, err)
+	}
+	return nil
+}
+
+// State is SHOW STACK STATE.
+func (r *Remote) State(ctx context.Context) (State, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var s State
+	err := r.ask(ctx, "SHOW STACK STATE", &s.Name, &s.Epoch, &s.Primary, &s.Open, &s.Executed, &s.Server, &s.Before, &s.Decided)
+	if err == nil && s.Name != r.name {
+		return State{}, fmt.Errorf("at %s answers %q, not %s", r.cfg.Addr, s.Name, r.name)
+	}
+	return s, err
+}
+
+// Accept is STACK ACCEPT.
+func (r *Remote) Accept(ctx context.Context, epoch uint64, primary string) (executed string, err error) {
+	err = r.ask(ctx, "STACK ACCEPT "+strconv.FormatUint(epoch, 10)+" '"+strings.ReplaceAll(primary, "'", "")+"'", &executed)
+	return executed, err
+}
+
+// Open is STACK OPEN.
+func (r *Remote) Open(ctx context.Context, epoch uint64) error {
+	var none string
+	return r.ask(ctx, "STACK OPEN "+strconv.FormatUint(epoch, 10), &none)
+}

@@ -1,0 +1,55 @@
+package group
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// Account is the name of the account as which the servers of a site speak to each other. It is
+// in no catalog.
+const Account = "stack.site"
+
+// Password is the password of Account, from the site's replication key.
+func Password(key []byte) string {
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte("stack: account of the database servers, 1"))
+	return hex.EncodeToString(m.Sum(nil))
+}
+
+// State is what a server says of itself.
+type State struct {
+	Name     string
+	Epoch    uint64 // the highest that it has accepted
+	Primary  string // of that epoch; empty: nobody is yet
+	Before   string // where Primary is empty: that of the last epoch that had one, Decided; empty: not known
+	Decided  uint64
+	Open     bool   // takes writes
+	Executed string // GTID set of what it has executed and shows
+	Server   string // its UUID
+}
+
+// last is the primary of the last epoch that had one, and that epoch; empty: not known.
+func (s State) last() (primary string, epoch uint64) {
+	if s.Primary != "" {
+		return s.Primary, s.Epoch
+	}
+	return s.Before, s.Decided
+}
+
+// Member is a server of the group. Its methods may be called concurrently; each ends with
+// ctx, and fails where the server does not answer.
+type Member interface {
+	Name() string
+	State(ctx context.Context) (State, error)
+	// Accept makes the server accept epoch, with the primary of this name, empty: nobody
+	// yet. It neither commits, applies nor acknowledges in a lower one from then on, and what it
+	// returns is the GTID set of everything that it has on disk. ErrStaleEpoch in the text of the
+	// error where it has accepted a higher one; the same one again is allowed, with another primary too
+	// while nobody is.
+	Accept(ctx context.Context, epoch uint64, primary string) (executed string, err error)
+	// Open makes the server the primary of the epoch, which it has accepted, and lets it
+	// take writes.
+	Open(ctx context.Context, epoch uint64) error
+}

@@ -1,0 +1,359 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/dolthub/vitess/go/mysql"
+
+	"stack/appliance/config"
+	"stack/roles/db/binlog/event"
+	"stack/roles/db/group"
+	"stack/roles/db/replica"
+	"stack/roles/db/store"
+	"stack/roles/db/txn"
+	"stack/roles/internal/dbcheck"
+)
+
+// term is an epoch and its primary.
+type term struct {
+	Epoch   uint64 `json:"epoch"`
+	Primary string `json:"primary"` // empty: nobody yet
+	// Before is the primary of the last epoch that had one, Decided that epoch, as far as this
+	// server knows: without them nobody could tell after a promotion that did not end.
+	Before  string `json:"before,omitempty"`
+	Decided uint64 `json:"decided,omitempty"`
+	// Led: this server has been the primary, and followed none since. The end of its log may be nowhere else.
+	Led bool `json:"led,omitempty"`
+	// Followed: all that this server had was on the primary in this epoch. If the primary lacks some of it
+	// later, then the primary has lost it.
+	Followed bool `json:"followed,omitempty"`
+}
+
+// next is a later epoch that has no primary yet.
+func (t term) next(epoch uint64) term {
+	n := term{Epoch: epoch, Before: t.Before, Decided: t.Decided, Led: t.Led}
+	if t.Primary != "" {
+		n.Before, n.Decided = t.Primary, t.Epoch
+	}
+	return n
+}
+
+// member is this server among the database servers of the site: it keeps the term, and is a
+// primary or follows one accordingly.
+type member struct {
+	name     string
+	first    string // the primary where nobody was ever one
+	data     *data
+	log      *slog.Logger
+	addrs    map[string]netip.AddrPort // of the others
+	ca       string                    // file of the CA
+	password string
+	others   []group.Member
+
+	mu      sync.Mutex // held while the term changes
+	term    term
+	policy  txn.AckPolicy
+	open    bool
+	forgot  bool   // the others know it as the primary, and its data directory does not
+	cannot  string // why transactions that the primary lacks were not taken back at the start
+	trouble string // what keeps it from its role; empty: nothing
+	leaving bool   // the process is about to start anew
+	untidy  bool   // what was put aside has not been looked at since the server follows
+	revival revival
+	seeder  *seeder
+	restart func() // starts the process anew, later
+	follows string // the primary that the replica is set to, empty: not known
+	// lagSince is the moment of which this server had everything when its lag was known last.
+	lagSince time.Time
+	// unproven is up to which of this server's transactions the replicas have to acknowledge before clients are
+	// served, 0: none; since is when it was set.
+	unproven      uint64
+	unprovenSince time.Time
+	opened        func() // called after the server was opened for writes
+	demoted       func() // called after it was closed
+}
+
+var _ group.Member = (*member)(nil)
+
+// newMember reads the term. The server takes no writes until Open.
+func newMember(node *config.Node, d *data, log *slog.Logger, password string) (*member, error) {
+	d.db.CloseForWrites()
+	m := &member{
+		name: node.Name, data: d, log: log, password: password, policy: ackPolicy(node), addrs: map[string]netip.AddrPort{},
+		ca:     filepath.Join(node.TLS.SecretsDir, "ca.crt"),
+		cannot: d.cannot, seeder: &seeder{}, restart: func() {}, // before clients are served nobody has to
+	}
+	all := node.Databases()
+	m.first = all[0].Name
+	for _, x := range all {
+		if x.Name != node.Name {
+			m.addrs[x.Name] = x.DB
+		}
+	}
+	b, err := store.Get(d.store.DB, store.MetaTermKey())
+	if err != nil {
+		return nil, err
+	}
+	if b != nil {
+		if err := json.Unmarshal(b, &m.term); err != nil {
+			return nil, fmt.Errorf("term of %s: %w: %w", d.store.Dir(), store.ErrCorrupt, err)
+		}
+	}
+	if epoch := d.db.Epoch(); m.term.Epoch != epoch {
+		m.term = m.term.next(epoch) // a crash came between the two
+	}
+	m.begin()
+	return m, nil
+}
+
+// ackPolicy is what commits of this node wait for.
+func ackPolicy(node *config.Node) txn.AckPolicy {
+	p := txn.AckPolicy{Need: node.AckNeed(), Timeout: node.DB.AckTimeout, Strict: node.DB.AckPolicy == "strict"}
+	for _, x := range node.Databases() {
+		if x.Name != node.Name {
+			p.Members = append(p.Members, x.Name)
+		}
+	}
+	return p
+}
+
+// setPolicy takes effect now where the server is the primary, else when it becomes one.
+func (m *member) setPolicy(p txn.AckPolicy) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.policy = p
+	if !m.open {
+		return nil
+	}
+	return m.data.db.SetAckPolicy(p)
+}
+
+// Name is the node's name.
+func (m *member) Name() string { return m.name }
+
+// State never fails.
+func (m *member) State(context.Context) (group.State, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := group.State{Name: m.name, Epoch: m.data.db.Epoch(), Open: m.takesWrites(), Executed: m.data.db.ExecutedSet(), Server: m.data.store.Server}
+	t := m.term
+	if s.Epoch != t.Epoch {
+		t = t.next(s.Epoch) // an acknowledgement has told of a higher epoch, and not of its primary
+	}
+	s.Primary, s.Before, s.Decided = t.Primary, t.Before, t.Decided
+	return s, nil
+}
+
+// role is what balancers are told.
+func (m *member) role() dbcheck.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := dbcheck.State{Name: m.name, Epoch: m.data.db.Epoch(), Open: m.takesWrites() && m.proven()}
+	if s.Epoch == m.term.Epoch {
+		s.Primary = m.term.Primary
+	}
+	if s.Open || s.Primary == "" || m.follows != s.Primary {
+		m.lagSince = time.Time{}
+		return s
+	}
+	st, ok := m.data.replica.Status()
+	now := time.Now()
+	switch s.Follows = ok && st.State == replica.StateStreaming; {
+	case ok && st.LagKnown:
+		// Kept as a point in time, since which it is unknown now and then how far this server is behind.
+		m.lagSince = now.Add(-st.Lag)
+		s.Lag, s.LagKnown = st.Lag, true
+	case !m.lagSince.IsZero():
+		s.Lag, s.LagKnown = now.Sub(m.lagSince), true
+	}
+	return s
+}
+
+// takesWrites: an acknowledgement may have closed the server since it was opened.
+func (m *member) takesWrites() bool { return m.open && m.term.Epoch == m.data.db.Epoch() }
+
+// Accept accepts an epoch; see group.Member. With a primary, the server follows it.
+func (m *member) Accept(_ context.Context, epoch uint64, primary string) (executed string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if epoch > m.term.Epoch && !m.open {
+		// What is being applied is in the log after this, or is not applied at all.
+		if err := m.data.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {
+			return "", fmt.Errorf("stop following before epoch %d: %w", epoch, err)
+		}
+		m.follows = ""
+	}
+	if executed, err = m.data.db.AcceptEpoch(epoch); err != nil {
+		return "", err
+	}
+	if epoch > m.term.Epoch {
+		if err := m.enter(m.term.next(epoch)); err != nil {
+			return "", err
+		}
+	}
+	switch {
+	case primary == "" || primary == m.term.Primary:
+	case m.term.Primary != "":
+		return "", fmt.Errorf("the primary of epoch %d is %s, not %s", epoch, m.term.Primary, primary)
+	case primary != m.name && !m.addrs[primary].IsValid():
+		return "", fmt.Errorf("%s is no database server of the site here", primary)
+	default:
+		if err := m.enter(term{Epoch: epoch, Primary: primary, Led: m.term.Led}); err != nil {
+			return "", err
+		}
+	}
+	return executed, nil
+}
+
+// enter keeps a term, and demotes the server where it was the primary before. m.mu is held.
+func (m *member) enter(t term) error {
+	value, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	if err := m.data.store.DB.Set(store.MetaTermKey(), value, pebble.Sync); err != nil {
+		return fmt.Errorf("keep the primary of epoch %d: %w", t.Epoch, err)
+	}
+	was := m.term
+	m.term = t
+	if m.open && t.Epoch > was.Epoch {
+		m.log.Error("another server takes over: this one is no longer the primary", "epoch", t.Epoch, "before", was.Epoch)
+		m.open = false
+		if err := m.data.db.SetAckPolicy(txn.AckPolicy{}); err != nil {
+			return err
+		}
+		m.demoted()
+	}
+	if t.Primary != "" && t.Primary != was.Primary {
+		m.log.Info("the primary of an epoch is known", "primary", t.Primary, "epoch", t.Epoch)
+	}
+	return nil
+}
+
+// Open makes the server the primary of an epoch that it has accepted.
+func (m *member) Open(_ context.Context, epoch uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.takesWrites() && epoch == m.term.Epoch {
+		return nil
+	}
+	if epoch != m.term.Epoch || m.term.Primary != "" && m.term.Primary != m.name {
+		return fmt.Errorf("this server is in epoch %d with the primary %q: it cannot be opened in epoch %d", m.term.Epoch, m.term.Primary, epoch)
+	}
+	if err := m.data.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {
+		return fmt.Errorf("stop following: %w", err)
+	}
+	if err := m.data.replica.Reset(true); err != nil {
+		return fmt.Errorf("stop following: %w", err)
+	}
+	m.follows = ""
+	if err := m.enter(term{Epoch: epoch, Primary: m.name, Led: true}); err != nil {
+		return err
+	}
+	if err := m.data.db.SetAckPolicy(m.policy); err != nil {
+		return err
+	}
+	if n := m.data.db.AckStatus().Logged; n > m.data.db.Executed().Seq {
+		m.doubt(n)
+		m.demoted() // what was dropped is shown now
+	}
+	if err := m.data.db.OpenForWrites(epoch); err != nil {
+		return err
+	}
+	m.open = true
+	m.log.Info("this server is the primary and takes writes", "epoch", epoch, "acknowledgements", m.policy.Need)
+	m.opened()
+	return nil
+}
+
+// follow follows the primary of the term, where it is another server that takes writes, and looks after it. A
+// server with transactions that the primary lacks starts anew without them.
+func (m *member) follow(states []*group.State) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	primary := m.term.Primary
+	if primary == "" || primary == m.name || m.leaving {
+		return nil
+	}
+	i := slices.IndexFunc(states, func(s *group.State) bool { return s != nil && s.Name == primary && s.Epoch == m.term.Epoch && s.Open })
+	if i < 0 {
+		return nil
+	}
+	// What was dropped at the fence counts: it is in the data, and hidden only until something is applied.
+	errant, err := errantOf(m.data.db.LoggedSet(), states[i])
+	if err != nil {
+		return err
+	}
+	switch {
+	case errant != "":
+		// Also where it is followed already: then the primary is no longer what it was.
+		if err := m.data.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {
+			return err
+		}
+		m.follows = ""
+		return m.leave(errant, states[i])
+	case m.follows == primary:
+		return m.revive()
+	}
+	addr := m.addrs[primary]
+	if !addr.IsValid() {
+		return fmt.Errorf("the primary %s is no database server of the site in the config", primary)
+	}
+	if err := m.data.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {
+		return err
+	}
+	if err := m.data.db.Reveal(m.term.Epoch); err != nil { // the primary has it
+		return err
+	}
+	t := m.term // kept also so that another order of the config changes nothing
+	t.Led, t.Followed = false, true
+	if err := m.enter(t); err != nil {
+		return err
+	}
+	m.doubt(0)
+	err = m.data.replica.Change(func(s *replica.Settings, _ *replica.Position) error {
+		s.Host, s.Port = addr.Addr().String(), addr.Port()
+		s.User, s.Password, s.Auto = group.Account, m.password, true
+		s.TLS, s.CA, s.Verify = true, m.ca, true
+		s.Retry, s.Heartbeat = 1, int64(time.Second)
+		return nil
+	})
+	if err == nil {
+		err = m.data.replica.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("follow %s: %w", primary, err)
+	}
+	m.follows, m.revival, m.untidy = primary, revival{}, true
+	return nil
+}
+
+// errantOf is what a server has executed and the primary has not. Of the primary's own transactions it may
+// have some that wait for acknowledgements there.
+func errantOf(executed string, primary *group.State) (string, error) {
+	here, err := event.ParseGTIDs(executed)
+	if err != nil {
+		return "", fmt.Errorf("executed set of this server: %w", err)
+	}
+	there, err := event.ParseGTIDs(primary.Executed)
+	if err != nil {
+		return "", fmt.Errorf("executed set of %s: %w", primary.Name, err)
+	}
+	uuid, err := event.ParseUUID(primary.Server)
+	if err != nil {
+		return "", fmt.Errorf("server UUID of %s: %w", primary.Name, err)
+	}
+	more := event.Without(here, there)
+	delete(more, mysql.SID(uuid))
+	return more.String(), nil
+}

@@ -1,0 +1,205 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"stack/appliance/config"
+	"stack/roles/db/binlog/event"
+	"stack/roles/db/group"
+	"stack/roles/db/rewind"
+	"stack/roles/db/seed"
+	"stack/roles/db/sql"
+	"stack/roles/db/store"
+	"stack/roles/db/txn"
+)
+
+// A member whose data is not a part of the primary's cannot follow it. What the primary lacks is taken back, or
+// a copy of the primary's data replaces it. Both change what everything here stands on, so they happen at a start of the
+// process, before anything is opened: this file is that start; seeder.go is what comes before it.
+
+// rejoin is what the next start takes back, in the store under MetaRejoinKey: what the primary has not.
+type rejoin struct {
+	Epoch    uint64 `json:"epoch"` // in which that is the primary: nothing is taken back in another one
+	Primary  string `json:"primary"`
+	Server   string `json:"server"`   // its UUID
+	Executed string `json:"executed"` // on it
+}
+
+// installSeed puts a copy in place that an earlier process has fetched.
+func installSeed(node *config.Node, log *slog.Logger) error {
+	dir := node.DB.DataDir
+	ready, begun, epoch, err := seed.Ready(nil, dir)
+	if !ready || err != nil {
+		return err
+	}
+	opts := store.Options{Dir: dir, CacheBytes: seedCache, Version: sql.Version, Log: log}
+	var old promise
+	if !begun {
+		if old, err = readPromise(opts); err != nil {
+			return err
+		}
+		if old.epoch != epoch || alone(node) {
+			// This server may have been the primary since: the copy has not what was committed then.
+			log.Warn("a copy of the data of a former primary is removed", "epoch", epoch, "now", old.epoch)
+			return seed.Remove(nil, dir)
+		}
+	}
+	aside, err := seed.Install(nil, dir, opts, old.carry)
+	if err != nil {
+		return err
+	}
+	log.Warn("the data was replaced by a copy of the primary's; what was here is kept until the next time", "aside", aside)
+	return nil
+}
+
+// seedCache is the block cache of a copy while it is looked through, bytes.
+const seedCache = 8 << 20
+
+// promise is what a server may not forget with its data: the epoch that it has accepted.
+type promise struct {
+	epoch uint64
+	term  []byte
+}
+
+func readPromise(opts store.Options) (p promise, err error) {
+	st, err := store.OpenReadOnly(opts)
+	if err != nil {
+		return p, err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	return promiseOf(st)
+}
+
+func promiseOf(st *store.Store) (p promise, err error) {
+	b, err := store.Get(st.DB, store.MetaEpochKey())
+	if err != nil {
+		return p, err
+	}
+	p.epoch, _ = store.U64(b)
+	p.term, err = store.Get(st.DB, store.MetaTermKey())
+	return p, err
+}
+
+// carry keeps the promise in a copy of another server, where that has promised less.
+func (p promise) carry(st *store.Store) error {
+	theirs, err := promiseOf(st)
+	if err != nil || theirs.epoch >= p.epoch {
+		return err
+	}
+	b := st.DB.NewBatch()
+	defer b.Close()
+	err = errors.Join(b.Set(store.MetaEpochKey(), store.AppendU64(nil, p.epoch), nil), b.Delete(store.MetaTermKey(), nil))
+	if p.term != nil {
+		err = errors.Join(err, b.Set(store.MetaTermKey(), p.term, nil))
+	}
+	return errors.Join(err, b.Commit(pebble.Sync))
+}
+
+// takeBackWithin bounds it: a start that takes too long is ended by the supervisor, and would be so again.
+const takeBackWithin = 40 * time.Second
+
+// takeBack does what MetaRejoinKey asks for on a store that was just opened. again: the store has to be
+// opened anew. cannot is why it was not possible; what was asked for is forgotten then.
+func takeBack(st *store.Store, node *config.Node, log *slog.Logger) (again bool, cannot string, err error) {
+	b, err := store.Get(st.DB, store.MetaRejoinKey())
+	if err != nil || b == nil {
+		return false, "", err
+	}
+	var ask rejoin
+	if err := json.Unmarshal(b, &ask); err != nil {
+		return false, "", fmt.Errorf("what is to be taken back of %s: %w: %w", st.Dir(), store.ErrCorrupt, err)
+	}
+	p, err := promiseOf(st)
+	if err != nil {
+		return false, "", err
+	}
+	if p.epoch != ask.Epoch || alone(node) {
+		// This server may have been the primary since: what was committed then would be taken back with the rest.
+		log.Warn("nothing is taken back: what was asked for is of an epoch that has ended", "epoch", ask.Epoch, "now", p.epoch)
+		return false, "", st.DB.Delete(store.MetaRejoinKey(), pebble.Sync)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), takeBackWithin)
+	defer cancel()
+	r, err := rewind.Run(ctx, st, rewind.Options{
+		WriteSetLimit: txn.WriteSetLimitOf(node.DB.Memory), Version: sql.Version, Log: log,
+		Errant: func(executed string) (string, error) {
+			return errantOf(executed, &group.State{Name: ask.Primary, Server: ask.Server, Executed: ask.Executed})
+		},
+	})
+	if err == nil && r.Errant != "" {
+		log.Warn("transactions that the primary lacks were taken back", "primary", ask.Primary, "gtids", r.Errant, "transactions", r.Transactions, "file", r.File, "server", r.Server)
+		return true, "", nil
+	}
+	if err != nil {
+		cannot = err.Error()
+		log.Error("transactions that the primary lacks were not taken back: the data is to be replaced by a copy of the primary's: "+cannot,
+			"primary", ask.Primary, "gtids", r.Errant, "file", r.File)
+	}
+	return false, cannot, st.DB.Delete(store.MetaRejoinKey(), pebble.Sync)
+}
+
+// alone reports whether no other server can be the primary.
+func alone(node *config.Node) bool { return len(node.Databases()) < 2 }
+
+// lost says that the primary lacks what it had when this server began to follow it in this epoch, as one does that was
+// restored from a backup: clients were answered for it, and this server may be the only one that has it.
+func (m *member) lost(what string, primary *group.State) error {
+	return fmt.Errorf("the primary %s lacks %s, which it had in this epoch: it has lost data, so this server does not follow it and keeps its own; stop %[1]s and run stack db promote here, or empty the data directory %[3]s if %[1]s is right",
+		primary.Name, what, m.data.store.Dir())
+}
+
+// leave makes the next start take back what the primary lacks, and begins that start; or asks for a copy of the
+// primary's data. It returns what the operator is told meanwhile. m.mu is held.
+func (m *member) leave(errant string, primary *group.State) error {
+	related, err := share(m.data.db.LoggedSet(), primary.Executed)
+	if err != nil {
+		return err
+	}
+	if !related {
+		// A wrong directory, or a primary that has lost its own: nothing is thrown away for it.
+		return fmt.Errorf("this server's data has nothing in common with that of the primary %s, so it does not follow: if the primary's is the right one, empty the data directory %s", primary.Name, m.data.store.Dir())
+	}
+	if m.term.Followed {
+		return m.lost(errant, primary)
+	}
+	if m.cannot != "" {
+		m.seeder.need(primary.Name, m.cannot)
+		return nil
+	}
+	value, err := json.Marshal(rejoin{Epoch: m.term.Epoch, Primary: primary.Name, Server: primary.Server, Executed: primary.Executed})
+	if err != nil {
+		return err
+	}
+	if err := m.data.store.DB.Set(store.MetaRejoinKey(), value, pebble.Sync); err != nil {
+		return fmt.Errorf("ask for transactions to be taken back: %w", err)
+	}
+	m.again("transactions that the primary lacks are taken back", "primary", primary.Name, "gtids", errant)
+	return nil
+}
+
+// share reports whether two executed sets have a transaction in common.
+func share(a, b string) (bool, error) {
+	x, err := event.ParseGTIDs(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := event.ParseGTIDs(b)
+	if err != nil {
+		return false, err
+	}
+	return !event.Without(x, y).Equal(x), nil
+}
+
+// again starts the process anew. It returns at once. m.mu is held.
+func (m *member) again(why string, attributes ...any) {
+	m.leaving = true
+	m.log.Warn("the server starts anew: "+why, attributes...)
+	m.restart()
+}

@@ -1,0 +1,242 @@
+package replica
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"stack/roles/db/store"
+	"stack/roles/db/txn"
+)
+
+// State is what following is at.
+type State int
+
+// The states.
+const (
+	StateStopped    State = iota // by a statement, or never begun
+	StateConnecting              // a connection is being made
+	StateStreaming               // the log comes
+	StateWaiting                 // for the next attempt
+	StateIOFailed                // ended: the source cannot be followed
+	StateSQLFailed               // ended: what came cannot be applied
+)
+
+// side is the half of replication that MySQL names a failure after.
+type side int
+
+const (
+	ioSide side = iota
+	sqlSide
+)
+
+// Failure is the last error of a side.
+type Failure struct {
+	Code int    // MySQL's number
+	Text string // empty: none
+	At   time.Time
+}
+
+// wasDiverged is why the data is not the source's, as it was found before a restart.
+type wasDiverged string
+
+func (e wasDiverged) Error() string { return string(e) }
+func (wasDiverged) Unwrap() error   { return txn.ErrDiverged }
+
+// codeOf is MySQL's number of an error.
+func codeOf(f side, err error) int {
+	var server *ServerError
+	switch {
+	case errors.As(err, &server):
+		return int(server.Code)
+	case f == ioSide:
+		return 2003
+	case errors.Is(err, txn.ErrDiverged):
+		return 1032
+	case errors.Is(err, txn.ErrDiskFull):
+		return 1021
+	}
+	return 1105
+}
+
+// status is what is known of following now.
+type status struct {
+	statusMu sync.Mutex
+	state    State
+	failures [2]Failure
+	diverged string
+	at       Position  // durable here
+	oldest   time.Time // commit of the first transaction that is applied and not durable
+	current  time.Time // commit of the one that is being applied
+	joined   int       // transactions that are applied and not durable
+	link     *link     // nil: not connected
+	queue    *queue
+	retry    int // attempts since the last event
+
+	lastAlive  atomic.Int64 // when the source was heard, Unix nanoseconds
+	streamed   atomic.Bool  // something has come over the connection of now
+	bytes      atomic.Uint64
+	received   atomic.Uint64
+	applied    atomic.Uint64
+	reconnects atomic.Uint64
+	executed   atomic.Pointer[string] // on the source, as it said last
+}
+
+func (r *Replica) set(s State) {
+	r.statusMu.Lock()
+	r.state = s
+	r.statusMu.Unlock()
+}
+
+func (r *Replica) failed(f side, err error) {
+	r.statusMu.Lock()
+	r.failures[f] = Failure{codeOf(f, err), err.Error(), time.Now()}
+	r.statusMu.Unlock()
+}
+
+// clear forgets what an earlier START has met.
+func (r *Replica) clear() {
+	r.statusMu.Lock()
+	r.failures = [2]Failure{}
+	r.statusMu.Unlock()
+}
+
+// forget reads anew what the store holds. r.mu is held.
+func (r *Replica) forget() {
+	at, err := readPosition(r.opts.Store)
+	why, e := store.Get(r.opts.Store.DB, store.MetaDivergedKey())
+	if err != nil || e != nil {
+		return // it is said where the position is used
+	}
+	r.statusMu.Lock()
+	r.at, r.diverged, r.state, r.failures = at, string(why), StateStopped, [2]Failure{}
+	r.statusMu.Unlock()
+}
+
+func (r *Replica) connected(l *link, q *queue, at Position) {
+	r.lastAlive.Store(time.Now().UnixNano())
+	r.executed.Store(&l.executed)
+	r.statusMu.Lock()
+	r.state, r.link, r.queue, r.at = StateStreaming, l, q, at
+	r.oldest, r.current, r.joined = time.Time{}, time.Time{}, 0
+	r.statusMu.Unlock()
+}
+
+func (r *Replica) disconnected() {
+	r.statusMu.Lock()
+	r.link, r.queue, r.joined = nil, nil, 0
+	r.statusMu.Unlock()
+}
+
+// alive notes that the source was heard. What went wrong on the way to it is over.
+func (r *Replica) alive() {
+	r.lastAlive.Store(time.Now().UnixNano())
+	if r.streamed.Swap(true) {
+		return
+	}
+	r.statusMu.Lock()
+	r.failures[ioSide] = Failure{}
+	r.statusMu.Unlock()
+}
+
+// applies notes which transaction is being applied, and how many before it are not durable.
+func (r *Replica) applies(committed time.Time, joined int) {
+	r.statusMu.Lock()
+	r.current, r.joined = committed, joined
+	if joined == 0 {
+		r.oldest = committed
+	}
+	r.statusMu.Unlock()
+}
+
+// durable notes that n more transactions are durable.
+func (r *Replica) durable(n int, at Position) {
+	r.applied.Add(uint64(n))
+	r.statusMu.Lock()
+	r.at, r.oldest, r.joined = at, r.current, 0
+	r.failures[sqlSide] = Failure{}
+	diverged := r.diverged != ""
+	r.statusMu.Unlock()
+	if diverged {
+		r.unmark()
+	}
+}
+
+// Status is what is known of following, without the password.
+type Status struct {
+	Settings
+	State    State
+	IO, SQL  Failure
+	Diverged string   // why the data is not the source's; empty: it is
+	Applied  Position // durable here
+	Received Position // the same, and what waits
+
+	// Lag is by how much the first transaction that is not durable here was committed before now,
+	// by the source's clock; 0 where there is none. Known only where the source was heard lately.
+	Lag      time.Duration
+	LagKnown bool
+	// Behind is how many transactions of the source, as far as it has told, are not durable here.
+	Behind uint64
+
+	ServerID   uint32
+	ServerUUID string
+	Maria      bool
+	Executed   string // on this server
+
+	AppliedTotal, ReceivedTotal, Bytes, Reconnects uint64
+}
+
+// silentFactor is after how many times the period of the heartbeat nothing is known of the source.
+const silentFactor = 1.5
+
+// Status tells how following goes; ok is false where no source is configured.
+func (r *Replica) Status() (s Status, ok bool) {
+	r.mu.Lock()
+	if r.settings != nil {
+		s.Settings, ok = *r.settings, true
+	}
+	r.mu.Unlock()
+	s.Password = ""
+	if !ok {
+		return s, false
+	}
+	now := time.Now()
+	s.AppliedTotal, s.ReceivedTotal, s.Bytes, s.Reconnects = r.applied.Load(), r.received.Load(), r.bytes.Load(), r.reconnects.Load()
+	s.Executed = r.opts.DB.ExecutedSet()
+	r.statusMu.Lock()
+	defer r.statusMu.Unlock()
+	s.State, s.IO, s.SQL, s.Diverged, s.Applied = r.state, r.failures[ioSide], r.failures[sqlSide], r.diverged, r.at
+	s.Received = s.Applied
+	l, q := r.link, r.queue
+	if l == nil || s.State != StateStreaming {
+		if e := r.executed.Load(); e != nil {
+			s.Behind = r.behind(&s.Settings, *e, s.Applied)
+		}
+		return s, true
+	}
+	s.ServerID, s.ServerUUID, s.Maria = l.serverID, l.uuid, l.maria
+	w := q.waiting()
+	if w.at.File != "" {
+		s.Received = w.at
+	}
+	silent := now.Sub(time.Unix(0, r.lastAlive.Load()))
+	s.LagKnown = w.full || silent < time.Duration(silentFactor*float64(s.Heartbeat))
+	pending := false
+	for _, t := range []time.Time{r.oldest, r.current, w.first} {
+		if !t.IsZero() {
+			pending, s.Lag = true, max(s.Lag, now.Add(l.ahead).Sub(t))
+		}
+	}
+	s.Behind = uint64(w.transactions + r.joined)
+	if !r.current.IsZero() {
+		s.Behind++
+	}
+	if e := r.executed.Load(); e != nil {
+		s.Behind = max(s.Behind, r.behind(&s.Settings, *e, s.Applied))
+	}
+	if s.Behind > 0 && !pending {
+		s.LagKnown = false // what is behind has not come yet
+	}
+	return s, true
+}

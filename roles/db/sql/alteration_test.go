@@ -1,0 +1,309 @@
+package sql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"stack/roles/db/store"
+)
+
+// stored is the newest definition of test.t.
+func (s *server) stored() *store.Table { return s.db.Catalog().Table("test", "t") }
+
+// isWhole checks the store: rows, entries, large values, ids without owner.
+func (s *server) isWhole() {
+	s.t.Helper()
+	waitFor(s.t.(*testing.T), func() bool { return s.db.Stats().PendingDrops == 0 })
+	report, err := s.db.Check(context.Background(), nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !report.OK() {
+		s.t.Errorf("check: %.2000v", report.Problems)
+	}
+}
+
+// What takes no time reads and writes nothing that grows with the table; a rebuild, for
+// comparison, does.
+func TestInstantChangesTouchNoRow(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, a INT NOT NULL, b VARCHAR(20), e ENUM('x','y'), pad VARCHAR(400), KEY a (a), KEY b (b))",
+		"INSERT INTO t (a, b, e, pad) VALUES (1, 'b', 'x', REPEAT(UUID(), 11))")
+	for range 13 {
+		c.must("INSERT INTO t (a, b, e, pad) SELECT a, b, e, REPEAT(UUID(), 11) FROM t")
+	}
+	c.must("CREATE TABLE v AS SELECT * FROM t")
+	// The rows in files that nothing compacts any more, so that only statements read them.
+	if err := errors.Join(s.store.DB.Flush(), s.store.DB.Compact(context.Background(), []byte{0}, []byte{255}, false)); err != nil {
+		t.Fatal(err)
+	}
+	touched := func(query string) (blocks int64, written uint64) {
+		t.Helper()
+		before := s.store.DB.Metrics()
+		c.must(query)
+		after := s.store.DB.Metrics()
+		var ingested uint64
+		for i := range after.Levels {
+			ingested += after.Levels[i].TableBytesIngested - before.Levels[i].TableBytesIngested
+		}
+		return after.BlockCache.Hits + after.BlockCache.Misses - before.BlockCache.Hits - before.BlockCache.Misses, after.WAL.BytesIn - before.WAL.BytesIn + ingested
+	}
+	for _, query := range []string{
+		"ALTER TABLE t ADD COLUMN n INT", "ALTER TABLE t ADD COLUMN m INT NOT NULL DEFAULT 5 FIRST", "ALTER TABLE t ADD COLUMN k VARCHAR(10) NOT NULL AFTER a",
+		"ALTER TABLE t ADD COLUMN at DATETIME DEFAULT CURRENT_TIMESTAMP", "ALTER TABLE t ADD COLUMN d DECIMAL(5,2) NOT NULL DEFAULT -1.5, ADD COLUMN f DOUBLE DEFAULT 2",
+		"ALTER TABLE t DROP COLUMN m", "ALTER TABLE t RENAME COLUMN n TO nn", "ALTER TABLE t ALTER COLUMN nn SET DEFAULT 9",
+		"ALTER TABLE t MODIFY b VARCHAR(50)", "ALTER TABLE t MODIFY e ENUM('x','y','z')", "ALTER TABLE t MODIFY a INT NULL COMMENT 'of note'",
+		"ALTER TABLE t COMMENT 'all'", "ALTER TABLE t RENAME INDEX b TO bb", "ALTER TABLE t DROP INDEX a", "DROP INDEX bb ON t",
+		"ALTER TABLE t AUTO_INCREMENT = 100000", "ALTER TABLE t RENAME TO u", "RENAME TABLE u TO t", "TRUNCATE TABLE t",
+	} {
+		if query == "TRUNCATE TABLE t" {
+			c.want("SELECT COUNT(*), SUM(LENGTH(k)), MIN(d), MAX(d), SUM(f), COUNT(at), COUNT(DISTINCT at) FROM t", "8192|0|-1.50|-1.50|16384|8192|1")
+		}
+		if blocks, written := touched(query); blocks > 50 || written > 64<<10 {
+			t.Errorf("%s: %d blocks read, %d bytes written", query, blocks, written)
+		}
+	}
+	if blocks, written := touched("ALTER TABLE v MODIFY a BIGINT"); blocks < 100 || written < 256<<10 {
+		t.Errorf("a rebuild reads %d blocks and writes %d bytes: this test measures nothing", blocks, written)
+	}
+	c.must("INSERT INTO t (a, e, k, pad) VALUES (1, 'z', '', 'p')")
+	c.want("SELECT id, a, b, e, k, nn, d, f FROM t", "1|1|NULL|z||9|-1.50|2")
+	s.isWhole()
+}
+
+// One statement may do everything; the rows come out as they would one clause at a time, and
+// are written once.
+func TestAlterTableOfManyClauses(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, a INT, b VARCHAR(20), st SET('p','q'), e ENUM('x','y'), big LONGTEXT, other LONGTEXT, UNIQUE KEY ab (a, b))",
+		"INSERT INTO t (a, b, st, e, big, other) VALUES (1, 'one', 'p,q', 'y', REPEAT('x', 20000), REPEAT('o', 3000000)), (2, NULL, 'q', 'x', 'small', NULL), (3, '33', '', NULL, NULL, REPEAT('z', 9000))",
+		"ALTER TABLE t ADD COLUMN late INT NOT NULL DEFAULT 77",
+		"SET sql_log_bin = 0") // the log would not have what UUID() gives
+	before := s.stored().Primary.Desc.ID
+	c.must("ALTER TABLE t MODIFY a BIGINT NOT NULL, ADD COLUMN g BIGINT AS (a * 2) STORED FIRST, MODIFY st SET('q','r','p'), MODIFY e ENUM('y','x'), " +
+		"ADD COLUMN u VARCHAR(36) NOT NULL DEFAULT (UUID()), MODIFY other LONGTEXT FIRST, DROP COLUMN b, ADD UNIQUE KEY gg (g), ADD INDEX lg (late, big(10)), ADD CONSTRAINT pos CHECK (a > 0)")
+	if now := s.stored(); now.Primary.Desc.ID == before || len(now.Desc.Layouts) != 1 {
+		t.Errorf("primary index %d, then %d with layouts %v", before, now.Primary.Desc.ID, now.Desc.Layouts)
+	}
+	c.want("SELECT id, a, g, st, e, LENGTH(big), LENGTH(other), late, LENGTH(u) FROM t ORDER BY id", "1|1|2|q,p|y|20000|3000000|77|36", "2|2|4|q|x|5|NULL|77|36", "3|3|6||NULL|NULL|9000|77|36")
+	c.want("SELECT COUNT(DISTINCT u) FROM t", "3")
+	c.want("SELECT id FROM t WHERE g = 4", "2")
+	c.fails(1062, "INSERT INTO t (a, late) VALUES (3, 1)", "t.ab")
+	c.fails(3819, "INSERT INTO t (a) VALUES (0)")
+	c.must("INSERT INTO t (a) VALUES (9)", "DELETE FROM t WHERE id = 1")
+	c.want("SELECT MAX(id), MAX(g) FROM t", "6|18") // 4 and 5 went to the rows that were refused
+	s.isWhole()
+
+	// What cannot be leaves the table as it is.
+	def := c.must("SHOW CREATE TABLE t").rows[0]
+	for query, code := range map[string]uint16{
+		"ALTER TABLE t MODIFY late TINYINT, ADD INDEX x (late), MODIFY a TINYINT NOT NULL CHECK (a > 5)": 3819,
+		"ALTER TABLE t ADD COLUMN z INT, ADD UNIQUE KEY l (late)":                                        1062,
+		"ALTER TABLE t MODIFY big LONGTEXT NOT NULL":                                                     1048,
+		"ALTER TABLE t ADD CONSTRAINT CHECK (a <> 3)":                                                    3819,
+		"ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (late)":                                         1062,
+		"ALTER TABLE t MODIFY u INT":                                                                     1366,
+	} {
+		c.fails(code, query)
+	}
+	c.want("SHOW CREATE TABLE t", def)
+	s.isWhole()
+
+	c.must("ALTER TABLE t MODIFY id INT, DROP PRIMARY KEY, DROP COLUMN id, ADD COLUMN no INT NOT NULL AUTO_INCREMENT PRIMARY KEY FIRST")
+	c.must("INSERT INTO t (a) VALUES (10)")
+	c.want("SELECT no, a FROM t ORDER BY no", "1|2", "2|3", "3|9", "4|10")
+	s.isWhole()
+}
+
+func TestAlterAlgorithmAndLock(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, a INT, algorithm INT)", "INSERT INTO t VALUES (1, 1, 1)", "SET sql_log_bin = 0")
+	for _, query := range []string{
+		"ALTER TABLE t MODIFY a BIGINT, ALGORITHM=INSTANT", "ALTER TABLE t ALGORITHM INSTANT, ADD INDEX a (a)", "ALTER TABLE t ADD COLUMN x CHAR(36) DEFAULT (UUID()), ALGORITHM = instant",
+		"ALTER TABLE t MODIFY a INT NOT NULL, ALGORITHM=INSTANT", "ALTER TABLE t ADD CHECK (a > 0), ALGORITHM=INSTANT",
+	} {
+		c.fails(1845, query)
+	}
+	c.must("SET sql_log_bin = 1")
+	c.fails(1846, "ALTER TABLE t DROP PRIMARY KEY, LOCK=NONE", "LOCK=SHARED")
+	c.fails(1846, "ALTER TABLE t ADD COLUMN n INT AUTO_INCREMENT UNIQUE, LOCK=NONE")
+	c.fails(1846, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES t (id), LOCK=NONE")
+	c.fails(1845, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES t (id), ALGORITHM=INSTANT")
+	c.fails(1221, "ALTER TABLE t ADD COLUMN n INT, ALGORITHM=INSTANT, LOCK=NONE")
+	c.must("ALTER TABLE t ADD COLUMN n INT, ALGORITHM=INSTANT", "ALTER TABLE t DROP COLUMN n, ALGORITHM=INSTANT, LOCK=DEFAULT",
+		"ALTER TABLE t MODIFY a BIGINT, ALGORITHM=INPLACE, LOCK=NONE", "ALTER TABLE t ADD INDEX a (a), LOCK=NONE", "ALTER TABLE t CHANGE `algorithm` copy_ INT", "ALTER TABLE t RENAME COLUMN copy_ TO algorithm")
+	before := s.stored().Primary.Desc.ID
+	c.must("ALTER TABLE t COMMENT 'same rows', ALGORITHM=INPLACE")
+	if s.stored().Primary.Desc.ID != before {
+		t.Error("a comment wrote the rows anew")
+	}
+	c.must("ALTER TABLE t COMMENT 'new rows', ALGORITHM=COPY")
+	if s.stored().Primary.Desc.ID == before {
+		t.Error("ALGORITHM=COPY copied nothing")
+	}
+	c.must("PREPARE p FROM 'ALTER TABLE t COMMENT ''again'', ADD COLUMN i INT AUTO_INCREMENT UNIQUE, LOCK=NONE'")
+	c.fails(1846, "EXECUTE p")
+	c.must("DROP INDEX a ON t LOCK=NONE", "CREATE INDEX a ON t (a) ALGORITHM=INPLACE LOCK=NONE")
+	c.fails(1845, "CREATE INDEX aa ON t (a) ALGORITHM=INSTANT")
+
+	// With LOCK=SHARED writers wait from the first row on, with none only at the end.
+	w := s.test()
+	w.must("BEGIN", "INSERT INTO t (id) VALUES (2)")
+	ddl := s.waits(t, c, "ALTER TABLE t MODIFY a INT, LOCK=SHARED")
+	w.must("COMMIT")
+	ddl.ends(0)
+	c.want("SELECT id, a FROM t ORDER BY id", "1|1", "2|NULL")
+	s.isWhole()
+}
+
+// A statement that waits for the table's writers shows it, lets new ones go on, and can be
+// killed; nothing of it stays.
+func TestKillAlterTable(t *testing.T) {
+	s := newServer(t)
+	c, w, other := s.test(), s.test(), s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, a INT)", "INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)")
+	before := s.stored()
+	for range 2 {
+		w.must("BEGIN", "UPDATE t SET a = 9 WHERE id = 1")
+		ddl := s.begin(t, c, "ALTER TABLE t ADD INDEX a (a), MODIFY a BIGINT")
+		waitFor(t, func() bool {
+			rows := strings.Join(other.must("SHOW PROCESSLIST").rows, "\n")
+			return strings.Contains(rows, "altering t: waiting for the table's writers|ALTER TABLE t ADD INDEX")
+		})
+		if state := other.must(fmt.Sprintf("SELECT state FROM performance_schema.processlist WHERE id = %d", c.ID())).rows; !strings.HasPrefix(state[0], "altering t: ") {
+			t.Errorf("state %q", state)
+		}
+		other.must("UPDATE t SET a = a + 10 WHERE id = 2") // waits for half a second at most
+		other.must(fmt.Sprintf("KILL QUERY %d", c.ID()))
+		ddl.ends(1317)
+		w.must("ROLLBACK")
+		other.must("CREATE TABLE x (id INT)", "DROP TABLE x") // the catalog is free
+	}
+	if s.stored() != before {
+		t.Error("the table has changed")
+	}
+	c.want("SELECT * FROM t ORDER BY id", "1|1", "2|22", "3|3")
+	c.must("ALTER TABLE t ADD INDEX a (a), MODIFY a BIGINT")
+	c.want("SELECT id FROM t WHERE a = 22", "2")
+	other.want(fmt.Sprintf("SELECT state FROM performance_schema.processlist WHERE id = %d", c.ID()), "")
+	s.isWhole()
+}
+
+// Clients write while the table is altered in every way; in the end each row is what its
+// client wrote, and every index goes with the rows.
+func TestAlterTableUnderWriters(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	s := newServer(t)
+	setup := s.test()
+	setup.must("CREATE TABLE t (id INT NOT NULL, a INT, b VARCHAR(30), big LONGTEXT, PRIMARY KEY (id), KEY a (a), UNIQUE KEY ub (b))")
+	const clients = 4
+	var wait sync.WaitGroup
+	var stop atomic.Bool
+	var done atomic.Int64
+	var mu sync.Mutex
+	want := map[int]string{}
+	for n := range clients {
+		r := rand.New(rand.NewPCG(seed, uint64(n)))
+		c := s.test()
+		wait.Go(func() {
+			mine := map[int]string{}
+			defer func() {
+				mu.Lock()
+				defer mu.Unlock()
+				for id, row := range mine {
+					want[id] = row
+				}
+			}()
+			for !stop.Load() {
+				id, a, size := r.IntN(60)*clients+n, r.IntN(20), r.IntN(4)*6000
+				b := fmt.Sprintf("%d-%d", n, r.IntN(50))
+				row := fmt.Sprintf("%d|%s|%d", a, b, size)
+				var query string
+				_, there := mine[id]
+				switch {
+				case !there:
+					query = fmt.Sprintf("INSERT INTO t (id, a, b, big) VALUES (%d, %d, '%s', REPEAT('x', %d))", id, a, b, size)
+				case r.IntN(4) == 0:
+					query, row = fmt.Sprintf("DELETE FROM t WHERE id = %d", id), ""
+				default:
+					query = fmt.Sprintf("UPDATE t SET a = %d, b = '%s', big = REPEAT('x', %d) WHERE id = %d", a, b, size, id)
+				}
+				out, err := c.run(query)
+				switch code := codeOf(err); {
+				case err == nil && out.affected == 0 && there && mine[id] != row:
+					t.Errorf("%s: no row", query)
+				case err == nil && row == "":
+					delete(mine, id)
+				case err == nil:
+					mine[id] = row
+				case code != 1062 && code != 1412 && code != 1213:
+					t.Errorf("%s: %v", query, err)
+				}
+				done.Add(1)
+			}
+		})
+	}
+	ddl := s.test()
+	r := rand.New(rand.NewPCG(seed, clients))
+	alters := []string{
+		"ADD INDEX more (a, b)", "DROP INDEX more", "MODIFY a BIGINT", "MODIFY a INT", "MODIFY b VARCHAR(60)", "MODIFY b VARCHAR(30)",
+		"ADD COLUMN x INT NOT NULL DEFAULT 7 FIRST", "DROP COLUMN x", "ADD COLUMN g BIGINT AS (a + 1) STORED, ADD INDEX g (g)", "DROP COLUMN g",
+		"MODIFY id BIGINT NOT NULL", "MODIFY id INT NOT NULL", "DROP PRIMARY KEY, ADD PRIMARY KEY (id, a)", "DROP PRIMARY KEY, ADD PRIMARY KEY (id)",
+		"ADD UNIQUE KEY ab (a, b)", "DROP INDEX ab", "ADD UNIQUE KEY only (a)", "MODIFY big LONGTEXT FIRST", "ADD CONSTRAINT few CHECK (a < 20)", "DROP CHECK few",
+		"CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "ALGORITHM=COPY, COMMENT 'copied'", "ADD COLUMN u CHAR(36) NOT NULL DEFAULT (NOW())", "DROP COLUMN u", "DROP PRIMARY KEY", "ADD PRIMARY KEY (id)",
+	}
+	rounds := 200
+	if testing.Short() {
+		rounds = 50
+	}
+	worked := 0
+	for range rounds {
+		before := done.Load()
+		waitFor(t, func() bool { return done.Load() > before+5 })
+		query := "ALTER TABLE t " + alters[r.IntN(len(alters))]
+		_, err := ddl.run(query)
+		if err == nil {
+			worked++
+		} else if code := codeOf(err); code == 1412 || code == 1213 || code == 1205 || code == 1317 || strings.Contains(err.Error(), "internal") {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+	stop.Store(true)
+	wait.Wait()
+	if worked < rounds/5 {
+		t.Errorf("%d of %d statements worked", worked, rounds)
+	}
+	rows := setup.must("SELECT id, a, b, LENGTH(big) FROM t").rows
+	if len(rows) != len(want) {
+		t.Errorf("%d rows, want %d", len(rows), len(want))
+	}
+	for _, row := range rows {
+		id, rest, _ := strings.Cut(row, "|")
+		var n int
+		fmt.Sscan(id, &n)
+		if want[n] != rest {
+			t.Errorf("row %s is %s, want %s", id, rest, want[n])
+		}
+	}
+	s.isWhole()
+}
+
+// A text whose default is the time, in brackets, keeps the table changeable.
+func TestAlterBesideADefaultOfNow(t *testing.T) {
+	c := newServer(t).test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, a INT, u CHAR(36) NOT NULL DEFAULT (NOW()))",
+		"ALTER TABLE t ADD COLUMN w VARCHAR(40) DEFAULT (NOW(3))", "ALTER TABLE t MODIFY a BIGINT", "ALTER TABLE t MODIFY a INT", "INSERT INTO t (id) VALUES (1)")
+	c.want("SELECT u <= NOW(), LENGTH(w) FROM t", "1|23")
+	c.must("ALTER TABLE t DROP COLUMN u")
+}

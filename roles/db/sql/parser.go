@@ -1,0 +1,111 @@
+package sql
+
+import (
+	"context"
+	"strconv"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
+
+// parser is the planner's parser with what the planner does not do as MySQL does said in
+// other words.
+type parser struct{ *gms.MysqlParser }
+
+var _ gms.Parser = parser{}
+
+// ParseSimple parses a statement.
+func (p parser) ParseSimple(query string) (sqlparser.Statement, error) {
+	read, _ := diagnosticsAsSet(query)
+	st, err := p.MysqlParser.ParseSimple(read)
+	return inOtherWords(query, st), err
+}
+
+// Parse parses the first statement of a text by the session's sql_mode.
+func (p parser) Parse(ctx *gms.Context, query string, multi bool) (sqlparser.Statement, string, string, error) {
+	read, other := diagnosticsAsSet(query)
+	st, text, rest, err := p.MysqlParser.Parse(ctx, read, multi)
+	if other {
+		text, rest = originalOf(query, read, text), originalOf(query, read, rest)
+	}
+	return inOtherWords(text, st), text, rest, err
+}
+
+// ParseWithOptions parses the first statement of a text.
+func (p parser) ParseWithOptions(ctx context.Context, query string, delimiter rune, multi bool, options sqlparser.ParserOptions) (sqlparser.Statement, string, string, error) {
+	read, other := diagnosticsAsSet(query)
+	st, text, rest, err := p.MysqlParser.ParseWithOptions(ctx, read, delimiter, multi, options)
+	if other {
+		text, rest = originalOf(query, read, text), originalOf(query, read, rest)
+	}
+	return inOtherWords(text, st), text, rest, err
+}
+
+// ParseOneWithOptions parses the first statement of a text and says where the next begins.
+func (p parser) ParseOneWithOptions(ctx context.Context, query string, options sqlparser.ParserOptions) (sqlparser.Statement, int, error) {
+	read, _ := diagnosticsAsSet(query)
+	st, next, err := p.MysqlParser.ParseOneWithOptions(ctx, read, options)
+	return inOtherWords(query, st), next, err
+}
+
+// parseText parses a text that does not come through the planner.
+func parseText(text string, options sqlparser.ParserOptions) (sqlparser.Statement, error) {
+	read, _ := diagnosticsAsSet(text)
+	st, err := sqlparser.ParseWithOptions(ctxBackground, read, options)
+	return inOtherWords(text, st), err
+}
+
+func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
+	st = someIndexes(matchCalls(text, st))
+	sayOrdinals(st)
+	keepDigits(st)
+	keepRestrictions(st)
+	return st
+}
+
+// sayOrdinals says ORDER BY 1 of a SELECT DISTINCT by the expression that it means, where that
+// is more than a column: the planner would compute it of rows that have its value only.
+func sayOrdinals(st sqlparser.Statement) {
+	if st == nil {
+		return
+	}
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		s, ok := n.(*sqlparser.Select)
+		if !ok || !s.QueryOpts.Distinct {
+			return true, nil
+		}
+		for _, o := range s.OrderBy {
+			v, ok := o.Expr.(*sqlparser.SQLVal)
+			if !ok || v.Type != sqlparser.IntVal {
+				continue
+			}
+			at, err := strconv.Atoi(string(v.Val))
+			if err != nil || at < 1 || at > len(s.SelectExprs) {
+				continue
+			}
+			if e := selected(s.SelectExprs[:at]); e != nil {
+				o.Expr = e
+			}
+		}
+		return true, nil
+	}, st)
+}
+
+// selected is the last of some selected expressions; nil where it has a name, is a column, or
+// a * before it stands for others.
+func selected(list sqlparser.SelectExprs) sqlparser.Expr {
+	for _, e := range list {
+		if _, ok := e.(*sqlparser.AliasedExpr); !ok {
+			return nil
+		}
+	}
+	last := list[len(list)-1].(*sqlparser.AliasedExpr)
+	switch last.Expr.(type) {
+	case *sqlparser.ColName, *sqlparser.SQLVal:
+		return nil
+	}
+	if !last.As.IsEmpty() {
+		return nil
+	}
+	return last.Expr
+}

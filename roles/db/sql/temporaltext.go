@@ -1,0 +1,193 @@
+package sql
+
+import (
+	"strings"
+	"time"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/analyzer"
+	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/expression/function"
+	"github.com/dolthub/go-mysql-server/sql/expression/function/aggregation"
+	"github.com/dolthub/go-mysql-server/sql/plan"
+	"github.com/dolthub/go-mysql-server/sql/transform"
+	"github.com/dolthub/go-mysql-server/sql/types"
+)
+
+// textTakers are functions whose arguments are text, whatever their type.
+var textTakers = map[string]bool{
+	"ascii": true, "bit_length": true, "char_length": true, "character_length": true, "concat": true, "concat_ws": true, "find_in_set": true, "from_base64": true,
+	"group_concat": true, "hex": true, "instr": true, "lcase": true, "left": true, "length": true, "locate": true, "lower": true, "lpad": true, "ltrim": true, "md5": true, "mid": true,
+	"octet_length": true, "quote": true, "regexp_like": true, "regexp_replace": true, "repeat": true, "replace": true, "reverse": true, "right": true, "rpad": true,
+	"rtrim": true, "sha": true, "sha1": true, "sha2": true, "substr": true, "substring": true, "substring_index": true, "to_base64": true, "trim": true,
+	"ucase": true, "upper": true,
+}
+
+// temporalTexts is a rule for plans as they come from the statement. The planner makes text
+// of a date or a time by its value alone: a DATE gets a time of day, a TIME six digits,
+// and a DATETIME(3) as few digits as it can. What is made text says it by its type; a TIME,
+// whose digits the planner does not know, with as few as it can.
+func temporalTexts(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, _ *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
+	return temporalTextsOf(ctx, n)
+}
+
+func temporalTextsOf(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
+	return transform.NodeWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
+		return transform.OneNodeExpressions(ctx, n, func(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
+			if query, ok := e.(*plan.Subquery); ok {
+				inner, same, err := temporalTextsOf(ctx, query.Query)
+				if err != nil || same {
+					return e, transform.SameTree, err
+				}
+				return query.WithQuery(inner), transform.NewTree, nil
+			}
+			return withTemporalTexts(ctx, e)
+		})
+	})
+}
+
+// wanted is what an expression makes of its arguments.
+type wanted int
+
+const (
+	asTheyAre wanted = iota
+	asText
+	asNumber  // the digits of the text
+	asInteger // those without a fraction
+)
+
+// withTemporalTexts looks at the arguments of one expression.
+func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
+	want := asTheyAre
+	switch f := e.(type) {
+	case *expression.Convert, *function.Coalesce, *function.IfNull, *function.If, *expression.Case:
+		if e.Resolved() {
+			want = wants(e.Type(ctx), f)
+		}
+	case *function.Quote: // which does not say what it is called
+		want = asText
+	case gms.FunctionExpression:
+		if textTakers[strings.ToLower(f.FunctionName())] {
+			want = asText
+		}
+	}
+	if want == asTheyAre || !e.Resolved() {
+		return e, transform.SameTree, nil
+	}
+	children := e.Children()
+	same := transform.SameTree
+	others := make([]gms.Expression, len(children))
+	first := 0
+	if list, ok := e.(*aggregation.GroupConcat); ok {
+		first = len(children) - len(list.OutputExpressions()) // what it sorts by stays what it is
+	}
+	for i, child := range children {
+		others[i] = child
+		if child == nil || i < first {
+			continue
+		}
+		if t := textOf(ctx, child, want); t != nil {
+			others[i], same = t, transform.NewTree
+		}
+	}
+	if same {
+		return e, transform.SameTree, nil
+	}
+	e, err := e.WithChildren(ctx, others...)
+	return e, transform.NewTree, err
+}
+
+// wants says what an expression of a type makes of the arguments that can be its value.
+func wants(t gms.Type, e gms.Expression) wanted {
+	_, cast := e.(*expression.Convert)
+	switch {
+	case types.IsText(t):
+		return asText
+	case cast && types.IsInteger(t):
+		return asInteger
+	case cast && types.IsNumber(t):
+		return asNumber
+	}
+	return asTheyAre
+}
+
+// textOf is a date or time as text, nil for what is no such thing.
+func textOf(ctx *gms.Context, e gms.Expression, want wanted) gms.Expression {
+	text := &temporalText{UnaryExpressionStub: expression.UnaryExpressionStub{Child: e}, want: want}
+	switch t := e.Type(ctx); {
+	case types.IsDateType(t):
+		text.layout = time.DateOnly
+	case types.IsTimespan(t):
+	case types.IsTime(t):
+		// Only of a column is it known how many digits it has: NOW() says six and has none.
+		field, isField := e.(*expression.GetField)
+		precise, _ := t.(gms.DatetimeType)
+		column := isField && precise != nil && field.Database() != ""
+		if !column && want == asText {
+			return nil // the planner writes as few as it can
+		}
+		text.layout = time.DateTime
+		if column && precise.Precision() > 0 {
+			text.layout += "." + strings.Repeat("0", precise.Precision())
+		}
+	default:
+		return nil
+	}
+	return text
+}
+
+// temporalText is a date or time as the text that its type has. It is called like what it
+// is made of, which plans and definitions go by.
+type temporalText struct {
+	expression.UnaryExpressionStub
+	layout string // of time.Time, "" for TIME
+	want   wanted
+}
+
+func (t *temporalText) String() string             { return t.Child.String() }
+func (t *temporalText) Type(*gms.Context) gms.Type { return types.LongText }
+
+// WithChildren is the text of another expression.
+func (t *temporalText) WithChildren(_ *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	if len(children) != 1 {
+		return nil, gms.ErrInvalidChildrenNumber.New(t, len(children), 1)
+	}
+	other := *t
+	other.Child = children[0]
+	return &other, nil
+}
+
+// Eval returns text, NULL, or what is no date or time as it is.
+func (t *temporalText) Eval(ctx *gms.Context, row gms.Row) (any, error) {
+	v, err := t.Child.Eval(ctx, row)
+	if err != nil {
+		return nil, err
+	}
+	var text string
+	switch v := v.(type) {
+	case time.Time:
+		if v.Equal(types.ZeroTime) || t.layout == "" {
+			return v, nil // '0000-00-00', which the planner writes
+		}
+		text = v.Format(t.layout)
+	case types.Timespan:
+		text = v.String() // with six digits or none
+		if strings.Contains(text, ".") {
+			text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
+		}
+	default:
+		return v, nil
+	}
+	if t.want == asText {
+		return text, nil
+	}
+	sign := ""
+	if strings.HasPrefix(text, "-") {
+		sign = "-"
+	}
+	digits := strings.NewReplacer("-", "", ":", "", " ", "").Replace(text)
+	if t.want == asInteger {
+		digits, _, _ = strings.Cut(digits, ".")
+	}
+	return sign + digits, nil
+}

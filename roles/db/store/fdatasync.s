@@ -1,0 +1,1 @@
+// Lets fdatasync.go declare functions without a body.

@@ -1,0 +1,116 @@
+package txn
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"stack/roles/db/store"
+)
+
+// A write set of many runs, which are merged, with marks, rollbacks and iterators between them,
+// holds what a map would.
+func TestWriteSetOfManyRunsMatchesTheModel(t *testing.T) {
+	for _, ordered := range []bool{true, false} {
+		t.Run(fmt.Sprint("ordered ", ordered), func(t *testing.T) { testManyRuns(t, ordered) })
+	}
+}
+
+func testManyRuns(t *testing.T, ordered bool) {
+	r := seeded(t)
+	e, _ := openMem(t, vfs.NewMem(), Options{WriteSetLimit: 2500})
+	tx := e.Begin(RepeatableRead)
+	defer tx.Rollback()
+	w := tx.set
+	type val struct {
+		v       string
+		deleted bool
+	}
+	now := map[string]val{}
+	type point struct {
+		mark  Mark
+		state map[string]val
+	}
+	var points []point
+	next := 0
+	key := func() string {
+		ix := uint32(5 + r.IntN(3))
+		n := r.IntN(3000)
+		if ordered {
+			if next++; r.IntN(10) > 0 {
+				n = next
+			}
+		}
+		k := string([]byte{byte(store.SpaceRows), 0, 0, 0, byte(ix)}) + fmt.Sprintf("%05d", n)
+		if r.IntN(3) == 0 {
+			k += string([]byte{0, byte(r.IntN(3))})
+		}
+		return k
+	}
+	check := func() {
+		for range 30 {
+			k := key()
+			v, deleted, found, err := w.get([]byte(k), w.seq)
+			must(t, err)
+			want, ok := now[k]
+			if found != ok || deleted != want.deleted || found && !deleted && string(v) != want.v {
+				t.Fatalf("key %q: %q %v %v, want %v %v", k, v, deleted, found, want, ok)
+			}
+		}
+	}
+	all := func() {
+		for _, reverse := range []bool{false, true} {
+			keys := slices.Sorted(maps.Keys(now))
+			if reverse {
+				slices.Reverse(keys)
+			}
+			it := w.iter(nil, nil, reverse, w.seq)
+			for _, k := range keys {
+				if !it.valid || string(it.key) != k || it.deleted != now[k].deleted || !it.deleted && string(it.value) != now[k].v {
+					t.Fatalf("iterator at %q (%v), want %q %v", it.key, it.valid, k, now[k])
+				}
+				it.next()
+			}
+			if it.valid {
+				t.Fatalf("iterator has %q besides", it.key)
+			}
+			must(t, it.err())
+			must(t, it.close())
+		}
+	}
+	for i := range 12_000 {
+		switch n := r.IntN(200); {
+		case n == 0 && len(points) < 6:
+			points = append(points, point{tx.Mark(), maps.Clone(now)})
+		case n == 1 && len(points) > 0:
+			k := r.IntN(len(points))
+			if !tx.RollbackTo(points[k].mark) {
+				t.Fatal("a mark is gone")
+			}
+			now, points = maps.Clone(points[k].state), points[:k+1]
+		case n == 2 && len(points) > 0:
+			k := r.IntN(len(points))
+			tx.Release(points[k].mark)
+			points = slices.Delete(points, k, k+1)
+		case n == 3:
+			check()
+		case n < 40:
+			k := key()
+			must(t, w.delete([]byte(k)))
+			now[k] = val{deleted: true}
+		default:
+			k := key()
+			v := fmt.Sprint(i)
+			must(t, w.set([]byte(k), []byte(v)))
+			now[k] = val{v: v}
+		}
+		if i%1500 == 1499 {
+			all()
+		}
+	}
+	check()
+	all()
+}

@@ -1,0 +1,130 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"stack/roles/db/group"
+	"stack/roles/db/store"
+	"stack/roles/db/txn"
+)
+
+// restarted is the member as a new process would read it from the disk.
+func restarted(t *testing.T, m *member) *member {
+	t.Helper()
+	b, err := store.Get(m.data.store.DB, store.MetaTermKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &member{
+		name: m.name, data: m.data, log: m.log, addrs: m.addrs, policy: m.policy, opened: m.opened, demoted: m.demoted, ca: m.ca,
+		seeder: &seeder{}, restart: m.restart,
+	}
+	if err := json.Unmarshal(b, &n.term); err != nil {
+		t.Fatal(err)
+	}
+	m.data.member = n
+	n.begin()
+	return n
+}
+
+// A primary shows what it dropped when it is taken again, or was started anew: clients see nothing of it until a
+// replica has it, and neither do balancers lead to it.
+func TestUnprovenEndIsNotShown(t *testing.T) {
+	m, _ := demotedMember(t)
+	ctx := context.Background()
+	if err := m.serves(); err != nil {
+		t.Errorf("what was dropped is hidden, and clients are turned away: %v", err)
+	}
+	m = restarted(t, m)
+	if m.serves() == nil {
+		t.Error("clients see the end of the log of a primary that was started anew")
+	}
+	if _, err := m.Accept(ctx, 193, ""); err != nil {
+		t.Fatal(err)
+	}
+	sessions := 0
+	m.demoted = func() { sessions++ }
+	if err := m.Open(ctx, 193); err != nil {
+		t.Fatal(err)
+	}
+	if sessions != 1 {
+		t.Error("sessions that were open before go on, and see it")
+	}
+	if s, _ := m.State(ctx); !s.Open {
+		t.Error("replicas find no primary to follow")
+	}
+	if m.serves() == nil || m.role().Open {
+		t.Error("clients see it")
+	}
+	if err := m.settle(); err != nil || !m.term.Led {
+		t.Errorf("an end of the log that nobody has counts as proven: %v", err)
+	}
+	logged := m.data.db.AckStatus().Logged
+	if err := m.data.db.Acknowledge("db2", 193, logged-1); err != nil {
+		t.Fatal(err)
+	}
+	if m.serves() == nil {
+		t.Error("the replica lacks the last of it, and clients see it")
+	}
+	if err := m.data.db.Acknowledge("db2", 193, logged); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.serves(); err != nil || !m.role().Open {
+		t.Errorf("the replica has it: %v", err)
+	}
+	if _, err := m.Accept(ctx, 257, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Open(ctx, 257); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.serves(); err != nil {
+		t.Errorf("a primary that is taken again and has dropped nothing, as after a switchover that failed: %v", err)
+	}
+	if err := m.data.db.Acknowledge("db2", 257, logged); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.settle(); err != nil {
+		t.Fatal(err)
+	}
+	if m = restarted(t, m); m.serves() != nil {
+		t.Error("a server that was stopped in order is in doubt")
+	}
+}
+
+// Where commits go on without replicas, so do clients after the time in which replicas could have acknowledged.
+func TestUnprovenEndUnderDegrade(t *testing.T) {
+	m, _ := demotedMember(t)
+	ctx := context.Background()
+	m.policy = txn.AckPolicy{Need: 1, Members: []string{"db2"}, Timeout: time.Millisecond}
+	if _, err := m.Accept(ctx, 193, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Open(ctx, 193); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); m.serves() != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("clients are turned away for ever")
+		}
+	}
+}
+
+// Who follows a primary that has all of it serves clients, also after the next start; so does one that was never a primary.
+func TestFollowersServe(t *testing.T) {
+	m, _ := demotedMember(t)
+	m = restarted(t, m)
+	primary := &group.State{Name: "db2", Epoch: 129, Primary: "db2", Open: true, Executed: m.data.db.LoggedSet(), Server: "11111111-2222-3333-4444-555555555555"}
+	if err := m.follow([]*group.State{primary}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.serves(); err != nil {
+		t.Error(err)
+	}
+	if err := restarted(t, m).serves(); err != nil {
+		t.Error(err)
+	}
+}

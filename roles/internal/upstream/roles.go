@@ -1,0 +1,244 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"stack/roles/internal/dbcheck"
+	stacktls "stack/tls"
+)
+
+// Roles that a check of type mysql may ask for.
+const (
+	rolePrimary = "primary"
+	roleReplica = "replica"
+)
+
+// siteAccess is how the database servers of the site are asked for their roles.
+type siteAccess struct {
+	pem      string // of the CA
+	roots    *x509.CertPool
+	password string
+}
+
+// readSite reads what is needed for that from the secrets directory.
+func readSite(dir string) (*siteAccess, error) {
+	key, err := stacktls.BalancerKey(dir)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "ca.crt")
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the CA of the site: %w", err)
+	}
+	a := &siteAccess{pem: string(pem), roots: x509.NewCertPool(), password: dbcheck.Password(key)}
+	if !a.roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate: restore it from a backup", path)
+	}
+	return a, nil
+}
+
+func (a *siteAccess) equal(b *siteAccess) bool {
+	return a == b || a != nil && b != nil && a.pem == b.pem && a.password == b.password
+}
+
+// probeMySQL greets the server of this name and, where a role matters, asks it. conn has a deadline.
+func (c checkSpec) probeMySQL(ctx context.Context, conn net.Conn, name string) CheckResult {
+	if c.role == "" {
+		g, _, err := dbcheck.ReadGreeting(conn)
+		if err != nil {
+			return CheckResult{Text: plainError(err, c.timeout)}
+		}
+		return CheckResult{OK: true, Text: "greeted by " + g.Version}
+	}
+	said, err := dbcheck.Ask(ctx, conn, c.site.password, &tls.Config{RootCAs: c.site.roots, ServerName: name, MinVersion: tls.VersionTLS12})
+	switch {
+	case err != nil:
+		return CheckResult{Text: plainError(err, c.timeout)}
+	case said.Name != name:
+		return CheckResult{Text: fmt.Sprintf("answers as %q: servers of this pool bear the names of their nodes", said.Name)}
+	}
+	return CheckResult{OK: true, Text: said.String(), said: &said}
+}
+
+// roles is what the servers of a pool have said of themselves, where their check asks for a role.
+type roles struct {
+	mu   sync.Mutex // not taken by a loop; before Server.mu and Pool.mu
+	role string     // empty: the pool has none
+	lag  time.Duration
+}
+
+// claim is what a server has said last. Guarded by roles.mu of its pool.
+type claim struct {
+	name  string         // of the server
+	said  *dbcheck.State // nil: nothing yet
+	heard bool           // it still answers
+	text  string         // of the last check
+}
+
+// verdict is what follows for a server.
+type verdict struct {
+	up     bool
+	resort bool // taken only where no other server is
+	cut    bool // its sessions are ended: it must not be written to
+	text   string
+}
+
+// decide says which servers may be used as role. before is what held until now. The primary is the one that
+// says it is, of the highest epoch that any server has told, whether it still answers or not: a
+// server that accepted an epoch has ended all lower ones. primary is its index, -1: there is none.
+func decide(role string, maxLag time.Duration, claims []claim, before []verdict) (list []verdict, primary int) {
+	top, topOf := uint64(0), -1
+	for i, c := range claims {
+		if c.said != nil && (topOf < 0 || c.said.Epoch > top) {
+			top, topOf = c.said.Epoch, i
+		}
+	}
+	primary = -1
+	for i, c := range claims {
+		if primary < 0 && c.heard && c.said.Open && c.said.Epoch == top {
+			primary = i
+		}
+	}
+	list = make([]verdict, len(claims))
+	for i, c := range claims {
+		v := &list[i]
+		v.text = c.text
+		switch {
+		case i == primary:
+			v.up, v.resort = true, role == roleReplica
+		case c.heard && c.said.Open:
+			v.text += fmt.Sprintf(", but %s has accepted epoch %d", claims[topOf].name, top)
+			v.cut = true
+		case role == rolePrimary:
+			// One that is silent keeps its sessions until another has taken over: perhaps it is only slow.
+			v.cut = primary >= 0 || c.heard
+		case !c.heard:
+		case primary < 0:
+			// Nothing newer is answered meanwhile, so a replica stays what it was.
+			v.up = before[i].up && !before[i].resort
+		case c.said.Epoch != top || !c.said.Follows || !c.said.LagKnown:
+		case c.said.Lag > maxLag:
+			v.text += fmt.Sprintf(", more than check.max_lag %v", maxLag)
+		default:
+			v.up = true
+		}
+	}
+	return list, primary
+}
+
+// newRole reports whether the servers of the pool were asked for no role before, or another one.
+func (plan *poolPlan) newRole() bool {
+	if plan.check.role == "" {
+		return false
+	}
+	plan.pool.roles.mu.Lock()
+	defer plan.pool.roles.mu.Unlock()
+	return plan.pool.roles.role == ""
+}
+
+// wants is which role the servers of the pool are asked for.
+func (p *Pool) wants() string {
+	p.roles.mu.Lock()
+	defer p.roles.mu.Unlock()
+	return p.roles.role
+}
+
+// asks reports whether the servers of the pool are asked for their roles.
+func (p *Pool) asks() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.check.role != ""
+}
+
+// commitRoles takes over which role is asked for, and what the first checks found.
+func (p *Pool) commitRoles(plan *poolPlan) {
+	p.roles.mu.Lock()
+	had := p.roles.role
+	p.roles.role, p.roles.lag = plan.check.role, plan.check.lag
+	for _, sp := range plan.servers {
+		c := &sp.server.claim
+		if plan.check.role == "" {
+			*c = claim{}
+			sp.server.resort.Store(false)
+		} else if sp.first != nil {
+			*c = claim{name: sp.server.name, said: sp.first.said, heard: sp.first.OK, text: sp.first.Text}
+		}
+	}
+	p.roles.mu.Unlock()
+	if had != "" && plan.check.role == "" {
+		p.refresh()
+	}
+	p.judge()
+}
+
+// hear takes what a check of the server found. gone: it failed so often that the server counts as
+// not there. Off the loops.
+func (p *Pool) hear(s *Server, r CheckResult, gone bool) {
+	p.roles.mu.Lock()
+	c := &s.claim
+	c.name, c.text = s.name, r.Text
+	switch {
+	case r.said != nil:
+		c.said, c.heard = r.said, true
+	case gone:
+		c.heard = false
+	}
+	p.roles.mu.Unlock()
+	p.judge()
+}
+
+// unhear forgets a server, which the operator took out: what it has said binds nobody then.
+func (p *Pool) unhear(s *Server) {
+	p.roles.mu.Lock()
+	s.claim = claim{name: s.name, text: "in maintenance"}
+	p.roles.mu.Unlock()
+	p.judge() // which wakes nobody in maintenance
+}
+
+// judge puts the servers into and out of rotation by what all of them have said. Those that come do so
+// before others go, so that a change of roles never leaves the pool empty.
+func (p *Pool) judge() {
+	p.roles.mu.Lock()
+	defer p.roles.mu.Unlock()
+	if p.roles.role == "" {
+		return
+	}
+	servers := p.Servers()
+	claims, before := make([]claim, len(servers)), make([]verdict, len(servers))
+	for i, s := range servers {
+		claims[i], before[i] = s.claim, verdict{up: s.Up(), resort: s.resort.Load()}
+	}
+	after, primary := decide(p.roles.role, p.roles.lag, claims, before)
+	turned := false
+	for i, s := range servers {
+		turned = s.resort.Swap(after[i].resort) != after[i].resort || turned
+	}
+	if turned {
+		p.refresh()
+	}
+	for _, up := range []bool{true, false} {
+		for i, s := range servers {
+			if after[i].up == up {
+				s.setUp(up, after[i].text)
+			}
+		}
+	}
+	for i, s := range servers {
+		if primary < 0 && p.roles.role == rolePrimary && s.Admin() != Maint {
+			s.kick() // it may be another one soon
+		}
+		if conn := s.conn.Load(); after[i].cut && conn != nil && s.InFlight() > 0 && p.set.cut != nil {
+			p.set.log.Warn("sessions ended: the server is not the primary", "backend", p.name, "server", s.name, "sessions", s.InFlight(), "reason", after[i].text)
+			p.set.cut(conn)
+		}
+	}
+}
