@@ -107,13 +107,18 @@ func TestRandomTroubles(t *testing.T) {
 // round chooses a trouble, its victim and how long it lasts.
 func (c *cluster) round(i int, random *rand.Rand) {
 	c.t.Helper()
-	before := c.settled()
 	what := troubles[random.IntN(len(troubles))]
 	victim := c.names[random.IntN(len(c.names))]
 	if random.IntN(2) == 0 {
-		victim = before // it is the master that matters
+		victim = c.settled() // it is the master that matters
 	}
-	lasts := time.Duration(random.Int64N(int64(1200 * time.Millisecond)))
+	c.once(i, what, victim, time.Duration(random.Int64N(int64(1200*time.Millisecond))))
+}
+
+// once does one thing to a balancer for some time, and judges what becomes of it.
+func (c *cluster) once(i int, what trouble, victim string, lasts time.Duration) {
+	c.t.Helper()
+	before := c.settled()
 	name := fmt.Sprintf("round %d: %s of %s, master %s, %v", i, what.name, victim, before, lasts.Round(time.Millisecond))
 	c.t.Log(name)
 	at := time.Now()
@@ -147,4 +152,21 @@ func (c *cluster) answered() bool {
 		}
 	}
 	return false
+}
+
+// TestLinkReturns takes away the link of one of three balancers after another. One whose link
+// returns has to hear the master that took its place meanwhile before its own time is up, or
+// it becomes another one.
+func TestLinkReturns(t *testing.T) {
+	rounds := 12
+	if !testing.Short() {
+		rounds = 100
+	}
+	c := newCluster(t, 3, fast, together(fast, stays))
+	for i := range rounds {
+		c.once(i, fault(lan.LinkDown, true), c.names[i%2], time.Duration(300+i*53%700)*time.Millisecond)
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
 }

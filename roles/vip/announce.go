@@ -15,6 +15,8 @@ const (
 	etherARP  = 0x0806
 	etherIPv6 = 0x86dd
 
+	ethernet = 6 // bytes of a hardware address
+
 	icmpv6                = 58
 	neighborSolicitation  = 135
 	neighborAdvertisement = 136
@@ -33,7 +35,7 @@ type announcer struct {
 }
 
 func openAnnouncer(device *net.Interface) (*announcer, error) {
-	if len(device.HardwareAddr) != 6 {
+	if len(device.HardwareAddr) != ethernet {
 		return nil, fmt.Errorf("interface %s has no Ethernet address: name another one in vip.interface", device.Name)
 	}
 	// The sockets only send: the filter keeps arriving frames from filling them.

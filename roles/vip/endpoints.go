@@ -5,8 +5,8 @@ package vip
 // RCU), so the thread of the adverts has it done by others.
 type endpoints struct {
 	transport *transport
-	announcer *announcer // nil where the addresses are not ours to set
-	strangers *strangers // nil there too
+	announcer *announcer // nil where the addresses are not ours to set and there is no Ethernet
+	strangers *strangers // nil where the addresses are not ours to set
 	addresses addresses
 }
 
@@ -16,11 +16,13 @@ func openEndpoints(p plan) (endpoints, error) {
 		return endpoints{}, err
 	}
 	o := endpoints{transport: t, addresses: addresses{device: p.device}}
-	if err = t.limit(p.router.vrid, p.peers); err == nil && !p.unassigned {
+	err = t.limit(p.router.vrid, p.peers)
+	if err == nil && (!p.unassigned || len(p.device.HardwareAddr) == ethernet) {
+		o.announcer, err = openAnnouncer(p.device)
+	}
+	if err == nil && !p.unassigned {
 		o.addresses.list = p.virtual
-		if o.announcer, err = openAnnouncer(p.device); err == nil {
-			o.strangers, err = openStrangers(p.device, p.virtual)
-		}
+		o.strangers, err = openStrangers(p.device, p.virtual)
 	}
 	if err != nil {
 		o.close()

@@ -23,7 +23,10 @@ const (
 	logEvery   = 10 * time.Second      // bounds the lines about what goes on
 	// restoreAfter is when an address is renewed whose removal crossed a renewal.
 	restoreAfter = 20 * time.Millisecond
-	maxStale     = 10_000 // packets: more than the buffer of a socket holds
+	// introduceAgain is when a backup shows its hardware address once more: a switch may drop
+	// what comes while its port is still learning.
+	introduceAgain = 10 * time.Millisecond
+	maxStale       = 10_000 // packets: more than the buffer of a socket holds
 )
 
 // group runs one virtual router: its sockets, its state machine and its addresses. It
@@ -54,24 +57,25 @@ type group struct {
 	reopening   bool      // the keeper opens other endpoints
 	moved       bool      // the state changed since it was shown
 
-	holding    bool
-	tenure     atomic.Int64 // grows when holding changes; what the keeper does for an older one is stale
-	renewing   bool         // the keeper has not yet reported the last renewal
-	checkAt    time.Time
-	refreshAt  time.Time
-	announceAt []time.Time
-	healedAt   time.Time
-	reachedAt  time.Time // of the last look at whether a peer can hear us
-	probeAt    time.Time // of the next question for strangers
-	heldSince  time.Time
-	muteSince  time.Time            // since when no advert has left this machine; zero: they do
-	strangerAt time.Time            // of the last line about one
-	stranger   string               // who holds an address too, for the status
-	twoAt      time.Time            // of the last line about two masters
-	warnedAt   map[string]time.Time // of the last line about dropped adverts, by cause
-	failedAt   time.Time            // of the last line about failed, with its text
-	failed     string
-	onLeft     func(error) // told when leave has removed the addresses
+	holding     bool
+	tenure      atomic.Int64 // grows when holding changes; what the keeper does for an older one is stale
+	renewing    bool         // the keeper has not yet reported the last renewal
+	checkAt     time.Time
+	refreshAt   time.Time
+	announceAt  []time.Time
+	healedAt    time.Time
+	reachedAt   time.Time // of the last look at whether a peer can hear us
+	probeAt     time.Time // of the next question for strangers
+	introduceAt time.Time // of the second introduction; zero: none
+	heldSince   time.Time
+	muteSince   time.Time            // since when no advert has left this machine; zero: they do
+	strangerAt  time.Time            // of the last line about one
+	stranger    string               // who holds an address too, for the status
+	twoAt       time.Time            // of the last line about two masters
+	warnedAt    map[string]time.Time // of the last line about dropped adverts, by cause
+	failedAt    time.Time            // of the last line about failed, with its text
+	failed      string
+	onLeft      func(error) // told when leave has removed the addresses
 }
 
 func openGroup(p plan, auth *authenticator, log *slog.Logger, counts *counts) (*group, error) {
@@ -339,6 +343,9 @@ func (g *group) wake(now time.Time) {
 	if g.over(now, &g.restEnds) {
 		g.complain(now, g.engine.poller.listen(g.transport.fd, true))
 	}
+	if g.over(now, &g.introduceAt) {
+		g.introduce()
+	}
 	if at := g.machine.Deadline(); !at.IsZero() && !at.After(now) {
 		if g.holding {
 			g.counters.late.Observe(now.Sub(at).Seconds())
@@ -384,6 +391,7 @@ func (g *group) next() time.Time {
 	sooner(g.startAt)
 	sooner(g.failureEnds)
 	sooner(g.restEnds)
+	sooner(g.introduceAt)
 	if g.holding {
 		sooner(g.refreshAt)
 		sooner(g.probeAt)

@@ -25,7 +25,12 @@ func (g *group) judge(now time.Time) {
 		g.do(now, g.machine.Ready(now, false, fault))
 		return
 	}
-	g.do(now, g.machine.Ready(now, true, "healthy"))
+	a := g.machine.Ready(now, true, "healthy")
+	g.do(now, a)
+	if a.changed && g.machine.state == backup {
+		g.introduce()
+		g.introduceAt = now.Add(introduceAgain)
+	}
 }
 
 // fail gives the addresses away because of a fault that shows only in who holds them: to

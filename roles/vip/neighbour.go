@@ -54,3 +54,27 @@ func (g *group) reach(now time.Time, peer netip.Addr) {
 		})
 	})
 }
+
+// introduce shows the peers the hardware address of one that begins to listen for them, and
+// drops the adverts that its own kernel kept for them since the link went down. A master
+// whose kernel asked for that address in vain meanwhile would ask once a second and keep its
+// adverts until then; with short intervals two would hold the addresses.
+func (g *group) introduce() {
+	if len(g.peers) == 0 { // multicast needs no neighbours
+		return
+	}
+	e, announcer, device, peers, own := g.engine, g.announcer, g.device, g.peers, []netip.Addr{g.own}
+	e.keeper.do(func() {
+		var failed []error
+		for _, peer := range peers {
+			_, err := askAnew(device, peer)
+			failed = append(failed, err)
+		}
+		if announcer != nil {
+			failed = append(failed, announcer.announce(own))
+		}
+		if err := errors.Join(failed...); err != nil {
+			e.post(func(now time.Time) { g.complain(now, err) })
+		}
+	})
+}
