@@ -11,7 +11,21 @@ short=-short limit=20m
 step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 
 # tests runs go test and shows packages, failures and, once, why tests were skipped.
-tests() { go test -json -tags $tags "$@" 2>&1 | dist/testreport; }
+tests() { go test -json -tags $tags "$@" 2>&1 | dist/testreport -failed dist/failed; }
+
+# timed is for tests that judge milliseconds, on a machine that others may use at the same
+# time. Up to three that fail run once more, alone: what fails twice has failed, and what
+# failed once stands in the output (docs/decisions/115).
+timed() {
+	tests "$@" ./e2e/... && return
+	cp dist/failed dist/again
+	[ -s dist/again ] && [ "$(wc -l <dist/again)" -le 3 ] || return 1
+	while read -r package name; do
+		step "UNSTABLE: $name of $package failed, and runs once more"
+		tests "$@" -run "^$name\$" "$package" </dev/null || return 1
+	done <dist/again
+	sed 's/^/UNSTABLE, find out why: /' dist/again
+}
 
 packages() { go list -tags $tags ./... | grep -v "$@"; }
 
@@ -28,7 +42,7 @@ tests $short -timeout $limit $(packages -e /e2e -e /bench)
 
 step 'end to end'
 # One package at a time: what fails over within milliseconds is timed.
-tests $short -count=1 -timeout 40m -p 1 ./e2e/...
+timed $short -count=1 -timeout 40m -p 1
 
 if command -v gcc >/dev/null; then
 	step 'race detector'

@@ -1,11 +1,14 @@
 // Command testreport reads the events of `go test -json` and prints what a person needs:
 // a line per package, everything that a failed test said, and at the end each reason for
-// which tests were skipped, once. It exits with 1 if anything failed or nothing ran.
+// which tests were skipped, once. It exits with 1 if anything failed or nothing ran. With
+// -failed it writes the tests that failed to a file, "package test" a line, unless something
+// failed that no test can be blamed for: a build, a panic, a time-out, what comes after tests.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -23,13 +26,33 @@ type report struct {
 	said                    map[string]*strings.Builder // by package and test
 	reasons                 map[string]int
 	passed, failed, skipped int
+	blamed                  []string // "package test" of failed tests, without their parts
+	beyond                  bool     // something else failed
 }
 
 func main() {
 	r := &report{out: os.Stdout, said: make(map[string]*strings.Builder), reasons: make(map[string]int)}
-	if !r.read(os.Stdin) {
+	failed := flag.String("failed", "", "file for the names of the tests that failed")
+	flag.Parse()
+	good := r.read(os.Stdin)
+	if *failed != "" {
+		if err := os.WriteFile(*failed, []byte(r.again()), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, "testreport:", err)
+			os.Exit(1)
+		}
+	}
+	if !good {
 		os.Exit(1)
 	}
+}
+
+// again is what has to pass for all to have passed, a line each; empty if nothing failed or
+// if that cannot be said.
+func (r *report) again() string {
+	if r.beyond || len(r.blamed) == 0 {
+		return ""
+	}
+	return strings.Join(r.blamed, "\n") + "\n"
 }
 
 func (r *report) read(in io.Reader) (good bool) {
@@ -46,6 +69,7 @@ func (r *report) read(in io.Reader) (good bool) {
 	if err := lines.Err(); err != nil {
 		fmt.Fprintln(r.out, "testreport:", err)
 		r.failed++
+		r.beyond = true
 	}
 	r.close()
 	return r.failed == 0 && r.passed > 0
@@ -58,7 +82,9 @@ func (r *report) event(e *event) {
 		fmt.Fprint(r.out, e.Output)
 	case "build-fail":
 		r.failed++
+		r.beyond = true
 	case "output":
+		r.beyond = r.beyond || strings.HasPrefix(e.Output, "panic:")
 		if e.Test == "" {
 			if strings.HasPrefix(e.Output, "ok ") || strings.HasPrefix(e.Output, "FAIL") || strings.HasPrefix(e.Output, "panic") || strings.HasPrefix(e.Output, "---") {
 				fmt.Fprint(r.out, e.Output)
@@ -89,6 +115,17 @@ func (r *report) event(e *event) {
 		}
 		r.failed++
 		delete(r.said, key)
+		r.blame(e)
+	}
+}
+
+func (r *report) blame(e *event) {
+	switch {
+	case e.Test == "":
+		of := func(test string) bool { return strings.HasPrefix(test, e.Package+" ") }
+		r.beyond = r.beyond || !slices.ContainsFunc(r.blamed, of)
+	case !strings.Contains(e.Test, "/"):
+		r.blamed = append(r.blamed, e.Package+" "+e.Test)
 	}
 }
 
