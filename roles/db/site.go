@@ -157,10 +157,11 @@ func (r *Role) opened() {
 }
 
 // demoted closes the sessions of clients: their pools would go on with a server that refuses
-// what they write.
+// what they write. Statements under way end without an answer, not with 1317: applications repeat on a new
+// connection what was lost with the old one, and take an error for the end.
 func (r *Role) demoted() {
 	for _, id := range r.data.engine.Clients() {
-		r.server.Kill(id, false)
+		r.server.Drop(id)
 	}
 }
 

@@ -47,7 +47,7 @@ func clientError(err error, database string) error {
 	// The planner's wrappers do not unwrap.
 	err = gms.UnwrapError(err)
 	var own *wire.Error
-	if errors.As(err, &own) || errors.Is(err, wire.ErrDrop) {
+	if errors.As(err, &own) || errors.Is(err, wire.ErrDrop) || errors.Is(err, wire.ErrRoleLost) {
 		return err
 	}
 	if e := storeError(err); e != nil {
@@ -113,6 +113,8 @@ func storeError(err error) error {
 		return mysqlError(1021, "Disk full: writes are refused until there is space on the data directory's file system (delete files, DROP or TRUNCATE tables)")
 	case errors.Is(err, txn.ErrTableChanged):
 		return mysqlError(1412, "Table definition has changed, please retry transaction")
+	case errors.Is(err, txn.ErrRoleLost):
+		return fmt.Errorf("%w: %w", wire.ErrRoleLost, err)
 	case errors.Is(err, txn.ErrReadOnly):
 		return errReadOnly
 	case errors.Is(err, txn.ErrNotAcknowledged):

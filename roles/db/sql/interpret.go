@@ -368,7 +368,7 @@ func (f *frame) handle(ctx *gms.Context, err error) error {
 	case leaveBlock, iterateLoop, returned, exitBlock:
 		return err
 	}
-	if ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, wire.ErrDrop) {
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, wire.ErrDrop) || errors.Is(err, wire.ErrRoleLost) {
 		return err
 	}
 	what := f.conditionOf(err)

@@ -238,6 +238,32 @@ func TestDegradeRecordsWhereItBegan(t *testing.T) {
 	}
 }
 
+// A transaction that a higher epoch cuts, between two of its writes or before its commit, is told apart from one that
+// comes to a server that is read-only: its client is to repeat it elsewhere. Nothing of it stays.
+func TestHigherEpochCutsTransactions(t *testing.T) {
+	e, _ := openMem(t, crashfs.New(), Options{})
+	table := createTable(t, e, people(t))
+	before := e.ExecutedSet()
+	var begun [2]*Txn
+	for i := range begun {
+		begun[i] = e.Begin(RepeatableRead)
+		defer begun[i].Rollback()
+		must(t, begun[i].InsertRow(ctx, table, person(int64(i), fmt.Sprint("m", i), 1, "")))
+	}
+	_, err := e.AcceptEpoch(7)
+	must(t, err)
+	if err := begun[0].InsertRow(ctx, table, person(5, "m5", 1, "")); !errors.Is(err, ErrRoleLost) {
+		t.Errorf("its next write: %v", err)
+	}
+	if err := begun[1].Commit(ctx); !errors.Is(err, ErrRoleLost) {
+		t.Errorf("its commit: %v", err)
+	}
+	expect(t, ids(t, e, table))
+	if got := e.ExecutedSet(); got != before {
+		t.Errorf("executed %s, before %s", got, before)
+	}
+}
+
 // A higher epoch makes the server read-only at once. Commits that wait are neither answered
 // as failed nor seen by anybody, and their rows stay locked, until the server is opened
 // again: then they are part of the data.
@@ -257,7 +283,7 @@ func TestHigherEpochFences(t *testing.T) {
 	if e.Epoch() != 7 || !e.ReadOnly() {
 		t.Fatalf("epoch %d, read-only %v", e.Epoch(), e.ReadOnly())
 	}
-	if err := <-insertLater(e, table, 2); !errors.Is(err, ErrReadOnly) {
+	if err := <-insertLater(e, table, 2); !errors.Is(err, ErrReadOnly) || errors.Is(err, ErrRoleLost) {
 		t.Errorf("a write after the fence: %v", err)
 	}
 	counted := e.Begin(RepeatableRead) // what has nothing to be seen shows nothing else

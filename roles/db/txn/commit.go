@@ -36,8 +36,10 @@ type commitRequest struct {
 	built   []uint32              // index ids that a rebuild filled and that now have an owner
 	frees   bool                  // gives space back: allowed on a full disk
 	applies bool                  // applies another server's log: allowed where the server is read-only
-	owner   *Owner
-	epoch   uint64 // that the source of what is applied is in; 0: it has none
+	// admitted: its statements were taken while the server took writes.
+	admitted bool
+	owner    *Owner
+	epoch    uint64 // that the source of what is applied is in; 0: it has none
 	// abandon, closed, lets the client go: it is not told how the commit ended, which
 	// orphan hears instead. nil: the client waits.
 	abandon <-chan struct{}
@@ -357,7 +359,7 @@ func (q *commitQueue) admit(r *commitRequest) error {
 		}
 	}
 	if q.e.ReadOnly() && !r.applies {
-		return ErrReadOnly
+		return q.e.readOnlyError(r.admitted)
 	}
 	if r.frees {
 		return nil

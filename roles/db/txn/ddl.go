@@ -18,8 +18,8 @@ func (t *Txn) beginDDL(ctx context.Context) (*store.Catalog, error) {
 	if err := t.usable(); err != nil {
 		return nil, err
 	}
-	if t.e.ReadOnly() && !t.applies {
-		return nil, ErrReadOnly
+	if err := t.mayWrite(); err != nil {
+		return nil, err
 	}
 	if t.draft {
 		return t.catalogNow(), nil

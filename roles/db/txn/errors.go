@@ -22,6 +22,9 @@ var (
 	ErrDiskFull = store.ErrDiskFull
 	// ErrReadOnly: the server does not accept writes (1290).
 	ErrReadOnly = errors.New("the server is running in read-only mode")
+	// ErrRoleLost: another server takes over, in the middle of a transaction of which nothing was committed.
+	// Its client is not answered but dropped: it is to repeat the transaction on the server that is the primary.
+	ErrRoleLost = fmt.Errorf("another server takes over: %w", ErrReadOnly)
 	// ErrNotAcknowledged: the commit was refused because replicas do not acknowledge those
 	// before it (1290).
 	ErrNotAcknowledged = errors.New("replicas do not acknowledge commits")

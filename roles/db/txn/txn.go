@@ -49,9 +49,11 @@ type Txn struct {
 	ended   bool
 	client  context.Context // see Abandon; nil: none is named
 	passes  bool            // see PassBlock
-	gated   bool            // it has entered the gate of commits
-	kept    bool            // the commit's outcome is not known: its locks stay
-	pos     Position
+	// admitted: it has begun to write, which the server took then.
+	admitted bool
+	gated    bool // it has entered the gate of commits
+	kept     bool // the commit's outcome is not known: its locks stay
+	pos      Position
 
 	touched touched // tables, for their statistics
 
@@ -145,7 +147,7 @@ func (t *Txn) HasWrites() bool {
 func (t *Txn) Abandon(client context.Context) { t.client = client }
 
 // Commit makes the transaction durable and visible, and ends it, also on error:
-// ErrReadOnly, ErrDiskFull, ErrClosed, ErrNotAcknowledged and ErrDeadlock mean that nothing
+// ErrReadOnly, ErrRoleLost, ErrDiskFull, ErrClosed, ErrNotAcknowledged and ErrDeadlock mean that nothing
 // was written, ErrOutcomeUnknown that the commit may stand. ctx bounds nothing once the
 // commit is queued.
 func (t *Txn) Commit(ctx context.Context) error {
@@ -169,7 +171,7 @@ func (t *Txn) Commit(ctx context.Context) error {
 	if t.HasWrites() {
 		r := &commitRequest{
 			set: t.set, catalog: t.staged, drops: t.drops, built: t.built, frees: t.frees, owner: &t.owner,
-			applies: t.applies, epoch: t.epoch, earlier: t.repeated,
+			applies: t.applies, admitted: t.admitted, epoch: t.epoch, earlier: t.repeated,
 		}
 		// The files of a large transaction are closed when its commit returns.
 		if t.client != nil && t.e.acks.need.Load() > 0 && t.set.spill == nil && t.rowLog.file == nil {

@@ -35,13 +35,30 @@ func entriesOf(table *store.Table, row sql.Row, primary []byte) ([]entry, error)
 	return entries, nil
 }
 
+// mayWrite says why the transaction may change nothing now.
+func (t *Txn) mayWrite() error {
+	if t.e.ReadOnly() && !t.applies {
+		return t.e.readOnlyError(t.admitted)
+	}
+	t.admitted = true
+	return nil
+}
+
+// readOnlyError is why a write is refused, of a transaction that was admitted to write before or not.
+func (e *Engine) readOnlyError(admitted bool) error {
+	if admitted && e.shut.Load() {
+		return ErrRoleLost
+	}
+	return ErrReadOnly
+}
+
 // beginWrite checks and locks what every change of a row needs.
 func (t *Txn) beginWrite(ctx context.Context, table *store.Table) error {
 	if err := t.usable(); err != nil {
 		return err
 	}
-	if t.e.ReadOnly() && !t.applies {
-		return ErrReadOnly
+	if err := t.mayWrite(); err != nil {
+		return err
 	}
 	if err := t.lockTable(ctx, table); err != nil {
 		return err

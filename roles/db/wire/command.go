@@ -127,6 +127,9 @@ func (c *conn) answer(cause, err error) error {
 		c.cfg.Log.Error("the outcome of a statement is not known: the connection is dropped", "connection", c.id, "error", err)
 		return ErrDrop
 	}
+	if errors.Is(err, ErrRoleLost) {
+		return ErrRoleLost
+	}
 	switch {
 	case cause == nil:
 		return c.writeErr(asError(err))

@@ -54,7 +54,7 @@ type conn struct {
 
 	mu       sync.Mutex
 	query    context.CancelCauseFunc // of the running statement, else nil
-	ending   error                   // ErrConnectionKilled or ErrShutdown: end soon
+	ending   error                   // ErrConnectionKilled, ErrRoleLost or ErrShutdown: end soon
 	draining bool                    // end when outside a transaction
 
 	// Of a dump of the binary log: the context of its waits, and that it ends where the log does.
@@ -160,7 +160,7 @@ func (c *conn) commandsEnded(err error) {
 		c.fail(Errorf(erNetPacketsOutOfOrder, "Got packets out of order"))
 	case errors.Is(err, errTooLarge):
 		c.fail(Errorf(erNetPacketTooLarge, "Got a packet bigger than 'max_allowed_packet' bytes"))
-	case errors.Is(err, ErrConnectionKilled), errors.Is(err, ErrDrop):
+	case errors.Is(err, ErrConnectionKilled), errors.Is(err, ErrDrop), errors.Is(err, ErrRoleLost):
 	default:
 		c.srv.stats.abortedClients.Add(1)
 		c.cfg.Log.Debug("database connection broke", "connection", c.id, "client", c.clientText(), "error", err)

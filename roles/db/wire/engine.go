@@ -29,7 +29,7 @@ type Engine interface {
 //
 // ctx ends when the client has gone, the connection or its query is killed or the
 // server stops; context.Cause(ctx) is then ErrClientGone, ErrQueryKilled,
-// ErrConnectionKilled or ErrShutdown. A call must return soon after; what error it
+// ErrConnectionKilled, ErrRoleLost or ErrShutdown. A call must return soon after; what error it
 // returns then does not matter, the front answers what fits the cause. A call that
 // returns nil has happened and is answered as such.
 type Session interface {
@@ -203,6 +203,9 @@ var (
 	ErrQueryKilled      = errors.New("the query was killed")
 	ErrConnectionKilled = errors.New("the connection was killed")
 	ErrShutdown         = errors.New("the server is shutting down")
+	// ErrRoleLost is also what a Session or Statement returns that cannot go on for this reason, of which
+	// nothing was committed: the connection is closed without an answer.
+	ErrRoleLost = errors.New("another server takes over")
 )
 
 // ErrDrop, returned (or wrapped) by a Session or Statement, closes the connection

@@ -63,6 +63,26 @@ func TestKill(t *testing.T) {
 	receive(t, "the flood ends", e.causes)
 }
 
+// A connection that is dropped ends without a word, idle or within a statement: no error may look like the
+// statement's own.
+func TestDrop(t *testing.T) {
+	e := newStub()
+	s, addr := serve(t, Config{}, e)
+	r := login1(t, addr, basicCaps)
+	r.query("wait here")
+	receive(t, "the query runs", e.running)
+	s.Drop(r.id)
+	if why := receive(t, "the cause", e.causes); !errors.Is(why, ErrRoleLost) {
+		t.Errorf("the statement ended because %v", why)
+	}
+	r.expectClosed()
+	idle := login1(t, addr, basicCaps)
+	s.Drop(idle.id)
+	idle.expectClosed()
+	eventually(t, "the sessions are closed", func() bool { return e.openSessions() == 0 })
+	s.Drop(99999) // there is none
+}
+
 // TestClientGone cancels the statement of a client that leaves, within a second.
 func TestClientGone(t *testing.T) {
 	e := newStub()

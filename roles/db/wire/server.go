@@ -211,6 +211,18 @@ func (s *Server) Kill(id uint32, queryOnly bool) bool {
 	return true
 }
 
+// Drop ends connection id, and the statement that it runs, without an answer: to its client the
+// server is gone, so that one which connects again and repeats what it has sent, as after a crash, does
+// so now too. An error packet would be taken for the statement's own fault.
+func (s *Server) Drop(id uint32) {
+	s.mu.Lock()
+	c := s.conns[id]
+	s.mu.Unlock()
+	if c != nil {
+		c.end(ErrRoleLost)
+	}
+}
+
 // Drain stops accepting, ends idle connections with error 1053, and lets those that
 // are inside a statement or a transaction finish it. Those that send the binary log end
 // after all others, with the last event. It returns nil when the last has ended; when ctx is done first, it ends the rest with 1053 and returns ctx's error.
