@@ -17,6 +17,7 @@ import (
 	"stack/appliance/config"
 	"stack/appliance/supervise"
 	"stack/roles/db/binlog"
+	"stack/roles/db/incarnation"
 	"stack/roles/db/replica"
 	"stack/roles/db/seed"
 	"stack/roles/db/sql"
@@ -55,6 +56,9 @@ func openData(node *config.Node, env supervise.Env, kill func(uint32) error) (*d
 		Binlog:          binlog.Options{Version: sql.Version, Keep: node.DB.Binlog.Keep, MaxSize: node.DB.Binlog.MaxSize, Archive: node.DB.Binlog.Archive},
 		Observe:         d.groups.observe,
 	}); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	if err := incarnation.Begin(d.store, d.db.AckStatus().Logged); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	if d.engine, err = sql.New(d.store, d.db, sql.Options{

@@ -30,7 +30,10 @@ func (m *member) govern(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		err := m.openWhereAllowed(ctx, answered, time.Since(begun))
+		err := m.overtaken(states)
+		if err == nil {
+			err = m.openWhereAllowed(ctx, answered, time.Since(begun))
+		}
 		if err == nil {
 			err = m.follow(states)
 		}
@@ -65,8 +68,12 @@ func errorText(err error) string {
 // learn asks the others, and enters the highest term that one of them knows. It returns their
 // states, nil for who has not answered, and how many have.
 func (m *member) learn(ctx context.Context) (states []*group.State, answered int) {
+	own, err := m.known()
 	m.mu.Lock()
 	known := m.term.Epoch
+	if err == nil {
+		m.asked = own
+	}
 	m.mu.Unlock()
 	if epoch := m.data.db.Epoch(); epoch > known { // an acknowledgement has carried it
 		if _, err := m.Accept(ctx, epoch, ""); err != nil {
@@ -115,6 +122,9 @@ func (m *member) openWhereAllowed(ctx context.Context, answered int, waited time
 	m.mu.Unlock()
 	if forgot && t.Primary == "" {
 		return errors.New("the other servers know this one as the primary, and its data directory does not: it is not the one that it had, so it takes no writes; run stack db promote")
+	}
+	if t.Lost != "" {
+		return errors.New(t.Lost)
 	}
 	fresh := t == term{}
 	if fresh {

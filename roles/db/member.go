@@ -13,11 +13,10 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/dolthub/vitess/go/mysql"
 
 	"stack/appliance/config"
-	"stack/roles/db/binlog/event"
 	"stack/roles/db/group"
+	"stack/roles/db/incarnation"
 	"stack/roles/db/replica"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
@@ -34,6 +33,8 @@ type term struct {
 	Decided uint64 `json:"decided,omitempty"`
 	// Led: this server has been the primary, and followed none since. The end of its log may be nowhere else.
 	Led bool `json:"led,omitempty"`
+	// Lost says what this server, the primary of the epoch, has lost: another one has it. It stays closed.
+	Lost string `json:"lost,omitempty"`
 	// Followed: all that this server had was on the primary in this epoch. If the primary lacks some of it
 	// later, then the primary has lost it.
 	Followed bool `json:"followed,omitempty"`
@@ -64,11 +65,13 @@ type member struct {
 	term    term
 	policy  txn.AckPolicy
 	open    bool
-	forgot  bool   // the others know it as the primary, and its data directory does not
-	cannot  string // why transactions that the primary lacks were not taken back at the start
-	trouble string // what keeps it from its role; empty: nothing
-	leaving bool   // the process is about to start anew
-	untidy  bool   // what was put aside has not been looked at since the server follows
+	forgot  bool              // the others know it as the primary, and its data directory does not
+	cannot  string            // why transactions that the primary lacks were not taken back at the start
+	trouble string            // what keeps it from its role; empty: nothing
+	leaving bool              // the process is about to start anew
+	apart   bool              // the primary has lost what this server has of it
+	asked   incarnation.Known // what this server had before the others were asked last; zero: they never were
+	untidy  bool              // what was put aside has not been looked at since the server follows
 	revival revival
 	seeder  *seeder
 	restart func() // starts the process anew, later
@@ -141,7 +144,7 @@ func (m *member) setPolicy(p txn.AckPolicy) error {
 // Name is the node's name.
 func (m *member) Name() string { return m.name }
 
-// State never fails.
+// State fails where the store cannot be read.
 func (m *member) State(context.Context) (group.State, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -151,7 +154,9 @@ func (m *member) State(context.Context) (group.State, error) {
 		t = t.next(s.Epoch) // an acknowledgement has told of a higher epoch, and not of its primary
 	}
 	s.Primary, s.Before, s.Decided = t.Primary, t.Before, t.Decided
-	return s, nil
+	var err error
+	s.Incarnations, err = incarnation.Read(m.data.store)
+	return s, err
 }
 
 // role is what balancers are told.
@@ -276,6 +281,15 @@ func (m *member) Open(_ context.Context, epoch uint64) error {
 	return nil
 }
 
+// stopFollowing leaves it to follow to begin anew. m.mu is held.
+func (m *member) stopFollowing() error {
+	if err := m.data.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {
+		return err
+	}
+	m.follows = ""
+	return nil
+}
+
 // follow follows the primary of the term, where it is another server that takes writes, and looks after it. A
 // server with transactions that the primary lacks starts anew without them.
 func (m *member) follow(states []*group.State) error {
@@ -285,22 +299,28 @@ func (m *member) follow(states []*group.State) error {
 	if primary == "" || primary == m.name || m.leaving {
 		return nil
 	}
-	i := slices.IndexFunc(states, func(s *group.State) bool { return s != nil && s.Name == primary && s.Epoch == m.term.Epoch && s.Open })
+	i := slices.IndexFunc(states, func(s *group.State) bool { return s != nil && s.Name == primary && s.Epoch == m.term.Epoch })
 	if i < 0 {
 		return nil
 	}
+	if err := m.part(states[i]); err != nil || !states[i].Open {
+		return err
+	}
 	// What was dropped at the fence counts: it is in the data, and hidden only until something is applied.
-	errant, err := errantOf(m.data.db.LoggedSet(), states[i])
+	own, err := m.known()
+	if err != nil {
+		return err
+	}
+	errant, err := errantOf(own, states[i])
 	if err != nil {
 		return err
 	}
 	switch {
 	case errant != "":
 		// Also where it is followed already: then the primary is no longer what it was.
-		if err := m.data.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {
+		if err := m.stopFollowing(); err != nil {
 			return err
 		}
-		m.follows = ""
 		return m.leave(errant, states[i])
 	case m.follows == primary:
 		return m.revive()
@@ -336,24 +356,4 @@ func (m *member) follow(states []*group.State) error {
 	}
 	m.follows, m.revival, m.untidy = primary, revival{}, true
 	return nil
-}
-
-// errantOf is what a server has executed and the primary has not. Of the primary's own transactions it may
-// have some that wait for acknowledgements there.
-func errantOf(executed string, primary *group.State) (string, error) {
-	here, err := event.ParseGTIDs(executed)
-	if err != nil {
-		return "", fmt.Errorf("executed set of this server: %w", err)
-	}
-	there, err := event.ParseGTIDs(primary.Executed)
-	if err != nil {
-		return "", fmt.Errorf("executed set of %s: %w", primary.Name, err)
-	}
-	uuid, err := event.ParseUUID(primary.Server)
-	if err != nil {
-		return "", fmt.Errorf("server UUID of %s: %w", primary.Name, err)
-	}
-	more := event.Without(here, there)
-	delete(more, mysql.SID(uuid))
-	return more.String(), nil
 }

@@ -13,6 +13,7 @@ import (
 	"stack/appliance/config"
 	"stack/appliance/supervise"
 	"stack/roles/db/group"
+	"stack/roles/db/incarnation"
 	"stack/roles/db/replica"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
@@ -177,7 +178,7 @@ func TestDroppedCommitsThatThePrimaryHas(t *testing.T) {
 // What a server has beside the primary, where the primary's set cuts an interval in the middle.
 func TestErrantAmongOthers(t *testing.T) {
 	const other = "00000000-0000-0000-0000-000000000002"
-	got, err := errantOf(other+":1-10", &group.State{Name: "db2", Executed: other + ":1-3:5-6:9", Server: "00000000-0000-0000-0000-000000000001"})
+	got, err := errantOf(incarnation.Known{Executed: other + ":1-10"}, &group.State{Name: "db2", Executed: other + ":1-3:5-6:9", Server: "00000000-0000-0000-0000-000000000001"})
 	if want := other + ":4:7-8:10"; err != nil || got != want {
 		t.Errorf("errant %q, %v, want %q", got, err, want)
 	}

@@ -13,6 +13,7 @@ import (
 	"stack/appliance/config"
 	"stack/roles/db/binlog/event"
 	"stack/roles/db/group"
+	"stack/roles/db/incarnation"
 	"stack/roles/db/rewind"
 	"stack/roles/db/seed"
 	"stack/roles/db/sql"
@@ -30,6 +31,8 @@ type rejoin struct {
 	Primary  string `json:"primary"`
 	Server   string `json:"server"`   // its UUID
 	Executed string `json:"executed"` // on it
+	// Incarnations as it knows them.
+	Incarnations incarnation.History `json:"incarnations,omitempty"`
 }
 
 // installSeed puts a copy in place that an earlier process has fetched.
@@ -130,7 +133,11 @@ func takeBack(st *store.Store, node *config.Node, log *slog.Logger) (again bool,
 	r, err := rewind.Run(ctx, st, rewind.Options{
 		WriteSetLimit: txn.WriteSetLimitOf(node.DB.Memory), Version: sql.Version, Log: log,
 		Errant: func(executed string) (string, error) {
-			return errantOf(executed, &group.State{Name: ask.Primary, Server: ask.Server, Executed: ask.Executed})
+			own := incarnation.Known{Server: st.Server, Executed: executed}
+			if own.Starts, err = incarnation.Read(st); err != nil {
+				return "", err
+			}
+			return errantOf(own, &group.State{Name: ask.Primary, Server: ask.Server, Executed: ask.Executed, Incarnations: ask.Incarnations})
 		},
 	})
 	if err == nil && r.Errant != "" {
@@ -151,7 +158,7 @@ func alone(node *config.Node) bool { return len(node.Databases()) < 2 }
 // lost says that the primary lacks what it had when this server began to follow it in this epoch, as one does that was
 // restored from a backup: clients were answered for it, and this server may be the only one that has it.
 func (m *member) lost(what string, primary *group.State) error {
-	return fmt.Errorf("the primary %s lacks %s, which it had in this epoch: it has lost data, so this server does not follow it and keeps its own; stop %[1]s and run stack db promote here, or empty the data directory %[3]s if %[1]s is right",
+	return fmt.Errorf("the primary %s lacks %s, which it had in this epoch, or has others under these numbers: it has lost data, so this server does not follow it and keeps its own; stop %[1]s and run stack db promote here, or empty the data directory %[3]s if %[1]s is right",
 		primary.Name, what, m.data.store.Dir())
 }
 
@@ -173,7 +180,7 @@ func (m *member) leave(errant string, primary *group.State) error {
 		m.seeder.need(primary.Name, m.cannot)
 		return nil
 	}
-	value, err := json.Marshal(rejoin{Epoch: m.term.Epoch, Primary: primary.Name, Server: primary.Server, Executed: primary.Executed})
+	value, err := json.Marshal(rejoin{Epoch: m.term.Epoch, Primary: primary.Name, Server: primary.Server, Executed: primary.Executed, Incarnations: primary.Incarnations})
 	if err != nil {
 		return err
 	}

@@ -114,12 +114,12 @@ func (s *seeder) end(forget bool) {
 func (m *member) reseed(ctx context.Context, states []*group.State) {
 	s := m.seeder
 	m.mu.Lock()
-	primary, epoch, leaving := m.term.Primary, m.term.Epoch, m.leaving
+	primary, epoch, leaving, apart := m.term.Primary, m.term.Epoch, m.leaving, m.apart
 	m.mu.Unlock()
 	s.mu.Lock()
 	needed, from, idle := s.why != "", s.from, !s.running && !time.Now().Before(s.next)
 	s.mu.Unlock()
-	if needed && from != primary {
+	if needed && (from != primary || apart) { // a copy of what has lost data is of no use
 		s.end(true)
 		return
 	}

@@ -58,6 +58,9 @@ func (r *Role) ensure(ctx context.Context, node *config.Node, root string, users
 	// A primary that was started anew beside servers that live is open before clients are served.
 	m := r.data.member
 	states, answered := m.learn(ctx)
+	if err := m.overtaken(states); err != nil {
+		return nothing, err
+	}
 	_ = m.openWhereAllowed(ctx, answered, 0) // what keeps it closed is told by govern
 	_ = m.follow(states)                     // as is what keeps it from following
 	if m.leaving {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"stack/roles/db/incarnation"
 )
 
 // Remote is a server of the group, over the network.
@@ -38,32 +41,63 @@ func NewRemote(name string, address netip.AddrPort, password string, tc *tls.Con
 // Name is the server's name.
 func (r *Remote) Name() string { return r.name }
 
-// ask sends a statement, over a connection of its own: what is asked is rare, and a server that has died and
+// dial prepares a connection for one question: what is asked is rare, and a server that has died and
 // one that came back are not told apart by an old connection.
-func (r *Remote) ask(ctx context.Context, statement string, into ...any) error {
+func (r *Remote) dial() (*sql.DB, error) {
 	connector, err := mysql.NewConnector(r.cfg)
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", r.name, err)
+		return nil, fmt.Errorf("ask %s: %w", r.name, err)
 	}
-	db := sql.OpenDB(connector)
+	return sql.OpenDB(connector), nil
+}
+
+// ask sends a statement.
+func (r *Remote) ask(ctx context.Context, statement string, into ...any) error {
+	db, err := r.dial()
+	if err != nil {
+		return err
+	}
 	defer db.Close()
+	return r.query(ctx, db, statement, into...)
+}
+
+func (r *Remote) query(ctx context.Context, db *sql.DB, statement string, into ...any) error {
 	if err := db.QueryRowContext(ctx, statement).Scan(into...); err != nil {
 		return fmt.Errorf("ask %s at %s: %w", r.name, r.cfg.Addr, err)
 	}
 	return nil
 }
 
-// State is SHOW STACK STATE.
+// State is SHOW STACK STATE, and then the incarnations, so that they are known of all that is executed.
 func (r *Remote) State(ctx context.Context) (State, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
+	db, err := r.dial()
+	if err != nil {
+		return State{}, err
+	}
+	defer db.Close()
 	var s State
-	err := r.ask(ctx, "SHOW STACK STATE", &s.Name, &s.Epoch, &s.Primary, &s.Open, &s.Executed, &s.Server, &s.Before, &s.Decided)
-	if err == nil && s.Name != r.name {
+	err = r.query(ctx, db, "SHOW STACK STATE", &s.Name, &s.Epoch, &s.Primary, &s.Open, &s.Executed, &s.Server, &s.Before, &s.Decided)
+	if err != nil {
+		return State{}, err
+	}
+	if s.Name != r.name {
 		return State{}, fmt.Errorf("at %s answers %q, not %s", r.cfg.Addr, s.Name, r.name)
+	}
+	var text string
+	err = r.query(ctx, db, "SELECT @@global.stack_incarnations", &text)
+	if unknown := (*mysql.MySQLError)(nil); errors.As(err, &unknown) && unknown.Number == unknownVariable {
+		return s, nil // an older release, of which nothing is known
+	}
+	if err == nil {
+		s.Incarnations, err = incarnation.Parse(text)
 	}
 	return s, err
 }
+
+// unknownVariable is MySQL's number for it.
+const unknownVariable = 1193
 
 // Accept is STACK ACCEPT.
 func (r *Remote) Accept(ctx context.Context, epoch uint64, primary string) (executed string, err error) {

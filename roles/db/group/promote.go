@@ -34,7 +34,9 @@ type Promotion struct {
 	Switch bool
 	Prefer string
 
-	remembers bool // the primary until now answers, and says itself that it was
+	remembers bool // the primary until now answers, says itself that it was, and has what it had
+	lost      bool // its disk was taken back to an earlier state: it is not taken again
+	states    map[string]State
 }
 
 // Promoted is what a promotion has done.
@@ -80,9 +82,20 @@ func (p *Promotion) Run(ctx context.Context) (*Promoted, error) {
 	if done.Before == "" {
 		return nil, errors.New("no server that answers knows who the primary was: " + failures(p.Members, states))
 	}
+	p.states = map[string]State{}
+	for i, s := range states {
+		if s.err == nil {
+			p.states[p.Members[i].Name()] = s.got
+		}
+	}
+	lost, err := p.lostBy(done.Before)
+	if err != nil {
+		return nil, err
+	}
+	p.lost = lost != ""
 	for i, s := range states {
 		if primary, _ := s.got.last(); s.err == nil && primary == done.Before && p.Members[i].Name() == done.Before {
-			p.remembers = true // else it has lost its disk
+			p.remembers = !p.lost // else it has another disk
 		}
 		if s.err == nil && !p.Switch && s.got.Open && s.got.Epoch == top && p.Members[i].Name() == done.Before {
 			return nil, fmt.Errorf("the primary %s is alive and takes writes: stop it first", done.Before)
@@ -122,11 +135,17 @@ func (p *Promotion) Run(ctx context.Context) (*Promoted, error) {
 	if p.Degrades && p.Need > 0 && !(p.remembers && slices.ContainsFunc(members, func(m Member) bool { return m.Name() == done.Before })) {
 		done.Warnings = append(done.Warnings, fmt.Sprintf("what %s answered while no replica acknowledged (db.ack_policy: degrade), if it did, only it has", done.Before))
 	}
-	best, err := p.choose(members, sets, done)
+	candidates := members
+	if i := slices.IndexFunc(members, func(m Member) bool { return m.Name() == done.Before }); p.lost && i >= 0 {
+		// What it has beside the others is in place of what it has lost.
+		candidates, sets = slices.Delete(slices.Clone(members), i, i+1), slices.Delete(sets, i, i+1)
+		done.Warnings = append(done.Warnings, lost)
+	}
+	best, err := p.choose(candidates, sets, done)
 	if err != nil {
 		return nil, err
 	}
-	chosen := members[best]
+	chosen := candidates[best]
 	if p.Prefer != "" && chosen.Name() != p.Prefer {
 		done.Warnings = append(done.Warnings, fmt.Sprintf("%s was not taken: it does not have all that %s has, or did not answer", p.Prefer, chosen.Name()))
 	}
@@ -216,11 +235,18 @@ func (p *Promotion) choose(members []Member, texts []string, done *Promoted) (in
 		}
 	}
 	for i := range sets {
-		if sets[best].Contains(sets[i]) {
-			continue
+		text, err := p.differs(members[i].Name(), members[best].Name(), texts[i], texts[best])
+		if err != nil {
+			return 0, err
 		}
-		text := fmt.Sprintf("%s has %s, which %s lacks, and the other way round %s",
-			members[i].Name(), event.Without(sets[i], sets[best]), members[best].Name(), event.Without(sets[best], sets[i]))
+		switch {
+		case text != "":
+		case sets[best].Contains(sets[i]):
+			continue
+		default:
+			text = fmt.Sprintf("%s has %s, which %s lacks, and the other way round %s",
+				members[i].Name(), event.Without(sets[i], sets[best]), members[best].Name(), event.Without(sets[best], sets[i]))
+		}
 		if !p.Force {
 			return 0, fmt.Errorf("the servers have diverged: %s; decide which is right and stop the other, or promote with --force", text)
 		}

@@ -5,6 +5,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+
+	"stack/roles/db/incarnation"
 )
 
 // Account is the name of the account as which the servers of a site speak to each other. It is
@@ -28,6 +30,13 @@ type State struct {
 	Open     bool   // takes writes
 	Executed string // GTID set of what it has executed and shows
 	Server   string // its UUID
+	// Incarnations of servers, as far as it knows them.
+	Incarnations incarnation.History
+}
+
+// Known is what it has, as package incarnation compares it.
+func (s State) Known() incarnation.Known {
+	return incarnation.Known{Server: s.Server, Executed: s.Executed, Starts: s.Incarnations}
 }
 
 // last is the primary of the last epoch that had one, and that epoch; empty: not known.

@@ -13,6 +13,7 @@ import (
 	"github.com/dolthub/vitess/go/mysql"
 
 	"stack/roles/db/binlog/event"
+	"stack/roles/db/incarnation"
 	"stack/roles/db/txn"
 )
 
@@ -128,7 +129,43 @@ func (r *Replica) look(l *link, s *Settings) error {
 	} else {
 		l.executed, _, err = ask("gtid_executed")
 	}
-	return err
+	if err != nil || !l.stack {
+		return err
+	}
+	return r.lookAtIncarnations(l, ask)
+}
+
+// lookAtIncarnations refuses a source that has other transactions than this server under the same numbers, and keeps
+// what it knows of those that it is going to send.
+func (r *Replica) lookAtIncarnations(l *link, ask func(string) (string, bool, error)) error {
+	v, ok, err := ask("stack_incarnations")
+	if err != nil || !ok {
+		return err
+	}
+	source := incarnation.Known{Server: l.uuid, Executed: l.executed}
+	if source.Starts, err = incarnation.Parse(v); err != nil {
+		return fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	own := incarnation.Known{Server: r.opts.Store.Server, Executed: r.opts.DB.LoggedSet()}
+	if own.Starts, err = incarnation.Read(r.opts.Store); err != nil {
+		return err
+	}
+	lost, err := incarnation.Lost(own, source)
+	if err != nil {
+		return err
+	}
+	other, err := incarnation.Other(own, source)
+	switch {
+	case err != nil:
+		return err
+	case len(lost) > 0:
+		return &fatalError{fmt.Errorf("the source has lost %s, which this server has: its disk was taken back to an earlier state, and under these numbers it may have other transactions. "+
+			"Nothing of it is applied: make a server the primary that has them, or seed this one anew if the earlier state is the right one", lost)}
+	case len(other) > 0:
+		return &fatalError{fmt.Errorf("under the numbers %s this server has other transactions than the source: the disk of the server that made them was taken back to an earlier state. "+
+			"Nothing is applied: seed this server anew, or make it the primary if its data is the right one", other)}
+	}
+	return incarnation.Learn(r.opts.Store, own, source)
 }
 
 // lookAtEpoch learns in which epoch a source of this kind is. This server takes part in it, or

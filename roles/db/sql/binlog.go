@@ -318,5 +318,9 @@ func logVariables(db *txn.Engine, dir string) []gms.SystemVariable {
 			Name: stackEpoch, Scope: global, Type: types.NewSystemUintType(stackEpoch, 0, math.MaxUint64), Default: uint64(0),
 			ValueFunction: func() (any, error) { return db.Epoch(), nil },
 		},
+		&gms.MysqlSystemVariable{
+			Name: stackIncarnations, Scope: global, Type: types.NewSystemStringType(stackIncarnations), Default: "",
+			ValueFunction: func() (any, error) { return db.Incarnations() },
+		},
 	}
 }

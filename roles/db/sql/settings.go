@@ -68,6 +68,9 @@ const (
 // stackEpoch is another: see txn.Engine.Epoch.
 const stackEpoch = "stack_epoch"
 
+// stackIncarnations is another: see package incarnation.
+const stackIncarnations = "stack_incarnations"
+
 // warningCount is what it says: reading it is a statement of its own.
 const warningCount = "warning_count"
 
@@ -79,6 +82,9 @@ func (s *Session) GetSessionVariable(ctx *gms.Context, name string) (any, error)
 	}
 	if len(name) == len(stackEpoch) && strings.EqualFold(name, stackEpoch) {
 		return s.engine.db.Epoch(), nil
+	}
+	if len(name) == len(stackIncarnations) && strings.EqualFold(name, stackIncarnations) {
+		return s.engine.db.Incarnations()
 	}
 	if len(name) == len(gtidPurged) && strings.EqualFold(name, gtidPurged) {
 		return s.engine.db.Binlog().Purged(), nil

@@ -39,6 +39,7 @@ const (
 	metaDiverged    = 'v' // why it cannot follow it any more, text
 	metaFormer      = 'o' // server UUID before Rename, text
 	metaRejoin      = 'j' // what the next start takes back, JSON
+	metaIncarnation = 'n' // the incarnations of servers whose transactions are here, JSON
 )
 
 // MetaSourceKey holds which server this one follows.
@@ -53,6 +54,9 @@ func MetaDivergedKey() []byte { return []byte{byte(SpaceMeta), metaDiverged} }
 
 // MetaRejoinKey holds what the next start of the server takes back before it serves.
 func MetaRejoinKey() []byte { return []byte{byte(SpaceMeta), metaRejoin} }
+
+// MetaIncarnationsKey holds what package incarnation knows.
+func MetaIncarnationsKey() []byte { return []byte{byte(SpaceMeta), metaIncarnation} }
 
 // MetaExecutedKey holds the executed GTID set as text.
 func MetaExecutedKey() []byte { return []byte{byte(SpaceMeta), metaExecuted} }

@@ -37,6 +37,13 @@ func readExecutedSet(st *store.Store) (executed, error) {
 	return x, nil
 }
 
+// Incarnations is what the store knows of them, as text of package incarnation. Who asks for it after an executed set finds all
+// that the set has.
+func (e *Engine) Incarnations() (string, error) {
+	b, err := store.Get(e.store.DB, store.MetaIncarnationsKey())
+	return string(b), err
+}
+
 // next is the name that the next transaction gets.
 func (x *executed) next(o *binlog.Origin) event.ID {
 	if o.Named() {

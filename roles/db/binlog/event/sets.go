@@ -69,3 +69,28 @@ func without(x interval, other []interval) (left []interval) {
 	}
 	return append(left, x)
 }
+
+// From is the transactions of a server in set from number n on.
+func From(set mysql.Mysql56GTIDSet, server [16]byte, n uint64) mysql.Mysql56GTIDSet {
+	own := mysql.Mysql56GTIDSet{mysql.SID(server): set[mysql.SID(server)]}
+	if n <= 1 {
+		return Without(own, nil)
+	}
+	b := append(binary.LittleEndian.AppendUint64(nil, 1), server[:]...)
+	b = binary.LittleEndian.AppendUint64(b, 1)
+	b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, 1), n)
+	before, err := mysql.NewMysql56GTIDSetFromSIDBlock(b)
+	if err != nil { // a number that no transaction has
+		return mysql.Mysql56GTIDSet{}
+	}
+	return Without(own, before)
+}
+
+// Last is the highest number of a server's transactions in set; 0: there is none.
+func Last(set mysql.Mysql56GTIDSet, server [16]byte) uint64 {
+	list := intervalsOf(mysql.Mysql56GTIDSet{mysql.SID(server): set[mysql.SID(server)]})[mysql.SID(server)]
+	if len(list) == 0 {
+		return 0
+	}
+	return list[len(list)-1].end - 1
+}
