@@ -107,6 +107,9 @@ func newMember(node *config.Node, d *data, log *slog.Logger, password string) (*
 	if err != nil {
 		return nil, err
 	}
+	if m.seeder.copies, err = readCopies(d.store); err != nil {
+		return nil, err
+	}
 	if b != nil {
 		if err := json.Unmarshal(b, &m.term); err != nil {
 			return nil, fmt.Errorf("term of %s: %w: %w", d.store.Dir(), store.ErrCorrupt, err)

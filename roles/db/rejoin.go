@@ -65,10 +65,12 @@ func installSeed(node *config.Node, log *slog.Logger) error {
 // seedCache is the block cache of a copy while it is looked through, bytes.
 const seedCache = 8 << 20
 
-// promise is what a server may not forget with its data: the epoch that it has accepted.
+// promise is what a server may not forget with its data: the epoch that it has accepted, and how often the data was
+// replaced.
 type promise struct {
-	epoch uint64
-	term  []byte
+	epoch  uint64
+	term   []byte
+	copies copies
 }
 
 func readPromise(opts store.Options) (p promise, err error) {
@@ -86,21 +88,31 @@ func promiseOf(st *store.Store) (p promise, err error) {
 		return p, err
 	}
 	p.epoch, _ = store.U64(b)
-	p.term, err = store.Get(st.DB, store.MetaTermKey())
+	if p.term, err = store.Get(st.DB, store.MetaTermKey()); err != nil {
+		return p, err
+	}
+	p.copies, err = readCopies(st)
 	return p, err
 }
 
-// carry keeps the promise in a copy of another server, where that has promised less.
+// carry keeps the promise in a copy of another server, where that has promised less, and counts the copy.
 func (p promise) carry(st *store.Store) error {
 	theirs, err := promiseOf(st)
-	if err != nil || theirs.epoch >= p.epoch {
+	if err != nil {
+		return err
+	}
+	count, err := json.Marshal(p.copies.and(time.Now()))
+	if err != nil {
 		return err
 	}
 	b := st.DB.NewBatch()
 	defer b.Close()
-	err = errors.Join(b.Set(store.MetaEpochKey(), store.AppendU64(nil, p.epoch), nil), b.Delete(store.MetaTermKey(), nil))
-	if p.term != nil {
-		err = errors.Join(err, b.Set(store.MetaTermKey(), p.term, nil))
+	err = b.Set(store.MetaCopiesKey(), count, nil)
+	if theirs.epoch < p.epoch {
+		err = errors.Join(err, b.Set(store.MetaEpochKey(), store.AppendU64(nil, p.epoch), nil), b.Delete(store.MetaTermKey(), nil))
+		if p.term != nil {
+			err = errors.Join(err, b.Set(store.MetaTermKey(), p.term, nil))
+		}
 	}
 	return errors.Join(err, b.Commit(pebble.Sync))
 }

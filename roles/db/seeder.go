@@ -32,6 +32,7 @@ type seeder struct {
 	from     string // the primary that it is needed from
 	running  bool
 	progress seed.Progress
+	copies   copies
 	failures int // in a row
 	failed   error
 	next     time.Time // of the next attempt
@@ -49,6 +50,8 @@ type Rejoin struct {
 	Total    int64      `json:"bytes"`
 	Rate     int64      `json:"bytes_per_second"`
 	Failures int        `json:"failures"`
+	Copies   int        `json:"copies"` // that have come one soon after another, the last one at LastCopy
+	LastCopy *time.Time `json:"last_copy,omitempty"`
 	Error    string     `json:"error,omitempty"`
 	Next     *time.Time `json:"next_attempt,omitempty"`
 }
@@ -56,8 +59,14 @@ type Rejoin struct {
 // String is one line.
 func (r *Rejoin) String() string {
 	text := fmt.Sprintf("a copy of the data of %s is needed: %s", r.From, r.State)
+	if r.Next != nil && time.Now().Before(*r.Next) {
+		text += " until " + r.Next.UTC().Format(time.DateTime)
+	}
 	if r.Total > 0 {
 		text += fmt.Sprintf(", %.1f of %.1f MB", float64(r.Done)/1e6, float64(r.Total)/1e6)
+	}
+	if r.Copies > 0 && r.LastCopy != nil {
+		text += fmt.Sprintf("; %d copies have not helped for long, the last one of %s", r.Copies, r.LastCopy.UTC().Format(time.DateTime))
 	}
 	if r.Error != "" {
 		text += fmt.Sprintf("; %d attempts have failed: %s", r.Failures, r.Error)
@@ -82,15 +91,19 @@ func (s *seeder) status() *Rejoin {
 	if s.failed != nil {
 		r.Error = s.failed.Error()
 	}
+	if s.copies.Count > 0 {
+		at := s.copies.At
+		r.Copies, r.LastCopy = s.copies.Count, &at
+	}
 	return r
 }
 
-// need notes that a copy of a primary's data is needed.
+// need notes that a copy of a primary's data is needed: now, or when its time has come after the copies before.
 func (s *seeder) need(primary, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.from != primary {
-		s.failures, s.failed, s.next, s.progress = 0, nil, time.Time{}, seed.Progress{}
+		s.failures, s.failed, s.next, s.progress = 0, nil, s.copies.due(time.Now()), seed.Progress{}
 	}
 	s.from, s.why = primary, why
 }

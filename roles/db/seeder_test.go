@@ -275,9 +275,12 @@ func TestPromiseIsCarried(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := promise{theirs, []byte("theirs")}
+		want := promise{epoch: theirs, term: []byte("theirs")}
 		if theirs < 200 {
-			want = promise{200, []byte("own")}
+			want = promise{epoch: 200, term: []byte("own")}
+		}
+		if p.copies.Count != 1 || time.Since(p.copies.At) < 0 {
+			t.Errorf("beside %d: the copy is not counted: %+v", theirs, p.copies)
 		}
 		if p.epoch != want.epoch || string(p.term) != string(want.term) {
 			t.Errorf("beside %d: epoch %d of %s", theirs, p.epoch, p.term)

@@ -15,7 +15,7 @@ func TestRestoreFollowsNobody(t *testing.T) {
 	root := t.TempDir()
 	s := start(t, vfs.Default, filepath.Join(root, "db"))
 	s.fill(t, 10)
-	keys := [][]byte{store.MetaSourceKey(), store.MetaSourcePositionKey(), store.MetaDivergedKey()}
+	keys := [][]byte{store.MetaSourceKey(), store.MetaSourcePositionKey(), store.MetaDivergedKey(), store.MetaCopiesKey()}
 	for _, key := range keys {
 		must(t, s.st.DB.Set(key, []byte("{}"), pebble.Sync))
 	}

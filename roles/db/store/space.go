@@ -39,6 +39,7 @@ const (
 	metaDiverged    = 'v' // why it cannot follow it any more, text
 	metaFormer      = 'o' // server UUID before Rename, text
 	metaRejoin      = 'j' // what the next start takes back, JSON
+	metaCopies      = 'w' // how often the data was replaced by a copy of a primary's of late, and when last, JSON
 	metaIncarnation = 'n' // the incarnations of servers whose transactions are here, JSON
 )
 
@@ -54,6 +55,9 @@ func MetaDivergedKey() []byte { return []byte{byte(SpaceMeta), metaDiverged} }
 
 // MetaRejoinKey holds what the next start of the server takes back before it serves.
 func MetaRejoinKey() []byte { return []byte{byte(SpaceMeta), metaRejoin} }
+
+// MetaCopiesKey holds how often the server has replaced its data by a copy.
+func MetaCopiesKey() []byte { return []byte{byte(SpaceMeta), metaCopies} }
 
 // MetaIncarnationsKey holds what package incarnation knows.
 func MetaIncarnationsKey() []byte { return []byte{byte(SpaceMeta), metaIncarnation} }
