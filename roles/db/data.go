@@ -34,7 +34,7 @@ type data struct {
 	member  *member // nil: the site has no other database server
 	donor   *seed.Donor
 	groups  groups
-	cannot  string // why the start has not taken back what the primary lacks; empty: nothing was to be
+	undone  undone
 }
 
 // memtableSize is that of a process with this memory: two at a time are an eighth of it.
@@ -93,7 +93,7 @@ func (d *data) openStore(node *config.Node, env supervise.Env) (err error) {
 		return err
 	}
 	again := false
-	if again, d.cannot, err = takeBack(d.store, node, env.Log); err != nil {
+	if again, d.undone, err = takeBack(d.store, node, env.Log); err != nil {
 		return errors.Join(err, d.store.Close())
 	}
 	if !again {

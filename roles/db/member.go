@@ -65,8 +65,8 @@ type member struct {
 	term    term
 	policy  txn.AckPolicy
 	open    bool
-	forgot  bool              // the others know it as the primary, and its data directory does not
-	cannot  string            // why transactions that the primary lacks were not taken back at the start
+	forgot  bool // the others know it as the primary, and its data directory does not
+	undone  undone
 	trouble string            // what keeps it from its role; empty: nothing
 	leaving bool              // the process is about to start anew
 	apart   bool              // the primary has lost what this server has of it
@@ -94,7 +94,7 @@ func newMember(node *config.Node, d *data, log *slog.Logger, password string) (*
 	m := &member{
 		name: node.Name, data: d, log: log, password: password, policy: ackPolicy(node), addrs: map[string]netip.AddrPort{},
 		ca:     filepath.Join(node.TLS.SecretsDir, "ca.crt"),
-		cannot: d.cannot, seeder: &seeder{}, restart: func() {}, // before clients are served nobody has to
+		undone: d.undone, seeder: &seeder{}, restart: func() {}, // before clients are served nobody has to
 	}
 	all := node.Databases()
 	m.first = all[0].Name

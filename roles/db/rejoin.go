@@ -33,6 +33,7 @@ type rejoin struct {
 	Executed string `json:"executed"` // on it
 	// Incarnations as it knows them.
 	Incarnations incarnation.History `json:"incarnations,omitempty"`
+	Failed       int                 `json:"failed,omitempty"` // attempts until now
 }
 
 // installSeed puts a copy in place that an earlier process has fetched.
@@ -120,25 +121,40 @@ func (p promise) carry(st *store.Store) error {
 // takeBackWithin bounds it: a start that takes too long is ended by the supervisor, and would be so again.
 const takeBackWithin = 40 * time.Second
 
+const (
+	// takeBackAttempts is how often it is tried where it was not refused: what keeps it from succeeding, as a disk
+	// that is slow or full, may pass, and a copy of everything needs the same disk.
+	takeBackAttempts = 5
+	takeBackRetry    = 10 * time.Second // to the second attempt, and twice as long to the next
+)
+
+// undone is why a start has not taken back what the primary lacks.
+type undone struct {
+	why    string // empty: nothing was to be, or it was
+	cannot bool   // it never will be; what was asked for is forgotten
+	failed int    // attempts until now
+	next   time.Time
+}
+
 // takeBack does what MetaRejoinKey asks for on a store that was just opened. again: the store has to be
-// opened anew. cannot is why it was not possible; what was asked for is forgotten then.
-func takeBack(st *store.Store, node *config.Node, log *slog.Logger) (again bool, cannot string, err error) {
+// opened anew.
+func takeBack(st *store.Store, node *config.Node, log *slog.Logger) (again bool, u undone, err error) {
 	b, err := store.Get(st.DB, store.MetaRejoinKey())
 	if err != nil || b == nil {
-		return false, "", err
+		return false, u, err
 	}
 	var ask rejoin
 	if err := json.Unmarshal(b, &ask); err != nil {
-		return false, "", fmt.Errorf("what is to be taken back of %s: %w: %w", st.Dir(), store.ErrCorrupt, err)
+		return false, u, fmt.Errorf("what is to be taken back of %s: %w: %w", st.Dir(), store.ErrCorrupt, err)
 	}
 	p, err := promiseOf(st)
 	if err != nil {
-		return false, "", err
+		return false, u, err
 	}
 	if p.epoch != ask.Epoch || alone(node) {
 		// This server may have been the primary since: what was committed then would be taken back with the rest.
 		log.Warn("nothing is taken back: what was asked for is of an epoch that has ended", "epoch", ask.Epoch, "now", p.epoch)
-		return false, "", st.DB.Delete(store.MetaRejoinKey(), pebble.Sync)
+		return false, u, st.DB.Delete(store.MetaRejoinKey(), pebble.Sync)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), takeBackWithin)
 	defer cancel()
@@ -154,14 +170,25 @@ func takeBack(st *store.Store, node *config.Node, log *slog.Logger) (again bool,
 	})
 	if err == nil && r.Errant != "" {
 		log.Warn("transactions that the primary lacks were taken back", "primary", ask.Primary, "gtids", r.Errant, "transactions", r.Transactions, "file", r.File, "server", r.Server)
-		return true, "", nil
+		return true, u, nil
 	}
-	if err != nil {
-		cannot = err.Error()
-		log.Error("transactions that the primary lacks were not taken back: the data is to be replaced by a copy of the primary's: "+cannot,
-			"primary", ask.Primary, "gtids", r.Errant, "file", r.File)
+	if err == nil {
+		return false, u, st.DB.Delete(store.MetaRejoinKey(), pebble.Sync)
 	}
-	return false, cannot, st.DB.Delete(store.MetaRejoinKey(), pebble.Sync)
+	ask.Failed++
+	u = undone{why: err.Error(), cannot: errors.Is(err, rewind.ErrRefused) || ask.Failed >= takeBackAttempts, failed: ask.Failed}
+	if u.cannot {
+		log.Error("transactions that the primary lacks were not taken back: the data is to be replaced by a copy of the primary's: "+u.why,
+			"primary", ask.Primary, "gtids", r.Errant, "file", r.File, "attempts", ask.Failed)
+		return false, u, st.DB.Delete(store.MetaRejoinKey(), pebble.Sync)
+	}
+	pause := takeBackRetry << (ask.Failed - 1)
+	u.next = time.Now().Add(pause)
+	log.Error("transactions that the primary lacks were not taken back, which is tried again: "+u.why, "primary", ask.Primary, "gtids", r.Errant, "again_in", pause)
+	if b, err = json.Marshal(ask); err != nil {
+		return false, u, err
+	}
+	return false, u, st.DB.Set(store.MetaRejoinKey(), b, pebble.Sync)
 }
 
 // alone reports whether no other server can be the primary.
@@ -188,11 +215,15 @@ func (m *member) leave(errant string, primary *group.State) error {
 	if m.term.Followed {
 		return m.lost(errant, primary)
 	}
-	if m.cannot != "" {
-		m.seeder.need(primary.Name, m.cannot)
+	switch u := m.undone; {
+	case u.cannot:
+		m.seeder.need(primary.Name, u.why)
 		return nil
+	case u.why != "" && time.Now().Before(u.next):
+		return fmt.Errorf("%s, which the primary %s lacks, was not taken back: %s; attempt %d of %d follows at %s, and a copy of the primary's data after the last",
+			errant, primary.Name, u.why, u.failed+1, takeBackAttempts, u.next.UTC().Format(time.DateTime))
 	}
-	value, err := json.Marshal(rejoin{Epoch: m.term.Epoch, Primary: primary.Name, Server: primary.Server, Executed: primary.Executed, Incarnations: primary.Incarnations})
+	value, err := json.Marshal(rejoin{Epoch: m.term.Epoch, Primary: primary.Name, Server: primary.Server, Executed: primary.Executed, Incarnations: primary.Incarnations, Failed: m.undone.failed})
 	if err != nil {
 		return err
 	}
