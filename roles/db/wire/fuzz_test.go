@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -151,46 +150,6 @@ func FuzzCommands(f *testing.F) {
 type withAddr struct{ *memoryConn }
 
 func (*withAddr) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
-
-// FuzzReplicas parses the commands of replicas: what is taken is in the packet, and a packet
-// made of it is read as the same.
-func FuzzReplicas(f *testing.F) {
-	gtid := []byte{1, 0, 7, 0, 0, 0, 2, 0, 0, 0, 'a', 'b', 4, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-	f.Add(gtid)
-	f.Add(append([]byte{4, 0, 0, 0, 0, 0, 9, 0, 0, 0}, "binlog.000001"...))
-	f.Add([]byte{7, 0, 0, 0, 1, 'h', 1, 'u', 1, 'p', 0xea, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0})
-	f.Fuzz(func(t *testing.T, p []byte) {
-		le := binary.LittleEndian
-		if r, ok := parseRegister(p); ok {
-			again := append(le.AppendUint32(nil, r.Server), byte(len(r.Host)))
-			again = le.AppendUint16(append(append(again, r.Host...), 0, 0), r.Port)
-			if got, ok := parseRegister(again); !ok || !reflect.DeepEqual(got, r) {
-				t.Fatalf("register %+v is read as %+v, %t", r, got, ok)
-			}
-		}
-		flags := func(d DumpFrom) uint16 {
-			if d.NonBlock {
-				return dumpNonBlock
-			}
-			return 0
-		}
-		if d, ok := parseDump(p); ok {
-			again := le.AppendUint16(le.AppendUint32(nil, uint32(d.Offset)), flags(d))
-			again = append(le.AppendUint32(again, d.Server), d.File...)
-			if got, ok := parseDump(again); !ok || !reflect.DeepEqual(got, d) {
-				t.Fatalf("dump %+v is read as %+v, %t", d, got, ok)
-			}
-		}
-		if d, ok := parseDumpGTID(p); ok {
-			again := le.AppendUint32(le.AppendUint16(nil, flags(d)), d.Server)
-			again = append(again, make([]byte, 4+8)...)
-			again = append(le.AppendUint32(again, uint32(len(d.GTIDs))), d.GTIDs...)
-			if got, ok := parseDumpGTID(again); !ok || !bytes.Equal(got.GTIDs, d.GTIDs) || got.Server != d.Server || got.NonBlock != d.NonBlock {
-				t.Fatalf("dump %+v is read as %+v, %t", d, got, ok)
-			}
-		}
-	})
-}
 
 // heardDump notes what replicas acknowledge.
 type heardDump struct {
