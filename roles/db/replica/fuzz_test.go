@@ -80,7 +80,7 @@ func FuzzReceiver(f *testing.F) {
 func newReceiver(b []byte, maria bool) *receiver {
 	c := newConn(input{r: bytes.NewReader(b)})
 	c.limit = event.MaxSize + 1
-	return &receiver{c: c, q: newQueue(), maria: maria, clock: func() {}, bytes: new(atomic.Uint64), arrived: new(atomic.Uint64)}
+	return &receiver{c: c, q: newQueue(), maria: maria, clock: func() {}, bytes: new(atomic.Uint64), arrived: new(atomic.Uint64), heard: &arrivals{}}
 }
 
 func FuzzDomains(f *testing.F) {

@@ -20,6 +20,7 @@ type chunk struct {
 	at        Position
 	committed time.Time // on the source
 	name      string    // of the transaction
+	tx        Transaction
 }
 
 type mark struct{ from, to int }

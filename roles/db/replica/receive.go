@@ -72,6 +72,7 @@ type receiver struct {
 	more    bool // what the queue was told
 	bytes   *atomic.Uint64
 	arrived *atomic.Uint64 // transactions
+	heard   *arrivals
 }
 
 // run reads until the connection ends; the error goes to the queue.
@@ -167,7 +168,10 @@ func (v *receiver) event(ev []byte) (keep bool, err error) {
 		return false, &linkError{err}
 	}
 	switch h.Type {
-	case typeHeartbeat, typeHeartbeat2, event.TypeFormatDescription, event.TypePreviousGTIDs, typeEncryption:
+	case typeHeartbeat, typeHeartbeat2:
+		v.heard.heartbeat()
+		return false, nil
+	case event.TypeFormatDescription, event.TypePreviousGTIDs, typeEncryption:
 		return false, nil
 	case event.TypeRotate:
 		if v.at.File, v.at.Offset, err = event.ParseRotate(ev); err != nil {
@@ -209,10 +213,16 @@ func (v *receiver) begin(ev []byte, h event.Header) (err error) {
 	} else if t := v.gtid.Committed; t != 0 {
 		v.cur.committed = time.UnixMicro(t)
 	}
-	v.cur.name = v.gtid.String()
-	if v.gtid.Number == 0 {
-		v.cur.name = fmt.Sprintf("before %s:%d", v.at.File, v.at.Offset)
+	tx := Transaction{Name: v.gtid.String(), Original: v.cur.committed, Committed: v.cur.committed}
+	if t := v.gtid.Committed; t != 0 {
+		tx.Committed = time.UnixMicro(t)
 	}
+	v.cur.name = tx.Name
+	if v.gtid.Number == 0 {
+		tx.Name, v.cur.name = "ANONYMOUS", fmt.Sprintf("before %s:%d", v.at.File, v.at.Offset)
+	}
+	v.cur.tx = tx
+	v.heard.begin(tx)
 	return nil
 }
 
@@ -224,6 +234,8 @@ func (v *receiver) beginMaria(ev []byte, h event.Header) (err error) {
 	v.start(h)
 	v.gtid = event.GTID{Committed: int64(h.Timestamp) * 1e6}
 	v.cur.name = v.origin.String()
+	v.cur.tx = Transaction{Name: v.cur.name, Original: v.cur.committed, Committed: v.cur.committed}
+	v.heard.begin(v.cur.tx)
 	v.alone = v.origin.Standalone
 	if v.origin.XA {
 		return v.refused("an XA transaction: XA is not available")
@@ -338,9 +350,10 @@ func (v *receiver) handOn(ev []byte) error {
 		}
 		v.open = false
 		v.arrived.Add(1)
+		v.heard.end()
 	}
 	c.last, c.at = end, v.at
-	committed, name := c.committed, c.name
+	committed, name, tx := c.committed, c.name, c.tx
 	v.cur = nil
 	v.more = v.c.buffered()
 	if !v.q.push(c, v.more) {
@@ -348,7 +361,7 @@ func (v *receiver) handOn(ev []byte) error {
 	}
 	if !end {
 		v.cur = v.q.take()
-		v.cur.committed, v.cur.name = committed, name
+		v.cur.committed, v.cur.name, v.cur.tx = committed, name, tx
 	}
 	return nil
 }

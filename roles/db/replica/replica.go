@@ -294,6 +294,9 @@ func (r *Replica) follow(ctx context.Context, s *Settings) {
 			again = false
 		}
 		r.failed(f, err)
+		if again && f == sqlSide {
+			r.retried()
+		}
 		if !again {
 			r.opts.Log.Error("the source is no longer followed: "+err.Error(), "host", s.Host, "port", s.Port)
 			if f == ioSide {
@@ -381,7 +384,7 @@ func (r *Replica) once(ctx context.Context, s *Settings) error {
 	defer q.close()
 	r.connected(l, q, at)
 	defer r.disconnected()
-	v := &receiver{c: l.c, q: q, maria: l.maria, clock: r.alive, at: at, bytes: &r.bytes, arrived: &r.received}
+	v := &receiver{c: l.c, q: q, maria: l.maria, clock: r.alive, at: at, bytes: &r.bytes, arrived: &r.received, heard: &r.arrivals}
 	received := make(chan struct{})
 	go func() {
 		defer close(received)
@@ -396,6 +399,7 @@ func (r *Replica) once(ctx context.Context, s *Settings) error {
 	l.close()
 	q.close()
 	<-received
+	r.arrivals.abort()
 	return err
 }
 
@@ -406,10 +410,11 @@ func (r *Replica) applyAll(ctx context.Context, l *link, q *queue) error {
 	defer a.Close()
 	var waits ends
 	var current event.ID
+	var applying Transaction
 	a.Done = func(_ context.Context, tx *txn.Txn) error {
 		tx.ApplyEpoch(l.epoch)
 		at := src.cur.at
-		waits = append(waits, end{current, at})
+		waits = append(waits, end{current, at, applying})
 		value, err := at.encode()
 		if err != nil {
 			return err
@@ -418,7 +423,7 @@ func (r *Replica) applyAll(ctx context.Context, l *link, q *queue) error {
 	}
 	a.Durable = func(n int) {
 		done := waits.durable(n)
-		r.durable(n, done.at)
+		r.durable(n, done)
 		if l.acknowledges && done.id.Number > 0 && done.id.UUID == l.source {
 			// Where it cannot be sent, the receiver sees the end of the connection too.
 			_ = l.acknowledge(l.epoch, done.id.Number)
@@ -430,13 +435,15 @@ func (r *Replica) applyAll(ctx context.Context, l *link, q *queue) error {
 				return err
 			}
 		}
-		r.applies(time.Time{}, a.Waiting())
+		r.applies(Transaction{}, a.Waiting())
 		g, server, err := a.Next(ctx, src)
 		if err != nil {
 			return errors.Join(err, a.Flush(ctx))
 		}
 		name := src.cur.name
-		r.applies(src.cur.committed, a.Waiting())
+		applying = src.cur.tx
+		applying.Begun = time.Now()
+		r.applies(applying, a.Waiting())
 		current = g.ID()
 		if err := a.Apply(ctx, src, g, server); err != nil {
 			return named(name, err)
@@ -448,6 +455,7 @@ func (r *Replica) applyAll(ctx context.Context, l *link, q *queue) error {
 type end struct {
 	id event.ID
 	at Position
+	tx Transaction
 }
 
 // ends are those of the transactions that were applied and are not durable, in order.

@@ -73,6 +73,14 @@ type status struct {
 	link     *link     // nil: not connected
 	queue    *queue
 	retry    int // attempts since the last event
+	applying Transaction
+	last     Transaction // that became durable
+	// What has kept the transaction from being applied that is next, and the last one before it was.
+	retries, lastRetries     uint64
+	transient, lastTransient Failure
+
+	arrivals arrivals
+	repeats  atomic.Uint64 // of transactions, since the start
 
 	lastAlive  atomic.Int64 // when the source was heard, Unix nanoseconds
 	streamed   atomic.Bool  // something has come over the connection of now
@@ -125,7 +133,7 @@ func (r *Replica) connected(l *link, q *queue, at Position) {
 
 func (r *Replica) disconnected() {
 	r.statusMu.Lock()
-	r.link, r.queue, r.joined = nil, nil, 0
+	r.link, r.queue, r.joined, r.applying = nil, nil, 0, Transaction{}
 	r.statusMu.Unlock()
 }
 
@@ -141,20 +149,30 @@ func (r *Replica) alive() {
 }
 
 // applies notes which transaction is being applied, and how many before it are not durable.
-func (r *Replica) applies(committed time.Time, joined int) {
+func (r *Replica) applies(tx Transaction, joined int) {
 	r.statusMu.Lock()
-	r.current, r.joined = committed, joined
+	r.applying, r.current, r.joined = tx, tx.Original, joined
 	if joined == 0 {
-		r.oldest = committed
+		r.oldest = tx.Original
 	}
 	r.statusMu.Unlock()
 }
 
-// durable notes that n more transactions are durable.
-func (r *Replica) durable(n int, at Position) {
-	r.applied.Add(uint64(n))
+// retried notes that what the last failure of the SQL side has kept from being applied is tried again.
+func (r *Replica) retried() {
+	r.repeats.Add(1)
 	r.statusMu.Lock()
-	r.at, r.oldest, r.joined = at, r.current, 0
+	r.retries, r.transient = r.retries+1, r.failures[sqlSide]
+	r.statusMu.Unlock()
+}
+
+// durable notes that n more transactions are durable, up to one.
+func (r *Replica) durable(n int, done end) {
+	r.applied.Add(uint64(n))
+	done.tx.Ended = time.Now()
+	r.statusMu.Lock()
+	r.at, r.oldest, r.joined, r.last = done.at, r.current, 0, done.tx
+	r.lastRetries, r.lastTransient, r.retries, r.transient = r.retries, r.transient, 0, Failure{}
 	r.failures[sqlSide] = Failure{}
 	diverged := r.diverged != ""
 	r.statusMu.Unlock()
@@ -185,6 +203,15 @@ type Status struct {
 	Executed   string // on this server
 
 	AppliedTotal, ReceivedTotal, Bytes, Reconnects uint64
+
+	// What passes through since the start: the transactions that are on their way now, and the last of each half.
+	Receiving, LastReceived  Transaction
+	Applying, LastApplied    Transaction
+	Heartbeats               uint64
+	LastHeartbeat            time.Time
+	Repeats                  uint64 // of transactions, after errors that passed
+	Retries, LastRetries     uint64 // of what is next, and of what was applied last
+	Transient, LastTransient Failure
 }
 
 // silentFactor is after how many times the period of the heartbeat nothing is known of the source.
@@ -204,8 +231,14 @@ func (r *Replica) Status() (s Status, ok bool) {
 	now := time.Now()
 	s.AppliedTotal, s.ReceivedTotal, s.Bytes, s.Reconnects = r.applied.Load(), r.received.Load(), r.bytes.Load(), r.reconnects.Load()
 	s.Executed = r.opts.DB.ExecutedSet()
+	s.Repeats = r.repeats.Load()
+	r.arrivals.mu.Lock()
+	s.Receiving, s.LastReceived, s.Heartbeats, s.LastHeartbeat = r.arrivals.receiving, r.arrivals.received, r.arrivals.beats, r.arrivals.beat
+	r.arrivals.mu.Unlock()
 	r.statusMu.Lock()
 	defer r.statusMu.Unlock()
+	s.Applying, s.LastApplied = r.applying, r.last
+	s.Retries, s.LastRetries, s.Transient, s.LastTransient = r.retries, r.lastRetries, r.transient, r.lastTransient
 	s.State, s.IO, s.SQL, s.Diverged, s.Applied = r.state, r.failures[ioSide], r.failures[sqlSide], r.diverged, r.at
 	s.Received = s.Applied
 	l, q := r.link, r.queue

@@ -35,6 +35,13 @@ var virtualTables = map[string]*virtualTable{
 	"data_lock_waits":                     {"data_lock_waits", lockWaitColumns, lockWaitRows},
 	"events_statements_summary_by_digest": {"events_statements_summary_by_digest", digestColumns, digestRows},
 
+	"replication_connection_status":        ofReplica("replication_connection_status", connectionStatus),
+	"replication_applier_status":           ofReplica("replication_applier_status", applierStatus),
+	"replication_applier_status_by_worker": ofReplica("replication_applier_status_by_worker", workerStatus),
+	// There is no group replication.
+	"replication_group_members": unmeasured("replication_group_members", "CHANNEL_NAME", "MEMBER_ID", "MEMBER_HOST", "#MEMBER_PORT",
+		"MEMBER_STATE", "MEMBER_ROLE", "MEMBER_VERSION", "MEMBER_COMMUNICATION_STACK"),
+
 	"table_io_waits_summary_by_table": unmeasured("table_io_waits_summary_by_table", "OBJECT_TYPE", "OBJECT_SCHEMA", "OBJECT_NAME",
 		"#COUNT_FETCH", "#COUNT_INSERT", "#COUNT_UPDATE", "#COUNT_DELETE",
 		"#SUM_TIMER_FETCH", "#SUM_TIMER_INSERT", "#SUM_TIMER_UPDATE", "#SUM_TIMER_DELETE"),
