@@ -20,8 +20,9 @@ import (
 // the table and the table locked, for good. The planner sees no row in either.
 type alteration struct {
 	s       *Session
-	table   *store.Table // as it is
-	to      *store.Table // as it becomes
+	table   *store.Table   // as it is
+	locks   []*store.Table // those whose definitions change: it first
+	to      *store.Table   // as it becomes
 	options alterOptions
 	convert *conversion // nil: the rows are right as they are
 	build   *txn.Build  // nil: nothing is to be written
@@ -43,31 +44,29 @@ const (
 // for every other. Nobody else changes the table's definition from now on.
 func (s *Session) beginAlteration(ctx *gms.Context, text string, st sqlparser.Statement) (*alteration, error) {
 	if ex, ok := st.(*sqlparser.Execute); ok {
-		st, _ = s.BaseSession.GetPreparedQuery(ex.Name)
-		text = s.preparedTexts[ex.Name]
+		st, text = s.unprepared(st), s.preparedTexts[ex.Name]
 	}
 	if !alters(st) {
 		return nil, nil
 	}
 	names := s.changedTables(st)
+	one := func(cat *store.Catalog) bool { return len(tablesNamed(cat, names)) == 1 }
+	if !one(s.engine.db.Catalog()) {
+		return nil, nil
+	}
 	a := &alteration{s: s, options: alterOptionsOf(text)}
 	if addsForeignKey(st) {
 		return nil, a.options.allow(true, "rows are compared with those of another table")
 	}
-	for {
-		tables := tablesNamed(s.engine.db.Catalog(), names)
-		if len(tables) != 1 {
-			return nil, nil
-		}
-		if a.table != nil && a.table.Desc.ID == tables[0].Desc.ID {
-			a.table = tables[0]
-			return a, s.refuseUnsafeDefaults(st, a.table)
-		}
-		a.table = tables[0]
-		if err := s.tx.LockChange(ctx, a.table); err != nil {
-			return nil, err
-		}
+	var err error
+	if a.locks, err = s.tx.LockChanges(ctx, s.definitionsOf(st)); err != nil {
+		return nil, err
 	}
+	if !one(s.catalog()) {
+		return nil, nil
+	}
+	a.table = a.locks[0]
+	return a, s.refuseUnsafeDefaults(st, a.table)
 }
 
 // alters says whether a statement changes the definition of one table.
@@ -238,7 +237,7 @@ func (a *alteration) lock(ctx *gms.Context, st sqlparser.Statement) error {
 		if err := s.engine.locks.admit(ctx, s, kindDDL, st); err != nil {
 			return err
 		}
-		locked, err := s.tx.TryLockTable(ctx, a.table, min(switchWait, limit))
+		locked, err := s.tx.TryLockTables(ctx, a.locks, min(switchWait, limit))
 		if err != nil {
 			return err
 		}

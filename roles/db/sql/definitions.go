@@ -14,23 +14,10 @@ import (
 )
 
 // lockDefinitions readies the transaction for a statement that changes the catalog: it has
-// the tables that the statement names, then the catalog, for itself. The tables come
-// first, for waiting for one must not hold up the changes of all others.
+// the tables whose definitions change, then the catalog, for itself.
 func (s *Session) lockDefinitions(ctx *gms.Context, st sqlparser.Statement) error {
-	names := s.changedTables(st)
-	tables := tablesNamed(s.engine.db.Catalog(), names)
-	// First behind whoever is changing one: that holds up no writer.
-	if err := inOrder(tables, func(t *store.Table) error { return s.tx.LockChange(ctx, t) }); err != nil {
-		return err
-	}
-	if err := lockInOrder(ctx, s.tx, tables); err != nil {
-		return err
-	}
-	if err := s.tx.LockCatalog(ctx); err != nil {
-		return err
-	}
-	// A name may have moved to another table meanwhile.
-	if err := lockInOrder(ctx, s.tx, tablesNamed(s.catalog(), names)); err != nil {
+	st = s.unprepared(st)
+	if _, err := s.tx.LockDefinitions(ctx, s.definitionsOf(st)); err != nil {
 		return err
 	}
 	ddl, ok := st.(*sqlparser.DDL)
@@ -38,7 +25,7 @@ func (s *Session) lockDefinitions(ctx *gms.Context, st sqlparser.Statement) erro
 		return nil
 	}
 	// Statements over the table that were planned without the trigger are planned again.
-	for _, t := range tablesNamed(s.catalog(), names) {
+	for _, t := range tablesNamed(s.catalog(), s.changedTables(st)) {
 		if _, err := s.tx.TouchTable(ctx, t); err != nil {
 			return err
 		}
@@ -46,16 +33,104 @@ func (s *Session) lockDefinitions(ctx *gms.Context, st sqlparser.Statement) erro
 	return nil
 }
 
+// unprepared is the statement that an EXECUTE runs, each other one itself.
+func (s *Session) unprepared(st sqlparser.Statement) sqlparser.Statement {
+	if ex, ok := st.(*sqlparser.Execute); ok {
+		st, _ = s.BaseSession.GetPreparedQuery(ex.Name)
+	}
+	return st
+}
+
+// definitionsOf gives, for a catalog, the tables whose definitions a statement changes: those
+// that it names first, then those that it touches over foreign keys, or all of a database.
+func (s *Session) definitionsOf(st sqlparser.Statement) func(*store.Catalog) []*store.Table {
+	names := s.changedTables(st)
+	return func(cat *store.Catalog) []*store.Table {
+		if d, ok := st.(*sqlparser.DBDDL); ok && d.Action == sqlparser.DropStr {
+			if found := findDatabase(cat, d.DBName); found != nil {
+				return cat.Tables(found.Name)
+			}
+			return nil
+		}
+		named := tablesNamed(cat, names)
+		list := append(named[:len(named):len(named)], tablesNamed(cat, s.namedParents(st))...)
+		for _, t := range named {
+			for _, fk := range s.engine.references.of(cat, t.Desc.Database, t.Desc.Name) {
+				if child := findTable(cat, fk.Database, fk.Table); child != nil && renamesParent(st, &fk) {
+					list = append(list, child)
+				}
+			}
+		}
+		return list
+	}
+}
+
+// clausesOf are the changes that a statement makes of a table's definition.
+func clausesOf(st sqlparser.Statement) []*sqlparser.DDL {
+	switch st := st.(type) {
+	case *sqlparser.DDL:
+		return []*sqlparser.DDL{st}
+	case *sqlparser.AlterTable:
+		return st.Statements
+	}
+	return nil
+}
+
+// namedParents lists the tables that a statement's new foreign keys name.
+func (s *Session) namedParents(st sqlparser.Statement) []tableName {
+	var list []tableName
+	database := ""
+	for _, t := range s.changedTables(st) {
+		database = t.database
+	}
+	for _, ddl := range clausesOf(st) {
+		if ddl.TableSpec == nil {
+			continue
+		}
+		for _, c := range ddl.TableSpec.Constraints {
+			if fk, ok := c.Details.(*sqlparser.ForeignKeyDefinition); ok {
+				list = append(list, s.inDatabase(fk.ReferencedTable, database))
+			}
+		}
+	}
+	return list
+}
+
+// inDatabase is a table's name with its database: the one given where it has none, else the
+// current one.
+func (s *Session) inDatabase(t sqlparser.TableName, database string) tableName {
+	for _, db := range []string{t.DbQualifier.String(), database} {
+		if db != "" {
+			return tableName{db, t.Name.String()}
+		}
+	}
+	return tableName{s.GetCurrentDatabase(), t.Name.String()}
+}
+
+// renamesParent says whether a statement gives a foreign key's parent, or a column of it that
+// the key names, another name.
+func renamesParent(st sqlparser.Statement, fk *gms.ForeignKeyConstraint) bool {
+	if _, moves := st.(*ownStatement); moves {
+		return true
+	}
+	return slices.ContainsFunc(clausesOf(st), func(ddl *sqlparser.DDL) bool {
+		switch {
+		case ddl.Action == sqlparser.RenameStr:
+			return true
+		case ddl.ColumnAction == sqlparser.RenameStr || ddl.ColumnAction == sqlparser.ChangeStr:
+			return slices.ContainsFunc(fk.ParentColumns, func(c string) bool { return strings.EqualFold(c, ddl.Column.String()) })
+		}
+		return false
+	})
+}
+
 // changedTables lists the tables that a statement changes or removes.
 func (s *Session) changedTables(st sqlparser.Statement) []tableName {
 	var list []tableName
 	add := func(t sqlparser.TableName) {
-		db := t.DbQualifier.String()
-		if db == "" {
-			db = s.GetCurrentDatabase()
-		}
-		if !t.IsEmpty() && s.temporary[temporaryKey(db, t.Name.String())] == nil {
-			list = append(list, tableName{db, t.Name.String()})
+		name := s.inDatabase(t, "")
+		if !t.IsEmpty() && s.temporary[temporaryKey(name.database, name.name)] == nil {
+			list = append(list, name)
 		}
 	}
 	switch st := st.(type) {
@@ -66,6 +141,10 @@ func (s *Session) changedTables(st sqlparser.Statement) []tableName {
 		}
 	case *sqlparser.AlterTable:
 		add(st.Table)
+	case *ownStatement:
+		for _, t := range st.tables {
+			add(t)
+		}
 	}
 	return list
 }

@@ -427,36 +427,96 @@ func TestConstraintsComeBetweenPlanAndWrite(t *testing.T) {
 		})
 	}
 	ddl := s.test()
-	// Rows and definitions of both tables are locked on the way: any of these may be the victim of a
-	// deadlock with a statement that was planned with the foreign key.
-	again := func(q string) error {
-		for {
-			if _, err := ddl.run(q); codeOf(err) != 1213 {
-				return err
-			}
-		}
-	}
-	must := func(q string) {
-		if err := again(q); err != nil {
-			t.Fatal(q, err)
-		}
-	}
 	for range 15 {
-		must("DELETE FROM child WHERE p NOT IN (SELECT id FROM parent)")
-		if err := again("ALTER TABLE child ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES parent (id)"); err == nil {
+		if err := ddl.transaction("DELETE FROM child WHERE p NOT IN (SELECT id FROM parent)"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ddl.run("ALTER TABLE child ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES parent (id)"); err == nil {
 			ddl.want("SELECT COUNT(*) FROM child LEFT JOIN parent ON parent.id = child.p WHERE parent.id IS NULL", "0")
-			must("ALTER TABLE child DROP FOREIGN KEY fk")
+			ddl.must("ALTER TABLE child DROP FOREIGN KEY fk")
 		} else if !strings.Contains(err.Error(), "foreign key") && codeOf(err) != 1452 {
 			t.Error(err)
 		}
-		must("CREATE TRIGGER counted AFTER INSERT ON parent FOR EACH ROW UPDATE counter SET n = n + 1")
-		must("DROP TRIGGER counted")
+		ddl.must("CREATE TRIGGER counted AFTER INSERT ON parent FOR EACH ROW UPDATE counter SET n = n + 1", "DROP TRIGGER counted")
 	}
 	done.Store(true)
 	wait.Wait()
 	if r, err := s.db.Check(context.Background(), nil); err != nil || !r.OK() {
 		t.Errorf("%v %+v", err, r)
 	}
+}
+
+// A deadlock in which the change of a definition stands ends with one of the transactions.
+func TestDeadlocksSpareDefinitions(t *testing.T) {
+	s := newServer(t)
+	a, b, c := s.test(), s.test(), s.test()
+	a.must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1, 1)")
+	for _, query := range []string{
+		"ALTER TABLE u ADD COLUMN n INT", "ALTER TABLE u MODIFY n BIGINT, LOCK=SHARED", "CREATE INDEX n ON u (n) LOCK=SHARED", "TRUNCATE TABLE u", "RENAME TABLE u TO v, v TO u", "DROP TABLE u",
+	} {
+		a.must("BEGIN", "INSERT INTO u (id) VALUES (1)")
+		b.must("BEGIN", "UPDATE t SET n = n + 1 WHERE id = 1", "INSERT INTO t VALUES (2, 2)")
+		ddl := s.waits(t, c, query)
+		behind := s.begin(t, b, "INSERT INTO u (id) VALUES (2)")
+		waitFor(t, func() bool { return s.db.Stats().LockWaiting == 2 })
+		a.fails(1213, "UPDATE t SET n = n + 1 WHERE id = 1")
+		a.must("ROLLBACK")
+		ddl.ends(0)
+		<-behind.done
+		b.must("ROLLBACK")
+	}
+}
+
+// Definitions of tables that writers use together are changed in every way by several clients
+// at once: none of these is a deadlock's victim, or waits for ever.
+func TestDefinitionsChangeBesideWriters(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	s := newServer(t)
+	s.test().must("CREATE TABLE a (id INT PRIMARY KEY, n INT)", "CREATE TABLE b (id INT PRIMARY KEY, n INT)", "CREATE TABLE c (id INT PRIMARY KEY, n INT, p INT, KEY (p))")
+	var writing, changing sync.WaitGroup
+	var done atomic.Bool
+	tables := []string{"a", "b", "c", "other.d"}
+	for i := range 16 {
+		c, r := s.test(), rand.New(rand.NewPCG(seed, uint64(i)))
+		writing.Go(func() {
+			for !done.Load() {
+				_, err := c.run("BEGIN")
+				for n := 0; n < 3 && err == nil; n++ {
+					_, err = c.run(fmt.Sprintf("REPLACE INTO %s (id, n) VALUES (%d, %d)", tables[r.IntN(len(tables))], r.IntN(8), r.IntN(3)))
+				}
+				_, _ = c.run("COMMIT")
+			}
+		})
+	}
+	rounds := 25
+	if testing.Short() {
+		rounds = 5
+	}
+	for _, list := range [][]string{
+		{"ALTER TABLE a ADD COLUMN x INT", "ALTER TABLE a ADD INDEX (n)", "ALTER TABLE a DROP COLUMN x, DROP INDEX n", "TRUNCATE TABLE a", "ALTER TABLE a CHANGE id no INT", "ALTER TABLE a CHANGE no id INT"},
+		{"ALTER TABLE c ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES a (id)", "ALTER TABLE c MODIFY n BIGINT", "ALTER TABLE c DROP FOREIGN KEY fk", "ALTER TABLE c MODIFY n INT", "TRUNCATE TABLE c"},
+		{"RENAME TABLE a TO tmp, b TO a, tmp TO b", "ALTER TABLE b ADD INDEX (n)", "ALTER TABLE b DROP INDEX n", "LOCK TABLES a WRITE, c WRITE, b READ", "UNLOCK TABLES"},
+		{
+			"CREATE DATABASE other", "CREATE TABLE other.d (id INT PRIMARY KEY, n INT, FOREIGN KEY (n) REFERENCES test.a (id))", "ALTER TABLE other.d DROP FOREIGN KEY d_ibfk_1", "DROP DATABASE other",
+			"PREPARE p FROM 'ALTER TABLE b COMMENT ''prepared'''", "EXECUTE p", "CREATE TRIGGER counted AFTER INSERT ON b FOR EACH ROW UPDATE c SET n = n + 1 WHERE id = 1", "DROP TRIGGER counted",
+		},
+	} {
+		c := s.test()
+		changing.Go(func() {
+			for range rounds {
+				for _, q := range list {
+					if _, err := c.run(q); codeOf(err) == 1213 || codeOf(err) == 1205 || codeOf(err) == 1412 {
+						t.Errorf("%s: %v", q, err)
+					}
+				}
+			}
+		})
+	}
+	changing.Wait()
+	done.Store(true)
+	writing.Wait()
+	s.isWhole()
 }
 
 // Rows without a primary key, large values and temporary tables beside other writers.

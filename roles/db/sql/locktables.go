@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 
 	"stack/roles/db/store"
+	"stack/roles/db/txn"
 )
 
 // tableLocks are the locks of LOCK TABLES. A statement that names a table which another
@@ -224,6 +226,9 @@ func (l *tableLocks) take(ctx *gms.Context, s *Session, tables []lockedTable) er
 			return err
 		}
 		taken, err := l.takeOnce(ctx, s, tables)
+		if errors.Is(err, txn.ErrDeadlock) {
+			continue // it had nothing else
+		}
 		if taken || err != nil {
 			return err
 		}

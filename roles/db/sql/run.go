@@ -347,6 +347,9 @@ func (s *Session) begin(ctx *gms.Context, k kind, text string, st sqlparser.Stat
 		}
 	}
 	if k.changesCatalog() {
+		if k.commits() {
+			s.tx.Spare()
+		}
 		var err error
 		if s.alter, err = s.beginAlteration(ctx, text, st); err == nil && s.alter == nil {
 			// Before planning: what is planned is what is there until the end.

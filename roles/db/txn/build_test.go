@@ -102,7 +102,7 @@ func begun(t testing.TB, e *Engine, tx *Txn, c buildChange) *Build {
 // switched locks, catches up a last time and adopts, without the commit.
 func switched(tx *Txn, b *Build) error {
 	for {
-		ok, err := tx.TryLockTable(ctx, b.from, 50*time.Millisecond)
+		ok, err := tx.TryLockTables(ctx, []*store.Table{b.from}, 50*time.Millisecond)
 		if err != nil {
 			return err
 		}
@@ -505,7 +505,7 @@ func TestBuildGivesWay(t *testing.T) {
 	long := e.Begin(RepeatableRead)
 	defer long.Rollback()
 	must(t, long.InsertRow(ctx, table, person(100, "long", 1, "")))
-	if ok, err := tx.TryLockTable(ctx, table, 10*time.Millisecond); ok || err != nil {
+	if ok, err := tx.TryLockTables(ctx, []*store.Table{table}, 10*time.Millisecond); ok || err != nil {
 		t.Fatalf("locked under a writer: %v, %v", ok, err)
 	}
 	write(t, e, func(tx *Txn) error { return tx.InsertRow(ctx, table, person(101, "other", 1, "")) })

@@ -9,8 +9,9 @@ import (
 )
 
 // breakDeadlocks looks for circles of owners that wait for each other through q, which
-// has just begun to wait. In each it ends the wait of the owner that has written least
-// with ErrDeadlock. A circle that q does not close existed before, and was found then.
+// has just begun to wait. In each it ends the wait of one owner with ErrDeadlock: of those
+// that are not spared, if there are any, the one that has written least. A circle that q
+// does not close existed before, and was found then.
 func (l *locks) breakDeadlocks(q *lockRequest) {
 	l.search.Lock()
 	defer l.search.Unlock()
@@ -81,7 +82,7 @@ func (l *locks) breakCircle(circle []*lockRequest) *lockRequest {
 		if r.ended() || next.ended() || !slices.Contains(r.keys.blockers(r), next.owner) {
 			return nil
 		}
-		if r.owner.writes.Load() < victim.owner.writes.Load() {
+		if r.owner.rather(victim.owner) {
 			victim = r
 		}
 	}
@@ -89,6 +90,15 @@ func (l *locks) breakCircle(circle []*lockRequest) *lockRequest {
 	victim.keys.leave(victim, ErrDeadlock)
 	l.deadlocks.Add(1)
 	return victim
+}
+
+// rather says whether a deadlock should end with o and not with other: definitions are
+// changed by one statement that clients do not run again, rows by transactions that they do.
+func (o *Owner) rather(other *Owner) bool {
+	if a, b := o.spared.Load(), other.spared.Load(); a != b {
+		return b
+	}
+	return o.writes.Load() < other.writes.Load()
 }
 
 // Deadlock is the story of one: each of the requests waited for the owner of the next, the

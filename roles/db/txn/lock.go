@@ -59,6 +59,7 @@ type Owner struct {
 	held    []*held
 	waiting atomic.Pointer[lockRequest] // what it waits for, nil if nothing
 	writes  atomic.Int64                // rows written: the owner with the fewest is the victim of a deadlock
+	spared  atomic.Bool                 // but not this one, where another can be
 	client  *Client                     // nil: not known
 }
 

@@ -253,11 +253,15 @@ func TestDeadlockVictim(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		writes [3]int64
+		spared []int
 		victim int
 	}{
-		{"the one who closes the circle, of equals", [3]int64{1, 1, 1}, 2},
-		{"the one with the fewest writes", [3]int64{5, 2, 3}, 1},
-		{"the first", [3]int64{0, 2, 3}, 0},
+		{"the one who closes the circle, of equals", [3]int64{1, 1, 1}, nil, 2},
+		{"the one with the fewest writes", [3]int64{5, 2, 3}, nil, 1},
+		{"the first", [3]int64{0, 2, 3}, nil, 0},
+		{"not one that is spared", [3]int64{0, 5, 3}, []int{0}, 2},
+		{"not the one who closes the circle, spared", [3]int64{5, 6, 0}, []int{2}, 0},
+		{"of those who are spared the one with the fewest writes", [3]int64{5, 2, 3}, []int{0, 1, 2}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLocks()
@@ -265,6 +269,7 @@ func TestDeadlockVictim(t *testing.T) {
 			keys := []string{"a", "b", "c"}
 			for i := range owners {
 				owners[i].writes.Store(c.writes[i])
+				owners[i].spared.Store(slices.Contains(c.spared, i))
 				must(t, lockNow(ctx, l, &owners[i], keys[i], "", Exclusive, noWait))
 			}
 			began := time.Now()

@@ -3,6 +3,7 @@ package txn
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"stack/roles/db/store"
@@ -88,6 +89,10 @@ func (t *Txn) hasTable(table *store.Table) bool {
 	return h != nil && h.holdsPoint(wholeKey, Exclusive)
 }
 
+// Spare keeps the transaction from being the victim of a deadlock in which there is another
+// that is not spared.
+func (t *Txn) Spare() { t.owner.spared.Store(true) }
+
 // LockCatalog makes the transaction the one that changes the catalog, until its end.
 func (t *Txn) LockCatalog(ctx context.Context) error {
 	t.newest = true
@@ -95,27 +100,89 @@ func (t *Txn) LockCatalog(ctx context.Context) error {
 	return err
 }
 
-// LockChange makes the transaction the one that changes the definition of a table, until
-// its end; writers go on. Whoever calls LockTable for a change has it before.
-func (t *Txn) LockChange(ctx context.Context, table *store.Table) error {
-	_, err := t.point(ctx, changeSpace(table.Desc.ID), wholeKey, Exclusive, t.tableWait)
-	return err
+// LockChanges makes the transaction the one that changes the definitions of tables, until
+// its end; writers go on. list gives the tables that a catalog has of them; those of the newest
+// one are returned. Whoever locks a table for a change has this before.
+func (t *Txn) LockChanges(ctx context.Context, list func(*store.Catalog) []*store.Table) ([]*store.Table, error) {
+	return t.lockAll(ctx, list, func(tables []*store.Table) []lockSpace { return spacesOf(tables, changeSpace) })
 }
 
-// TryLockTable locks the catalog and then the table, for whose writers it waits only so long:
-// meanwhile new ones wait too. It reports whether it has both, or neither.
-func (t *Txn) TryLockTable(ctx context.Context, table *store.Table, wait time.Duration) (bool, error) {
+// LockDefinitions locks tables as LockChanges does, then as LockTable does, and then the
+// catalog. Nobody who has the catalog waits for the change of a table, so that of those who
+// change definitions none can stand in a circle with the others; and waiting for a table's
+// writers does not hold up the changes of other tables.
+func (t *Txn) LockDefinitions(ctx context.Context, list func(*store.Catalog) []*store.Table) ([]*store.Table, error) {
+	return t.lockAll(ctx, list, func(tables []*store.Table) []lockSpace {
+		return append(append(spacesOf(tables, changeSpace), spacesOf(tables, tableSpace)...), catalogSpace)
+	})
+}
+
+// lockAll takes the spaces of the tables that list gives, in order. Where the names mean other
+// tables by then it lets go of all and begins anew, for waiting out of order could be a circle.
+func (t *Txn) lockAll(ctx context.Context, list func(*store.Catalog) []*store.Table, spaces func([]*store.Table) []lockSpace) ([]*store.Table, error) {
 	t.newest = true
-	fresh, err := t.point(ctx, catalogSpace, wholeKey, Exclusive, t.tableWait)
-	if err != nil {
-		return false, err
+	for {
+		tables := list(t.Catalog())
+		var taken []lockSpace
+		for _, space := range spaces(tables) {
+			fresh, err := t.point(ctx, space, wholeKey, Exclusive, t.tableWait)
+			if err != nil {
+				return nil, err
+			}
+			if fresh {
+				taken = append(taken, space)
+			}
+		}
+		now := list(t.Catalog())
+		if !slices.ContainsFunc(now, func(n *store.Table) bool {
+			return !slices.ContainsFunc(tables, func(t *store.Table) bool { return t.Desc.ID == n.Desc.ID })
+		}) {
+			return now, nil
+		}
+		t.giveBack(taken)
 	}
-	_, err = t.point(ctx, tableSpace(table.Desc.ID), wholeKey, Exclusive, min(wait, t.tableWait))
-	if !errors.Is(err, ErrLockWaitTimeout) {
-		return err == nil, err
+}
+
+// spacesOf are spaces of tables in an order that is everybody's.
+func spacesOf(tables []*store.Table, space func(table uint32) lockSpace) []lockSpace {
+	var list []lockSpace
+	for _, t := range tables {
+		list = append(list, space(t.Desc.ID))
 	}
-	if fresh {
-		t.e.locks.unlock(&t.owner, catalogSpace, wholeKey)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// giveBack gives back points that were taken anew.
+func (t *Txn) giveBack(spaces []lockSpace) {
+	for _, space := range spaces {
+		t.e.locks.unlock(&t.owner, space, wholeKey)
 	}
-	return false, nil
+}
+
+// TryLockTables locks the catalog and then the tables, for whose writers it waits only so long:
+// meanwhile new ones wait too. It reports whether it has all, or nothing. LockChanges comes before.
+func (t *Txn) TryLockTables(ctx context.Context, tables []*store.Table, wait time.Duration) (bool, error) {
+	t.newest = true
+	var taken []lockSpace
+	left := t.tableWait
+	for _, space := range append([]lockSpace{catalogSpace}, spacesOf(tables, tableSpace)...) {
+		began := time.Now()
+		fresh, err := t.point(ctx, space, wholeKey, Exclusive, max(left, 0))
+		switch {
+		case errors.Is(err, ErrLockWaitTimeout) && space != catalogSpace:
+			t.giveBack(taken)
+			return false, nil
+		case err != nil:
+			return false, err
+		case fresh:
+			taken = append(taken, space)
+		}
+		if space == catalogSpace {
+			left = min(wait, t.tableWait)
+		} else {
+			left -= time.Since(began)
+		}
+	}
+	return true, nil
 }
