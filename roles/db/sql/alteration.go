@@ -112,7 +112,7 @@ func (a *alteration) run(ctx *gms.Context, text string, st sqlparser.Statement, 
 	}
 	waits := ""
 	if a.needsRows() && !txn.CanBuildOnline(a.table, a.to) {
-		waits = "the keys of the new rows do not follow from the old ones"
+		waits = countedInOrder
 	}
 	if err := a.options.allow(a.needsRows(), waits); err != nil {
 		return err
@@ -185,12 +185,33 @@ func (a *alteration) prepare(ctx *gms.Context, st sqlparser.Statement) error {
 	if !a.needsRows() {
 		return s.lockDefinitions(ctx, st)
 	}
-	if !a.online() {
-		if err := s.lockDefinitions(ctx, st); err != nil {
+	if a.online() {
+		m := s.tx.Mark()
+		defer s.tx.Release(m)
+		err := a.follow(ctx, st)
+		if !errors.Is(err, errCounted) {
 			return err
 		}
-		return a.fill(ctx, false)
+		if err := a.options.allow(true, countedInOrder); err != nil {
+			return err
+		}
+		closed := a.build.Close()
+		s.tx.RollbackTo(m)
+		if a.build = nil; closed != nil {
+			return closed
+		}
 	}
+	if err := s.lockDefinitions(ctx, st); err != nil {
+		return err
+	}
+	return a.fill(ctx, false)
+}
+
+// countedInOrder is why writers must wait for a column that becomes AUTO_INCREMENT.
+const countedInOrder = "rows are counted in their order"
+
+// follow writes what the definition lacks while others write the table, and locks it.
+func (a *alteration) follow(ctx *gms.Context, st sqlparser.Statement) error {
 	if err := a.fill(ctx, true); err != nil {
 		return err
 	}
@@ -220,6 +241,9 @@ func (a *alteration) fill(ctx *gms.Context, online bool) error {
 	}
 	a.say("%s: 0 of about %d", what, total)
 	progress := func(rows int) { a.say("%s: %d of about %d", what, rows, max(total, uint64(rows))) }
+	if a.convert != nil {
+		a.convert.follows = online
+	}
 	var err error
 	if a.build, err = a.s.tx.NewBuild(ctx, a.table, a.to, a.convert.each(), online, progress); err != nil {
 		return err

@@ -135,8 +135,7 @@ func TestAlterAlgorithmAndLock(t *testing.T) {
 		c.fails(1845, query)
 	}
 	c.must("SET sql_log_bin = 1")
-	c.fails(1846, "ALTER TABLE t DROP PRIMARY KEY, LOCK=NONE", "LOCK=SHARED")
-	c.fails(1846, "ALTER TABLE t ADD COLUMN n INT AUTO_INCREMENT UNIQUE, LOCK=NONE")
+	c.fails(1846, "ALTER TABLE t ADD COLUMN n INT AUTO_INCREMENT UNIQUE, LOCK=NONE", "LOCK=SHARED")
 	c.fails(1846, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES t (id), LOCK=NONE")
 	c.fails(1845, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES t (id), ALGORITHM=INSTANT")
 	c.fails(1221, "ALTER TABLE t ADD COLUMN n INT, ALGORITHM=INSTANT, LOCK=NONE")
@@ -199,6 +198,47 @@ func TestKillAlterTable(t *testing.T) {
 	s.isWhole()
 }
 
+// Writers go on while a column becomes AUTO_INCREMENT, unless a row needs a number.
+func TestColumnBecomesAutoIncrement(t *testing.T) {
+	s := newServer(t)
+	c, w := s.test(), s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, a INT, big LONGTEXT, KEY (a))", "INSERT INTO t VALUES (3, 3, 'c'), (7, 7, REPEAT('x', 20000))",
+		"ALTER TABLE t MODIFY id INT AUTO_INCREMENT, LOCK=NONE", "INSERT INTO t (a) VALUES (8)", "ALTER TABLE t MODIFY id INT, LOCK=NONE", "INSERT INTO t (id, a) VALUES (0, 0)")
+	c.fails(1846, "ALTER TABLE t MODIFY id INT AUTO_INCREMENT, LOCK=NONE")
+	c.must("ALTER TABLE t MODIFY id INT AUTO_INCREMENT")
+	c.want("SELECT id, a, LENGTH(big) FROM t ORDER BY id", "1|0|NULL", "3|3|1", "7|7|20000", "8|8|NULL")
+	c.want("SELECT a FROM t WHERE id = 1", "0")
+	c.want("SELECT id FROM t WHERE a = 0", "1")
+	s.isWhole()
+
+	// A row that needs one comes while the writers are waited for.
+	c.must("ALTER TABLE t MODIFY id INT, MODIFY a INT NOT NULL, DROP PRIMARY KEY, ADD PRIMARY KEY (a), ADD UNIQUE KEY id (id)")
+	w.must("BEGIN", "INSERT INTO t (id, a) VALUES (0, 5)")
+	ddl := s.waits(t, c, "ALTER TABLE t MODIFY id INT AUTO_INCREMENT")
+	w.must("COMMIT")
+	ddl.ends(0)
+	c.want("SELECT id, a FROM t ORDER BY a", "1|0", "3|3", "4|5", "7|7", "8|8")
+	c.must("ALTER TABLE t MODIFY id INT")
+	w.must("BEGIN", "UPDATE t SET id = 12, big = '' WHERE a = 3")
+	ddl = s.waits(t, c, "ALTER TABLE t MODIFY id INT AUTO_INCREMENT")
+	w.must("COMMIT")
+	ddl.ends(0)
+	c.must("INSERT INTO t (a) VALUES (9)")
+	c.want("SELECT id, a FROM t ORDER BY a", "1|0", "12|3", "4|5", "7|7", "8|8", "13|9")
+	s.isWhole()
+
+	// Without a key rows are found by the keys that they had.
+	c.must("ALTER TABLE t MODIFY id INT", "ALTER TABLE t MODIFY id INT, DROP INDEX id")
+	w.must("BEGIN", "UPDATE t SET big = REPEAT('y', 9000) WHERE a = 5", "DELETE FROM t WHERE a = 7", "INSERT INTO t (a) VALUES (1)")
+	ddl = s.waits(t, c, "ALTER TABLE t DROP PRIMARY KEY, LOCK=NONE")
+	w.must("COMMIT")
+	ddl.ends(0)
+	c.want("SELECT a, LENGTH(big) FROM t ORDER BY a", "0|NULL", "1|NULL", "3|0", "5|9000", "8|NULL", "9|NULL")
+	c.must("UPDATE t SET id = a", "DELETE FROM t WHERE a = 5", "INSERT INTO t (id, a) VALUES (1, 1)")
+	c.want("SELECT id, a FROM t ORDER BY a", "0|0", "1|1", "1|1", "3|3", "8|8", "9|9")
+	s.isWhole()
+}
+
 // Clients write while the table is altered in every way; in the end each row is what its
 // client wrote, and every index goes with the rows.
 func TestAlterTableUnderWriters(t *testing.T) {
@@ -226,7 +266,7 @@ func TestAlterTableUnderWriters(t *testing.T) {
 				}
 			}()
 			for !stop.Load() {
-				id, a, size := r.IntN(60)*clients+n, r.IntN(20), r.IntN(4)*6000
+				id, a, size := r.IntN(60)*clients+n+1, r.IntN(20), r.IntN(4)*6000
 				b := fmt.Sprintf("%d-%d", n, r.IntN(50))
 				row := fmt.Sprintf("%d|%s|%d", a, b, size)
 				var query string
@@ -262,6 +302,7 @@ func TestAlterTableUnderWriters(t *testing.T) {
 		"MODIFY id BIGINT NOT NULL", "MODIFY id INT NOT NULL", "DROP PRIMARY KEY, ADD PRIMARY KEY (id, a)", "DROP PRIMARY KEY, ADD PRIMARY KEY (id)",
 		"ADD UNIQUE KEY ab (a, b)", "DROP INDEX ab", "ADD UNIQUE KEY only (a)", "MODIFY big LONGTEXT FIRST", "ADD CONSTRAINT few CHECK (a < 20)", "DROP CHECK few",
 		"CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "ALGORITHM=COPY, COMMENT 'copied'", "ADD COLUMN u CHAR(36) NOT NULL DEFAULT (NOW())", "DROP COLUMN u", "DROP PRIMARY KEY", "ADD PRIMARY KEY (id)",
+		"MODIFY id INT NOT NULL AUTO_INCREMENT",
 	}
 	rounds := 200
 	if testing.Short() {

@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -28,6 +29,7 @@ type conversion struct {
 	source  []int      // positions in old rows, -1: the column is new
 	schema  gms.Schema // of new rows, with expressions that can be computed
 	counts  int        // position of a column that has become AUTO_INCREMENT, -1 if none
+	follows bool       // rows change meanwhile: none can be given a number
 	checks  []checkExpr
 	notNull []int
 }
@@ -208,6 +210,10 @@ func (c *conversion) rewritten(old gms.Row) (gms.Row, error) {
 	return row, nil
 }
 
+// errCounted ends a build beside writers in which a row needs a number: replicas, which repeat the
+// statement, count the rows in order, so they must be counted in order here.
+var errCounted = errors.New("a row needs a number")
+
 // count gives a row of a column that has become AUTO_INCREMENT its number.
 func (c *conversion) count(row gms.Row) error {
 	col := c.schema[c.counts]
@@ -216,6 +222,9 @@ func (c *conversion) count(row gms.Row) error {
 		if err != nil || zero != 0 || gms.LoadSqlMode(c.ctx).ModeEnabled("NO_AUTO_VALUE_ON_ZERO") {
 			return err
 		}
+	}
+	if c.follows {
+		return errCounted
 	}
 	n, err := c.session.tx.NextAutoIncrement(c.to)
 	if err != nil {

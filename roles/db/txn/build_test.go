@@ -60,6 +60,13 @@ func buildChanges() map[string]buildChange {
 				return sql.Row{row[0], row[2], age, row[1]}
 			},
 		},
+		"rows without keys": {
+			alter: func(_ testing.TB, d *store.TableDesc) {
+				d.Columns[0].AutoIncrement = false
+				d.Primary = store.IndexDesc{ID: d.Primary.ID}
+			},
+			convert: func(row sql.Row) (sql.Row, error) { return row, nil },
+		},
 		"rows under other keys": {
 			alter: func(t testing.TB, d *store.TableDesc) {
 				d.Columns[0].AutoIncrement = false

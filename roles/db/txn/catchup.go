@@ -204,7 +204,7 @@ func (b *Build) remove(ctx context.Context, key, old []byte) error {
 
 // keyOfOld is the new key of a row as it was.
 func (b *Build) keyOfOld(ctx context.Context, key, old []byte) ([]byte, error) {
-	if b.keys == keysStay {
+	if b.keys != keysOfRows {
 		return b.newKey(key, nil)
 	}
 	row, err := b.decode(ctx, b.view.snap, key, old)
@@ -286,6 +286,11 @@ func (b *Build) add(ctx context.Context, from pebble.Reader, old, data []byte) e
 func (b *Build) addRow(ctx context.Context, key []byte, row sql.Row) error {
 	if b.keys == keysOfRows {
 		if err := b.unique(b.to.Primary, row, key); err != nil {
+			return err
+		}
+	}
+	if at := b.to.AutoIncrementColumn(); at >= 0 {
+		if err := b.t.noteAutoIncrement(b.to, row[at]); err != nil {
 			return err
 		}
 	}

@@ -116,15 +116,38 @@ func (b *Build) newKey(old []byte, row sql.Row) ([]byte, error) {
 		key := store.AppendIndexPrefix(nil, store.SpaceRows, b.to.Primary.Desc.ID)
 		return append(key, old[len(key):]...), nil
 	case keysFresh:
-		return b.t.newKey(b.to, row)
+		return b.freshKey(old, row)
 	}
 	return b.to.PrimaryKey(row)
+}
+
+// freshKey is the key that a row was given, or a new one, which is noted where rows change
+// meanwhile: their old keys must lead to it.
+func (b *Build) freshKey(old []byte, row sql.Row) ([]byte, error) {
+	if b.given == 0 {
+		return b.t.newKey(b.to, row)
+	}
+	key, err := store.Get(b.batch, b.givenKey(old))
+	if err != nil || key != nil {
+		return key, err
+	}
+	if key, err = b.t.newKey(b.to, row); err != nil {
+		return nil, err
+	}
+	return key, b.batch.Set(b.givenKey(old), key, nil)
+}
+
+// givenKey is where the fresh key of an old one is.
+func (b *Build) givenKey(old []byte) []byte {
+	key := store.AppendIndexPrefix(nil, store.SpaceRows, b.given)
+	return append(key, old[len(key):]...)
 }
 
 // filler sends the keys of a fill on their ways.
 type filler struct {
 	b           *Build
 	rows, large *filling   // nil where the rows stay
+	given       *filling   // of fresh keys by old ones, nil where nobody asks for them
 	entries     []*filling // of b.indexes
 	spellings   []*filling // beside entries and rows: what must be distinct up to trailing spaces
 	all         []*filling
@@ -150,6 +173,9 @@ func (b *Build) newFiller() (*filler, error) {
 	if b.rewrite {
 		f.rows = f.filling(b.to.Primary, ordered, true)
 		f.large = f.filling(b.to.Primary, ordered, true)
+	}
+	if b.given != 0 {
+		f.given = f.filling(b.to.Primary, true, true)
 	}
 	for _, ix := range b.indexes {
 		f.entries = append(f.entries, f.filling(ix, false, true))
@@ -223,7 +249,7 @@ func (f *filler) add(ctx context.Context, old []byte, row sql.Row) error {
 	if err != nil {
 		return err
 	}
-	key, err := b.newKey(old, row)
+	key, err := f.newKey(old, row)
 	if err != nil {
 		return err
 	}
@@ -260,6 +286,18 @@ func (f *filler) add(ctx context.Context, old []byte, row sql.Row) error {
 		}
 	}
 	return nil
+}
+
+// newKey is the key of a row that has none yet.
+func (f *filler) newKey(old []byte, row sql.Row) ([]byte, error) {
+	if f.given == nil {
+		return f.b.newKey(old, row)
+	}
+	key, err := f.b.t.newKey(f.b.to, row)
+	if err != nil {
+		return nil, err
+	}
+	return key, f.put(f.given, f.b.givenKey(old), key)
 }
 
 func (f *filler) addRow(ctx context.Context, key []byte, row sql.Row) error {

@@ -32,6 +32,7 @@ type Build struct {
 	columns  []int        // positions to decode; nil: all
 	rewrite  bool         // all rows are written anew
 	keys     keyMaking
+	given    uint32         // id under which the fresh keys of old ones are, 0: nowhere
 	indexes  []*store.Index // of to, to be filled
 	capture  *capture       // nil: nobody else writes the table
 	view     *view          // up to which everything is built; nil: snap is
@@ -58,22 +59,15 @@ func unbuilt(from, to *store.Table) []uint32 {
 }
 
 // CanBuildOnline says whether rows can be followed from one definition to the other while
-// they change: their new keys must come from the old rows.
+// they change: what is counted anew must be counted in the order of the rows, by replicas too,
+// and the columns of a primary key must come from the old rows.
 func CanBuildOnline(from, to *store.Table) bool {
-	if at := to.AutoIncrementColumn(); at >= 0 && !hasColumn(from, to.Desc.Columns[at].ID, true) {
-		return false // the values are counted
-	}
-	switch keyMakingOf(from, to) {
-	case keysFresh:
+	if at := to.AutoIncrementColumn(); at >= 0 && !hasColumn(from, to.Desc.Columns[at].ID, false) {
 		return false
-	case keysOfRows:
-		for _, c := range to.Desc.Primary.Columns {
-			if !hasColumn(from, c.Column, false) {
-				return false
-			}
-		}
 	}
-	return true
+	return keyMakingOf(from, to) != keysOfRows || !slices.ContainsFunc(to.Desc.Primary.Columns, func(c store.IndexColumnDesc) bool {
+		return !hasColumn(from, c.Column, false)
+	})
 }
 
 // hasColumn says whether the table has the column, an AUTO_INCREMENT one if counted.
@@ -95,7 +89,7 @@ func keyMakingOf(from, to *store.Table) keyMaking {
 	for _, c := range primary {
 		was, _ := from.Desc.Column(c.Column)
 		is, _ := to.Desc.Column(c.Column)
-		if !is.Type.Equal(was.Type) || is.Generated != nil {
+		if !is.Type.Equal(was.Type) || is.Generated != nil || is.AutoIncrement && !was.AutoIncrement {
 			return keysOfRows
 		}
 	}
@@ -124,6 +118,11 @@ func (t *Txn) NewBuild(ctx context.Context, from, to *store.Table, convert Conve
 		for _, ix := range b.indexes {
 			b.columns = append(b.columns, ix.ColumnPositions()...)
 		}
+	}
+	if online && b.keys == keysFresh {
+		b.given = t.newID()
+		ids = append(ids, b.given)
+		t.drops = append(t.drops, b.given) // nobody needs it after the commit
 	}
 	if err := t.markBuilding(to, ids); err != nil {
 		return nil, err
