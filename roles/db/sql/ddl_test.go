@@ -217,6 +217,30 @@ func TestForeignKeys(t *testing.T) {
 	c.fails(1146, "CREATE TABLE bad (id INT, FOREIGN KEY (id) REFERENCES nosuch (id))")
 }
 
+// What was there before a foreign key that came with foreign_key_checks = 0 stays as it is, as in
+// MySQL: writers look at their own rows, and lock no more than these.
+func TestForeignKeysOverUncheckedRows(t *testing.T) {
+	s := newServer(t)
+	c, w := s.test(), s.test()
+	c.must("SET foreign_key_checks = 0", "CREATE TABLE t (id INT PRIMARY KEY, a INT, CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id))", "INSERT INTO t VALUES (1, 9), (2, 1)", "SET foreign_key_checks = 1")
+	c.fails(1452, "INSERT INTO t VALUES (3, 1)")
+	c.must("CREATE TABLE p (id INT PRIMARY KEY)", "INSERT INTO p VALUES (1), (2)")
+	version := s.stored().Desc.Version
+	c.must("BEGIN", "INSERT INTO t VALUES (4, 2)")
+	w.must("INSERT INTO t VALUES (5, 1)", "UPDATE t SET a = 1 WHERE id = 1", "CREATE TABLE other (id INT)")
+	w.fails(1452, "UPDATE t SET a = 3 WHERE id = 1")
+	w.fails(1451, "DELETE FROM p WHERE id = 1")
+	if now := s.stored().Desc.Version; now != version {
+		t.Errorf("writers made version %d of %d", now, version)
+	}
+	c.must("COMMIT", "SET foreign_key_checks = 0", "INSERT INTO t VALUES (6, 6)", "ALTER TABLE t RENAME TO tt", "ALTER TABLE tt RENAME TO t", "SET foreign_key_checks = 1", "DELETE FROM t WHERE id = 2")
+	c.fails(1452, "INSERT INTO t VALUES (7, 7)")
+	if s.stored().Desc.ForeignKeys[0].Resolved {
+		t.Error("the key passes for one whose rows were looked at")
+	}
+	c.want("SELECT * FROM t ORDER BY id", "1|1", "4|2", "5|1", "6|6")
+}
+
 func TestViewsAndTriggers(t *testing.T) {
 	s := newServer(t)
 	c := s.test()

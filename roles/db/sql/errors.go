@@ -205,6 +205,7 @@ var kinds = []struct {
 	{gms.ErrUserDeletionFailure, 1396, same},
 	{gms.ErrUserAlterFailure, 1396, same},
 	{gms.ErrForeignKeyDropTable, 3730, same},
+	{gms.ErrForeignKeyNotResolved, 1452, same},
 	{gms.ErrStoredProcedureDoesNotExist, 1305, same},
 	{gms.ErrStoredProcedureAlreadyExists, 1304, same},
 	{gms.ErrCallIncorrectParameterCount, 1318, same},

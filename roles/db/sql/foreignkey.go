@@ -9,6 +9,9 @@ import (
 	"stack/roles/db/store"
 )
 
+// constraint is a foreign key as the planner has it. To the planner all are resolved: with one that
+// is not, made under foreign_key_checks = 0, the first statement that writes would look at all
+// rows, and keep the table and the catalog until its end. As in MySQL nobody looks at such rows.
 func constraint(t *store.TableDesc, f *store.ForeignKeyDesc) gms.ForeignKeyConstraint {
 	return gms.ForeignKeyConstraint{
 		Name:           f.Name,
@@ -20,7 +23,7 @@ func constraint(t *store.TableDesc, f *store.ForeignKeyDesc) gms.ForeignKeyConst
 		ParentColumns:  append([]string(nil), f.ParentColumns...),
 		OnUpdate:       gms.ForeignKeyReferentialAction(f.OnUpdate),
 		OnDelete:       gms.ForeignKeyReferentialAction(f.OnDelete),
-		IsResolved:     f.Resolved,
+		IsResolved:     true,
 	}
 }
 
@@ -106,6 +109,7 @@ func (t *Table) UpdateForeignKey(ctx *gms.Context, name string, fk gms.ForeignKe
 		for i, f := range desc.ForeignKeys {
 			if strings.EqualFold(f.Name, name) {
 				desc.ForeignKeys[i] = foreignKeyDesc(fk)
+				desc.ForeignKeys[i].Resolved = f.Resolved
 				return nil
 			}
 		}
