@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -24,9 +25,11 @@ type alteration struct {
 	locks   []*store.Table // those whose definitions change: it first
 	to      *store.Table   // as it becomes
 	options alterOptions
-	convert *conversion // nil: the rows are right as they are
-	build   *txn.Build  // nil: nothing is to be written
-	counter *uint64     // what AUTO_INCREMENT = n sets
+	convert *conversion      // nil: the rows are right as they are
+	parents []*txn.Reference // foreign keys whose rows are looked at
+	plain   bool             // one of these cannot be followed: the planner looks at the rows
+	build   *txn.Build       // nil: nothing is to be written
+	counter *uint64          // what AUTO_INCREMENT = n sets
 }
 
 const (
@@ -55,9 +58,6 @@ func (s *Session) beginAlteration(ctx *gms.Context, text string, st sqlparser.St
 		return nil, nil
 	}
 	a := &alteration{s: s, options: alterOptionsOf(text)}
-	if addsForeignKey(st) {
-		return nil, a.options.allow(true, "rows are compared with those of another table")
-	}
 	var err error
 	if a.locks, err = s.tx.LockChanges(ctx, s.definitionsOf(st)); err != nil {
 		return nil, err
@@ -80,8 +80,7 @@ func alters(st sqlparser.Statement) bool {
 	return false
 }
 
-// addsForeignKey says whether rows must be compared with those of another table, which
-// takes both tables' writers out of the way.
+// addsForeignKey says whether a statement adds one.
 func addsForeignKey(st sqlparser.Statement) bool {
 	switch st := st.(type) {
 	case *sqlparser.AlterTable:
@@ -111,11 +110,21 @@ func (a *alteration) run(ctx *gms.Context, text string, st sqlparser.Statement, 
 		return err
 	}
 	waits := ""
-	if a.needsRows() && !txn.CanBuildOnline(a.table, a.to) {
+	switch {
+	case a.plain:
+		waits = "rows are compared with those of another table, which has them in another form"
+	case a.needsRows() && !txn.CanBuildOnline(a.table, a.to):
 		waits = countedInOrder
 	}
-	if err := a.options.allow(a.needsRows(), waits); err != nil {
+	if err := a.options.allow(a.needsRows() || addsForeignKey(st), waits); err != nil {
 		return err
+	}
+	if a.plain {
+		s.alter = nil
+		if err := s.lockDefinitions(ctx, st); err != nil {
+			return err
+		}
+		return s.stream(ctx, text, st, bindings, out)
 	}
 	if err := a.prepare(ctx, st); err != nil {
 		return a.named(ctx, err)
@@ -154,8 +163,50 @@ func (a *alteration) draft(ctx *gms.Context, text string, st sqlparser.Statement
 	if a.to, err = a.defined(ctx); err != nil {
 		return err
 	}
+	a.refer()
 	a.convert, err = newConversion(ctx, a.s, a.table, a.to, true)
 	return err
+}
+
+// refer lists the foreign keys that are new, but those that foreign_key_checks = 0 leaves for later.
+func (a *alteration) refer() {
+	for _, fk := range a.to.Desc.ForeignKeys {
+		had := func(f store.ForeignKeyDesc) bool { return f.Resolved && a.sameReference(&f, &fk) }
+		if !fk.Resolved || slices.ContainsFunc(a.table.Desc.ForeignKeys, had) {
+			continue
+		}
+		r := &txn.Reference{Name: fk.Name, Columns: fk.Columns, Named: fk.ParentColumns}
+		cat := a.s.engine.db.Catalog()
+		if d := findDatabase(cat, fk.ParentDatabase); d != nil {
+			r.Parent = findTable(cat, d.Name, fk.ParentTable)
+		}
+		if r.Parent == nil || !txn.CanFollow(a.table, a.to, r) {
+			a.plain = true
+			return
+		}
+		a.parents = append(a.parents, r)
+	}
+}
+
+// sameReference says whether a foreign key of the table and one of what it becomes have the same
+// columns, whatever their names are now.
+func (a *alteration) sameReference(was, is *store.ForeignKeyDesc) bool {
+	refers := func(t *store.Table, f *store.ForeignKeyDesc) bool {
+		return strings.EqualFold(f.ParentDatabase, t.Desc.Database) && strings.EqualFold(f.ParentTable, t.Desc.Name)
+	}
+	same := func(was, is []string) bool {
+		return slices.EqualFunc(was, is, func(was, is string) bool {
+			at, now := columnNamed(a.table.Desc, was), columnNamed(a.to.Desc, is)
+			return at >= 0 && now >= 0 && a.table.Desc.Columns[at].ID == a.to.Desc.Columns[now].ID
+		})
+	}
+	if !same(was.Columns, is.Columns) {
+		return false
+	}
+	if refers(a.table, was) && refers(a.to, is) {
+		return same(was.ParentColumns, is.ParentColumns)
+	}
+	return strings.EqualFold(was.ParentDatabase, is.ParentDatabase) && strings.EqualFold(was.ParentTable, is.ParentTable) && slices.EqualFunc(was.ParentColumns, is.ParentColumns, strings.EqualFold)
 }
 
 // defined is what the planner has made of the table. Where rows are written anew, nothing of
@@ -172,7 +223,9 @@ func (a *alteration) defined(ctx *gms.Context) (*store.Table, error) {
 }
 
 // needsRows says whether the rows must at least be read.
-func (a *alteration) needsRows() bool { return a.convert != nil || txn.NeedsBuild(a.table, a.to) }
+func (a *alteration) needsRows() bool {
+	return a.convert != nil || len(a.parents) > 0 || txn.NeedsBuild(a.table, a.to)
+}
 
 // online says whether writers can go on meanwhile.
 func (a *alteration) online() bool {
@@ -245,7 +298,7 @@ func (a *alteration) fill(ctx *gms.Context, online bool) error {
 		a.convert.follows = online
 	}
 	var err error
-	if a.build, err = a.s.tx.NewBuild(ctx, a.table, a.to, a.convert.each(), online, progress); err != nil {
+	if a.build, err = a.s.tx.NewBuild(ctx, a.table, a.to, a.convert.each(), a.parents, online, progress); err != nil {
 		return err
 	}
 	return a.build.Fill(ctx)
@@ -315,8 +368,13 @@ func (a *alteration) adopt(ctx *gms.Context) error {
 	return nil
 }
 
-// named gives a duplicate key the planner's form.
+// named gives a duplicate key, or a row without a parent, the planner's form.
 func (a *alteration) named(ctx *gms.Context, err error) error {
+	var lonely *txn.ReferenceError
+	if errors.As(err, &lonely) {
+		r := lonely.Reference
+		return gms.ErrForeignKeyChildViolation.New(r.Name, a.table.Desc.Name, r.Parent.Desc.Name, fmt.Sprint(lonely.Values))
+	}
 	var dup *txn.DuplicateKeyError
 	if errors.As(err, &dup) {
 		return duplicateKey(dup, a.table.Desc.Name, nil, a.s.zoneFor(dup.Table))

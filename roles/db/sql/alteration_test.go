@@ -136,7 +136,6 @@ func TestAlterAlgorithmAndLock(t *testing.T) {
 	}
 	c.must("SET sql_log_bin = 1")
 	c.fails(1846, "ALTER TABLE t ADD COLUMN n INT AUTO_INCREMENT UNIQUE, LOCK=NONE", "LOCK=SHARED")
-	c.fails(1846, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES t (id), LOCK=NONE")
 	c.fails(1845, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES t (id), ALGORITHM=INSTANT")
 	c.fails(1221, "ALTER TABLE t ADD COLUMN n INT, ALGORITHM=INSTANT, LOCK=NONE")
 	c.must("ALTER TABLE t ADD COLUMN n INT, ALGORITHM=INSTANT", "ALTER TABLE t DROP COLUMN n, ALGORITHM=INSTANT, LOCK=DEFAULT",
@@ -236,6 +235,79 @@ func TestColumnBecomesAutoIncrement(t *testing.T) {
 	c.want("SELECT a, LENGTH(big) FROM t ORDER BY a", "0|NULL", "1|NULL", "3|0", "5|9000", "8|NULL", "9|NULL")
 	c.must("UPDATE t SET id = a", "DELETE FROM t WHERE a = 5", "INSERT INTO t (id, a) VALUES (1, 1)")
 	c.want("SELECT id, a FROM t ORDER BY a", "0|0", "1|1", "1|1", "3|3", "8|8", "9|9")
+	s.isWhole()
+}
+
+// A foreign key comes while others write both tables: what they do to rows that were looked at
+// already counts, and so does what is still to be committed.
+func TestForeignKeyBesideWriters(t *testing.T) {
+	for _, step := range []struct {
+		add, meanwhile string
+		code           uint16
+	}{
+		{"ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id)", "DELETE FROM p WHERE id = 3", 0},
+		{"ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id)", "DELETE FROM p WHERE id = 2", 1452},
+		{"ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id)", "UPDATE p SET id = 5 WHERE id = 2", 1452},
+		{"ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id)", "INSERT INTO t (id, a) VALUES (4, 4)", 1452},
+		{"ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id)", "UPDATE t SET a = 3 WHERE id = 3", 0},
+		{"ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id), MODIFY code VARCHAR(40) FIRST", "UPDATE t SET a = 9 WHERE id = 3", 1452},
+		{"ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id), MODIFY code TEXT, DROP PRIMARY KEY", "DELETE FROM p WHERE id = 1", 1452},
+		{"ADD CONSTRAINT fk FOREIGN KEY (n, code) REFERENCES p (n, code)", "UPDATE p SET n = 7 WHERE id = 1", 1452},
+		{"ADD CONSTRAINT fk FOREIGN KEY (n, code) REFERENCES p (n, code)", "UPDATE p SET id = 7 WHERE id = 1", 0},
+		{"ADD INDEX (n), ADD CONSTRAINT fk FOREIGN KEY (n, code) REFERENCES p (n, code) ON DELETE CASCADE", "UPDATE t SET n = 1 WHERE id = 3", 1452},
+		{"ADD CONSTRAINT fk FOREIGN KEY (up) REFERENCES t (id)", "DELETE FROM t WHERE id = 1", 1452},
+		{"ADD CONSTRAINT fk FOREIGN KEY (up) REFERENCES t (id)", "DELETE FROM t WHERE id = 3", 0},
+		{"ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id), ADD CONSTRAINT fk2 FOREIGN KEY (up) REFERENCES t (id)", "INSERT INTO t (id, up) VALUES (5, 6)", 1452},
+	} {
+		t.Run(step.add+" beside "+step.meanwhile, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.withParents()
+			c, w, other := s.test(), s.test(), s.test()
+			before := c.must("SHOW CREATE TABLE t").rows[0]
+			w.must("BEGIN", "UPDATE p SET n = 4 WHERE id = 3", step.meanwhile, "UPDATE p SET code = 'THREE' WHERE id = 3")
+			ddl := s.begin(t, c, "ALTER TABLE t "+step.add+", LOCK=NONE")
+			waitFor(t, func() bool {
+				return len(ddl.done) > 0 || strings.Contains(fmt.Sprint(other.must("SHOW PROCESSLIST").rows), "waiting for the table's writers")
+			})
+			if len(ddl.done) > 0 {
+				t.Fatal(<-ddl.done)
+			}
+			other.must("INSERT INTO p VALUES (8, 'eight', 8)", "INSERT INTO t VALUES (8, 8, 'eight', 8, 8)", "DELETE FROM t WHERE id = 8", "DELETE FROM p WHERE id = 8")
+			w.must("COMMIT")
+			ddl.ends(step.code)
+			if step.code == 0 {
+				c.must("ALTER TABLE t DROP FOREIGN KEY fk", "ALTER TABLE t DROP INDEX fk")
+			}
+			if now := c.must("SHOW CREATE TABLE t").rows[0]; now != before {
+				t.Errorf("the table is %s", now)
+			}
+			s.isWhole()
+		})
+	}
+}
+
+// withParents makes a table t whose rows have parents in p and in itself.
+func (s *server) withParents() {
+	s.test().must("CREATE TABLE p (id INT PRIMARY KEY, code VARCHAR(20) NOT NULL, n BIGINT, UNIQUE KEY (n, code))", "INSERT INTO p VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3)",
+		"CREATE TABLE t (id INT PRIMARY KEY, a INT, code VARCHAR(30), n BIGINT, up INT)", "INSERT INTO t VALUES (1, 1, 'ONE', 1, 1), (2, 2, 'two', 2, 1), (3, NULL, 'x', NULL, NULL)")
+}
+
+// Keys that have another form in the parent are not followed, nor is the rest of such a statement;
+// without foreign_key_checks no row is looked at, and a new name for columns is no new key.
+func TestForeignKeyThatIsNotFollowed(t *testing.T) {
+	s := newServer(t)
+	s.withParents()
+	c := s.test()
+	c.must("CREATE TABLE fixed (code CHAR(20) PRIMARY KEY)", "INSERT INTO fixed VALUES ('one'), ('two')")
+	c.fails(1846, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (code) REFERENCES fixed (code), LOCK=NONE")
+	c.fails(1452, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (code) REFERENCES fixed (code), ADD INDEX (n)")
+	c.fails(1845, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id), ALGORITHM=INSTANT")
+	c.must("INSERT INTO fixed VALUES ('x')", "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (code) REFERENCES fixed (code), ADD INDEX (n)", "ALTER TABLE t DROP FOREIGN KEY fk", "ALTER TABLE t DROP INDEX fk",
+		"SET foreign_key_checks = 0", "INSERT INTO t (id, a) VALUES (9, 99)", "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id), LOCK=NONE", "SET foreign_key_checks = 1")
+	c.fails(1452, "INSERT INTO t (id, a) VALUES (10, 98)")
+	c.fails(1452, "ALTER TABLE t DROP FOREIGN KEY fk, ADD CONSTRAINT fk FOREIGN KEY (id) REFERENCES p (id)")
+	c.must("ALTER TABLE t RENAME COLUMN a TO aa, ALGORITHM=INSTANT", "ALTER TABLE t RENAME TO u", "ALTER TABLE u DROP FOREIGN KEY fk")
 	s.isWhole()
 }
 

@@ -101,7 +101,7 @@ func begun(t testing.TB, e *Engine, tx *Txn, c buildChange) *Build {
 	if !CanBuildOnline(table, to) {
 		t.Fatal("cannot be built while others write")
 	}
-	b, err := tx.NewBuild(ctx, table, to, c.convert, true, nil)
+	b, err := tx.NewBuild(ctx, table, to, c.convert, nil, true, nil)
 	must(t, err)
 	return b
 }

@@ -15,19 +15,23 @@ const captureLimit = 16 << 20
 // captureEntry is what a key takes besides its bytes.
 const captureEntry = 64
 
-// capture collects which rows of a table commits change, while a Build copies it. The
-// leader notes them, all those of a commit before it is published; so what a cut gives
+// capture collects which rows of some tables commits change, while a Build copies the first.
+// The leader notes them, all those of a commit before it is published; so what a cut gives
 // is exactly what has changed between the view of the cut and that of the one before.
 type capture struct {
-	primary uint32
-	prefix  []byte
-	limit   int
-	changed changes // the leader's
-	closed  atomic.Bool
+	primaries []uint32
+	prefixes  [][]byte
+	limit     int
+	changed   []changes // of each; the leader's
+	closed    atomic.Bool
 }
 
-func newCapture(primary uint32, limit int) *capture {
-	return &capture{primary: primary, prefix: store.AppendIndexPrefix(nil, store.SpaceRows, primary), limit: limit}
+func newCapture(limit int, primaries ...uint32) *capture {
+	c := &capture{primaries: primaries, limit: limit, changed: make([]changes, len(primaries))}
+	for _, id := range primaries {
+		c.prefixes = append(c.prefixes, store.AppendIndexPrefix(nil, store.SpaceRows, id))
+	}
+	return c
 }
 
 // changes are the rows that may have changed between two views: these keys or, if they
@@ -78,14 +82,18 @@ func (c *changes) extend(r store.KeyRange) {
 // note takes note of the rows that a request changes.
 func (c *capture) note(r *commitRequest) error {
 	if r.large != nil {
-		if span, ok := r.large.spans[c.primary]; ok {
-			c.changed.addSpan(span)
+		for i, id := range c.primaries {
+			if span, ok := r.large.spans[id]; ok {
+				c.changed[i].addSpan(span)
+			}
 		}
 		return nil
 	}
 	return r.set.each(func(key []byte, _ *version) error {
-		if bytes.HasPrefix(key, c.prefix) {
-			c.changed.add(key, c.limit)
+		for i, prefix := range c.prefixes {
+			if bytes.HasPrefix(key, prefix) {
+				c.changed[i].add(key, c.limit)
+			}
 		}
 		return nil
 	})
@@ -105,12 +113,12 @@ func (s spans) add(key []byte) {
 	s[id] = r
 }
 
-// cut returns a view and what has changed since the cut before. The first one of a
-// capture begins it. The view is the caller's.
-func (e *Engine) cut(c *capture) (*view, changes, error) {
+// cut returns a view and what has changed in each table since the cut before. The first one
+// of a capture begins it. The view is the caller's.
+func (e *Engine) cut(c *capture) (*view, []changes, error) {
 	r := &commitRequest{capture: c}
 	if err := e.queue.commit(r); err != nil {
-		return nil, changes{}, err
+		return nil, nil, err
 	}
 	return r.view, r.changed, nil
 }

@@ -31,11 +31,20 @@ func (b *Build) CatchUp(ctx context.Context) (n int, err error) {
 		b.t.e.releaseView(b.view)
 		b.view = next
 	}()
+	if n, err = b.catchUp(ctx, &changed[0], next); err != nil {
+		return 0, err
+	}
+	parents, err := b.followParents(ctx, changed[1:], next)
+	return n + parents, err
+}
+
+// catchUp brings what has been built of the table itself up to the next state.
+func (b *Build) catchUp(ctx context.Context, changed *changes, next *view) (n int, err error) {
 	if changed.empty() {
 		return 0, nil
 	}
 	// What goes makes room for what comes: two rows may have exchanged their values.
-	err = b.eachChange(ctx, &changed, next, func(key, old, _ []byte) error {
+	err = b.eachChange(ctx, changed, next, func(key, old, _ []byte) error {
 		n++
 		if old == nil {
 			return nil
@@ -45,7 +54,7 @@ func (b *Build) CatchUp(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = b.eachChange(ctx, &changed, next, func(key, _, data []byte) error {
+	err = b.eachChange(ctx, changed, next, func(key, _, data []byte) error {
 		if data == nil {
 			return nil
 		}
@@ -243,6 +252,9 @@ func (b *Build) removeEntries(indexes []*store.Index, key []byte, row sql.Row) e
 // add builds a row as it is in a state.
 func (b *Build) add(ctx context.Context, from pebble.Reader, old, data []byte) error {
 	row, err := b.decode(ctx, from, old, data)
+	if err == nil {
+		err = b.refer(from, row)
+	}
 	if err == nil {
 		row, err = b.converted(row)
 	}

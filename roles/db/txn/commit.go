@@ -52,7 +52,7 @@ type commitRequest struct {
 	executed string
 	capture  *capture // cut it: view and changed are the answer
 	view     *view
-	changed  changes
+	changed  []changes
 	pos      Position
 	applied  uint64 // number among those applied since the start
 	done     chan error
@@ -319,7 +319,7 @@ func (q *commitQueue) handOver(g *group) {
 func (q *commitQueue) cut(r *commitRequest, v *view) {
 	v.refs.Add(1)
 	r.view = v
-	r.changed, r.capture.changed = r.capture.changed, changes{}
+	r.changed, r.capture.changed = r.capture.changed, make([]changes, len(r.capture.changed))
 	if !slices.Contains(q.captures, r.capture) {
 		q.captures = append(q.captures, r.capture)
 	}

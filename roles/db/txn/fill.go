@@ -29,11 +29,17 @@ func (b *Build) Fill(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = also(err, f.close()) }()
+	defer func() { err = also(err, errors.Join(f.close(), b.closeReferences())) }()
+	if err := b.openReferences(b.reader()); err != nil {
+		return err
+	}
 	n := 0
 	err = b.eachRow(ctx, func(key []byte, row sql.Row) error {
 		if n++; n%fillReport == 0 {
 			b.report(n)
+		}
+		if err := b.refer(b.reader(), row); err != nil {
+			return err
 		}
 		return f.add(ctx, key, row)
 	})

@@ -25,20 +25,21 @@ type Convert func(sql.Row) (sql.Row, error)
 // store past the write set, under ids that are marked as being built; without a commit
 // they are deleted, after a crash by the next Open.
 type Build struct {
-	t        *Txn
-	from, to *store.Table
-	read     *store.Table // decodes the rows there are
-	convert  Convert      // nil: none
-	columns  []int        // positions to decode; nil: all
-	rewrite  bool         // all rows are written anew
-	keys     keyMaking
-	given    uint32         // id under which the fresh keys of old ones are, 0: nowhere
-	indexes  []*store.Index // of to, to be filled
-	capture  *capture       // nil: nobody else writes the table
-	view     *view          // up to which everything is built; nil: snap is
-	snap     *pebble.Snapshot
-	batch    *pebble.Batch
-	progress func(rows int)
+	t          *Txn
+	from, to   *store.Table
+	read       *store.Table // decodes the rows there are
+	convert    Convert      // nil: none
+	columns    []int        // positions to decode; nil: all
+	rewrite    bool         // all rows are written anew
+	keys       keyMaking
+	references []*reference
+	given      uint32         // id under which the fresh keys of old ones are, 0: nowhere
+	indexes    []*store.Index // of to, to be filled
+	capture    *capture       // of the table and the parents; nil: nobody else writes the table
+	view       *view          // up to which everything is built; nil: snap is
+	snap       *pebble.Snapshot
+	batch      *pebble.Batch
+	progress   func(rows int)
 }
 
 // keyMaking is how a rewritten row gets its key.
@@ -97,9 +98,10 @@ func keyMakingOf(from, to *store.Table) keyMaking {
 }
 
 // NewBuild begins to fill what to lacks; convert may be nil where rows stay. online: others
-// write from meanwhile; else the transaction has it for itself. progress, if not nil, hears
-// now and then how many rows have been copied. Close must be called.
-func (t *Txn) NewBuild(ctx context.Context, from, to *store.Table, convert Convert, online bool, progress func(rows int)) (*Build, error) {
+// write from, and the parents of references, meanwhile; else the transaction has them for
+// itself. The references are those that CanFollow. progress, if not nil, hears now and then how
+// many rows have been copied. Close must be called.
+func (t *Txn) NewBuild(ctx context.Context, from, to *store.Table, convert Convert, references []*Reference, online bool, progress func(rows int)) (*Build, error) {
 	b := &Build{
 		t: t, from: from, to: to, read: to, convert: convert, progress: progress,
 		rewrite: from.Primary.Desc.ID != to.Primary.Desc.ID, keys: keyMakingOf(from, to),
@@ -113,10 +115,21 @@ func (t *Txn) NewBuild(ctx context.Context, from, to *store.Table, convert Conve
 			b.indexes = append(b.indexes, ix)
 		}
 	}
+	tables := []*store.Table{from}
+	for _, r := range references {
+		x, ok := newReference(from, to, r)
+		if !ok {
+			return nil, fmt.Errorf("foreign key %s of table %s.%s cannot be followed", r.Name, to.Desc.Database, to.Desc.Name)
+		}
+		b.references, tables = append(b.references, x), append(tables, r.Parent)
+	}
 	if !b.rewrite && convert == nil {
 		b.columns = []int{}
 		for _, ix := range b.indexes {
 			b.columns = append(b.columns, ix.ColumnPositions()...)
+		}
+		for _, r := range b.references {
+			b.columns = append(b.columns, r.columns...)
 		}
 	}
 	if online && b.keys == keysFresh {
@@ -132,13 +145,19 @@ func (t *Txn) NewBuild(ctx context.Context, from, to *store.Table, convert Conve
 		b.snap = t.e.store.DB.NewSnapshot()
 		return b, nil
 	}
-	b.capture = newCapture(from.Primary.Desc.ID, t.e.captureLimit)
+	var primaries []uint32
+	for _, table := range tables {
+		primaries = append(primaries, table.Primary.Desc.ID)
+	}
+	b.capture = newCapture(t.e.captureLimit, primaries...)
 	var err error
 	if b.view, _, err = t.e.cut(b.capture); err != nil {
 		return nil, also(err, b.Close())
 	}
-	if err := t.checkTable(from, b.view.catalog); err != nil {
-		return nil, also(err, b.Close())
+	for _, table := range tables {
+		if err := t.checkTable(table, b.view.catalog); err != nil {
+			return nil, also(err, b.Close())
+		}
 	}
 	return b, ctx.Err()
 }
@@ -197,6 +216,11 @@ func (t *Txn) Adopt(ctx context.Context, b *Build) (*store.Table, error) {
 	published, staged := t.e.Catalog().TableByID(id), catalog.TableByID(id)
 	if published != nil && published.Desc.Version != b.from.Desc.Version || staged == nil || !sameButIDs(b.from, staged, b.to) {
 		return nil, fmt.Errorf("%s.%s: %w", b.from.Desc.Database, b.from.Desc.Name, ErrTableChanged)
+	}
+	for _, r := range b.references {
+		if now := t.e.Catalog().TableByID(r.Parent.Desc.ID); now == nil || now.Desc.Version != r.Parent.Desc.Version {
+			return nil, fmt.Errorf("%s.%s: %w", r.Parent.Desc.Database, r.Parent.Desc.Name, ErrTableChanged)
+		}
 	}
 	if b.rewrite {
 		if err := t.carryCounters(b.from, b.to); err != nil {
@@ -277,7 +301,7 @@ func (t *Txn) FillDefined(ctx context.Context, from, to *store.Table, convert Co
 		return err
 	}
 	if rows {
-		b, err := t.NewBuild(ctx, from, to, convert, false, nil)
+		b, err := t.NewBuild(ctx, from, to, convert, nil, false, nil)
 		if err != nil {
 			return err
 		}
