@@ -287,6 +287,65 @@ func TestForeignKeyBesideWriters(t *testing.T) {
 	}
 }
 
+// Transactions that leave no row without a parent never keep a foreign key away, in whichever order
+// they write; and those that do are found.
+func TestForeignKeyOverTransactions(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	s := newServer(t)
+	ddl := s.test()
+	ddl.must("CREATE TABLE p (id INT PRIMARY KEY, n INT)", "CREATE TABLE t (id INT PRIMARY KEY, p INT)")
+	var wait sync.WaitGroup
+	var done, wrong atomic.Bool
+	var commits atomic.Int64
+	for i := range 4 {
+		c, r := s.test(), rand.New(rand.NewPCG(seed, uint64(i)))
+		wait.Go(func() {
+			for !done.Load() {
+				id := r.IntN(25)*4 + i
+				ops := []string{
+					fmt.Sprintf("REPLACE INTO p VALUES (%d, 0)", id), fmt.Sprintf("REPLACE INTO t VALUES (%d, %d)", id, id),
+					fmt.Sprintf("DELETE FROM p WHERE id = %d", id), fmt.Sprintf("DELETE FROM t WHERE p = %d", id),
+				}
+				from := 2 * r.IntN(2)
+				if ops = ops[from : from+2]; r.IntN(2) == 0 {
+					ops[0], ops[1] = ops[1], ops[0]
+				}
+				if wrong.Load() && r.IntN(20) == 0 {
+					ops = ops[:1]
+				}
+				if err := c.transaction(ops...); err != nil && codeOf(err) != 1451 && codeOf(err) != 1452 && codeOf(err) != 1412 {
+					t.Error(err)
+				}
+				commits.Add(1)
+			}
+		})
+	}
+	rounds := 30
+	if testing.Short() {
+		rounds = 8
+	}
+	for n := range 2 * rounds {
+		before := commits.Load()
+		waitFor(t, func() bool { return commits.Load() > before+20 })
+		_, err := ddl.run("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id), LOCK=NONE")
+		if err != nil && (n < rounds || codeOf(err) != 1452) {
+			t.Errorf("round %d: %v", n, err)
+		}
+		if err == nil {
+			ddl.want("SELECT COUNT(*) FROM t LEFT JOIN p ON p.id = t.p WHERE p.id IS NULL", "0")
+			ddl.must("ALTER TABLE t DROP FOREIGN KEY fk", "ALTER TABLE t DROP INDEX fk")
+		}
+		wrong.Store(n+1 >= rounds)
+		if err := ddl.transaction("DELETE FROM t", "DELETE FROM p"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done.Store(true)
+	wait.Wait()
+	s.isWhole()
+}
+
 // withParents makes a table t whose rows have parents in p and in itself.
 func (s *server) withParents() {
 	s.test().must("CREATE TABLE p (id INT PRIMARY KEY, code VARCHAR(20) NOT NULL, n BIGINT, UNIQUE KEY (n, code))", "INSERT INTO p VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3)",
