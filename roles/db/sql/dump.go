@@ -224,7 +224,8 @@ func (s *Session) isMariaDBBinlog() bool {
 	return mariadb && reader
 }
 
-// refuseReset is RESET MASTER: it would give numbers of transactions out a second time.
+// refuseReset is RESET MASTER: it would give numbers of transactions out a second time, which
+// backups and archives know as others without anybody here being able to see it.
 func refuseReset(*Session, *scanner) (*ownStatement, error) {
-	return nil, notAvailable("RESET MASTER (RESET BINARY LOGS AND GTIDS)")
+	return nil, mysqlError(1235, "RESET MASTER (RESET BINARY LOGS AND GTIDS) is not available: backups and archives may know the numbers that it would give out again; PURGE BINARY LOGS removes files")
 }
