@@ -467,6 +467,52 @@ func TestDeadlocksSpareDefinitions(t *testing.T) {
 	}
 }
 
+// As tools that change tables online end their work: while one session has the table locked another
+// waits to rename it, and writers who wait too, whenever they came, write the table that takes its place.
+func TestRenameGoesBeforeWriters(t *testing.T) {
+	s := newServer(t)
+	locker, renamer, watch := s.test(), s.test(), s.test()
+	locker.must("CREATE TABLE live (id INT PRIMARY KEY AUTO_INCREMENT, n INT)", "CREATE TABLE side (id INT)")
+	var wait sync.WaitGroup
+	writers := make([]*client, 8)
+	for i := range writers {
+		writers[i] = s.test()
+	}
+	write := func(list []*client) {
+		for i, c := range list {
+			wait.Go(func() {
+				if i%2 == 0 {
+					c.must("INSERT INTO live (n) VALUES (1)")
+				} else if err := c.transaction("INSERT INTO side VALUES (1)", "INSERT INTO live (n) VALUES (1)"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	rounds := 20
+	if testing.Short() {
+		rounds = 5
+	}
+	for n := range rounds {
+		locker.must("CREATE TABLE fresh LIKE live", "CREATE TABLE gone (id INT)", "LOCK TABLES live WRITE, gone WRITE")
+		write(writers[:4])
+		rename := s.begin(t, renamer, "RENAME TABLE live TO gone, fresh TO live")
+		waitFor(t, func() bool {
+			return watch.must("SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE '%metadata lock%' AND info LIKE 'RENAME%'").rows[0] == "1"
+		})
+		write(writers[4:])
+		waitFor(t, func() bool {
+			return watch.must("SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE '%metadata lock%'").rows[0] == "9"
+		})
+		locker.must("DROP TABLE gone", "UNLOCK TABLES")
+		rename.ends(0)
+		wait.Wait()
+		watch.want("SELECT COUNT(*) FROM gone", fmt.Sprint(min(n, 1)*8))
+		watch.want("SELECT COUNT(*) FROM live", "8")
+		locker.must("DROP TABLE gone")
+	}
+}
+
 // Definitions of tables that writers use together are changed in every way by several clients
 // at once: none of these is a deadlock's victim, or waits for ever.
 func TestDefinitionsChangeBesideWriters(t *testing.T) {

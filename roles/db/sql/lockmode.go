@@ -117,11 +117,16 @@ func (s *Session) lockable(name sqlparser.TableName) bool {
 	if db == "" {
 		db = s.GetCurrentDatabase()
 	}
-	switch strings.ToLower(db) {
+	return !ofServer(strings.ToLower(db))
+}
+
+// ofServer says whether a database, by its name in small letters, has no table of the store.
+func ofServer(database string) bool {
+	switch database {
 	case "information_schema", "mysql", "performance_schema":
-		return false
+		return true
 	}
-	return true
+	return false
 }
 
 // lockTargets is a rule for finished plans: what an UPDATE or DELETE changes, it reads

@@ -20,11 +20,12 @@ import (
 // session has locked waits; so does every statement that could reach one it does
 // not name: through a view, a trigger or a foreign key.
 type tableLocks struct {
-	held atomic.Int32 // sessions that hold locks; 0 makes everything free
+	held atomic.Int32 // sessions that hold locks, or are first; 0 makes everything free
 
 	mu      sync.Mutex
 	owners  map[*Session]map[tableName]bool // true: for writing
 	global  map[*Session]func()             // FLUSH TABLES WITH READ LOCK; gives the commits free
+	first   map[*Session][]tableName        // renames and the like that have waited; see goFirst
 	changed chan struct{}                   // closed when locks are given back; nil: nobody waits
 }
 
@@ -52,28 +53,74 @@ func (l *tableLocks) admit(ctx *gms.Context, s *Session, k kind, st sqlparser.St
 		return nil
 	}
 	everything := s.reachesFurther(tables)
-	return l.waitOwners(ctx, s, func(owned map[tableName]bool) bool {
-		for t, write := range owned {
-			if !write && !k.locks() {
-				continue
-			}
-			if everything {
-				return true
-			}
-			for _, name := range tables {
-				if name == t {
+	inTheWay := func(t tableName, write bool) bool {
+		return (write || k.locks()) && (everything || slices.Contains(tables, t))
+	}
+	return l.wait(ctx, s, func() bool {
+		if k.locks() && !k.changesCatalog() && l.behind(s, func(t tableName) bool { return inTheWay(t, true) }) {
+			return false
+		}
+		free := l.free(s, func(owned map[tableName]bool) bool {
+			for t, write := range owned {
+				if inTheWay(t, write) {
 					return true
 				}
 			}
+			return false
+		})
+		if !free && k.changesCatalog() && !alters(st) {
+			l.goFirst(s, tables)
 		}
-		return false
+		return free
 	})
+}
+
+// goFirst puts a statement that changes definitions, but no ALTER TABLE, which lets writers go on,
+// before all that write the tables and wait as well: as in MySQL these find the tables as they are
+// behind it. Whoever renames a copy to the place of a table counts on that. l.mu is held.
+func (l *tableLocks) goFirst(s *Session, tables []tableName) {
+	if l.first == nil {
+		l.first = map[*Session][]tableName{}
+	}
+	s.goesFirst, l.first[s] = true, tables
+	l.held.Store(l.holding())
+}
+
+// gone ends that the session's statement goes first: it has the tables, or has failed.
+func (l *tableLocks) gone(s *Session) {
+	if !s.goesFirst {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.goesFirst = false
+	delete(l.first, s)
+	l.count()
+}
+
+// behind says whether the session must let another one go first, which has tables that are in the
+// way. Not where its transaction keeps one of them, for which that one waits. l.mu is held.
+func (l *tableLocks) behind(s *Session, inTheWay func(tableName) bool) bool {
+	for other, tables := range l.first {
+		if other != s && slices.ContainsFunc(tables, inTheWay) && !s.keeps(tables) {
+			return true
+		}
+	}
+	return false
+}
+
+// keeps says whether the session's transaction keeps the definition of one of the tables.
+func (s *Session) keeps(tables []tableName) bool {
+	return s.tx != nil && slices.ContainsFunc(tablesNamed(s.engine.db.Catalog(), tables), s.tx.Keeps)
 }
 
 // reachesFurther says whether a statement over these tables may touch others.
 func (s *Session) reachesFurther(tables []tableName) bool {
 	cat := s.engine.db.Catalog()
 	for _, t := range tables {
+		if ofServer(t.database) {
+			continue // who looks at what locks what must not wait for it
+		}
 		st := findTable(cat, t.database, t.name)
 		if st == nil || len(st.Desc.ForeignKeys) > 0 || len(s.engine.references.of(cat, t.database, t.name)) > 0 {
 			return true
@@ -87,14 +134,17 @@ func (s *Session) reachesFurther(tables []tableName) bool {
 
 // waitOwners waits until blocked is false for every other session's locks.
 func (l *tableLocks) waitOwners(ctx context.Context, s *Session, blocked func(map[tableName]bool) bool) error {
-	return l.wait(ctx, s, func() bool {
-		for owner, owned := range l.owners {
-			if owner != s && blocked(owned) {
-				return false
-			}
+	return l.wait(ctx, s, func() bool { return l.free(s, blocked) })
+}
+
+// free says whether blocked is false for every other session's locks. l.mu is held.
+func (l *tableLocks) free(s *Session, blocked func(map[tableName]bool) bool) bool {
+	for owner, owned := range l.owners {
+		if owner != s && blocked(owned) {
+			return false
 		}
-		return true
-	})
+	}
+	return true
 }
 
 // wait waits until free holds, which is called with l.mu held.
@@ -112,6 +162,9 @@ func (l *tableLocks) wait(ctx context.Context, s *Session, free func() bool) err
 		l.mu.Unlock()
 		if done {
 			return nil
+		}
+		if s.state.CompareAndSwap(nil, &waitsForDefinition) {
+			defer s.state.Store(nil)
 		}
 		select {
 		case <-changed:
@@ -133,7 +186,7 @@ func (s *Session) admitLocked(_ *gms.Context, k kind, st sqlparser.Statement) er
 		return nil
 	}
 	for _, t := range s.tablesOf(st) {
-		if t.database == "information_schema" || t.database == "mysql" || s.temporary[temporaryKey(t.database, t.name)] != nil {
+		if ofServer(t.database) || s.temporary[temporaryKey(t.database, t.name)] != nil {
 			continue
 		}
 		found, write := false, false
@@ -295,9 +348,12 @@ func (s *Session) unlockTables() {
 	s.tables = nil
 }
 
+// holding is how many sessions others may have to wait for. l.mu is held.
+func (l *tableLocks) holding() int32 { return int32(len(l.owners) + len(l.global) + len(l.first)) }
+
 // count notes that who holds what has changed. l.mu is held.
 func (l *tableLocks) count() {
-	l.held.Store(int32(len(l.owners) + len(l.global)))
+	l.held.Store(l.holding())
 	if l.changed != nil {
 		close(l.changed)
 		l.changed = nil

@@ -57,6 +57,9 @@ func (e *Engine) session(id uint32) *Session {
 	return e.sessions[id]
 }
 
+// waitsForDefinition is the state of who waits for a table, by which tools find it.
+var waitsForDefinition = "Waiting for table metadata lock"
+
 // stateNow is what the session does: it may be asked by anybody.
 func (s *Session) stateNow(running bool) string {
 	if !running {
@@ -68,7 +71,7 @@ func (s *Session) stateNow(running bool) string {
 	if tx := s.shown.Load(); tx != nil {
 		if since, definition := tx.WaitsSince(); !since.IsZero() {
 			if definition {
-				return "Waiting for table metadata lock"
+				return waitsForDefinition
 			}
 			return "Waiting for row lock"
 		}

@@ -194,6 +194,7 @@ func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.St
 	}
 	defer s.engine.gms.ProcessList.EndQuery(gctx)
 
+	defer s.engine.locks.gone(s)
 	if err := s.admit(gctx, k, st); err != nil {
 		return err
 	}
@@ -355,6 +356,7 @@ func (s *Session) begin(ctx *gms.Context, k kind, text string, st sqlparser.Stat
 			// Before planning: what is planned is what is there until the end.
 			err = s.lockDefinitions(ctx, st)
 		}
+		s.engine.locks.gone(s)
 		if err != nil {
 			return txn.Mark{}, err
 		}

@@ -57,6 +57,7 @@ type Session struct {
 	level     string        // isolation level of the open transaction, empty: the session's
 	tables    []lockedTable // by LOCK TABLES
 	readLock  bool          // by FLUSH TABLES WITH READ LOCK
+	goesFirst bool          // the running statement goes before those that write its tables
 	calls     []*routine    // that call one another, the innermost last
 	released  bool          // by COMMIT RELEASE: the connection is to end
 

@@ -73,6 +73,14 @@ func (t *Txn) KeepTable(ctx context.Context, table *store.Table) error {
 	return err
 }
 
+// Keeps says whether the transaction keeps the definition of a table.
+func (t *Txn) Keeps(table *store.Table) bool {
+	k := t.e.locks.at(tableSpace(table.Desc.ID))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return t.owner.in(k) != nil
+}
+
 // LockTable keeps everybody else from writing a table and from changing its definition,
 // until the end of the transaction. It waits for those that have begun to.
 func (t *Txn) LockTable(ctx context.Context, table *store.Table) error {
