@@ -197,6 +197,71 @@ func TestKillAlterTable(t *testing.T) {
 	s.isWhole()
 }
 
+// Wherever an ALTER TABLE is when it is killed, or its client leaves, nothing of it stays: no file, no
+// key, no lock.
+func TestAlterTableEndsEarly(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	s := newServer(t)
+	w, other := s.test(), s.test()
+	w.must("CREATE TABLE p (id INT PRIMARY KEY)", "INSERT INTO p VALUES (1), (2)",
+		"CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, a INT, b VARCHAR(60), big TEXT, KEY (a))", "INSERT INTO t (a, b, big) VALUES (1, UUID(), REPEAT(UUID(), 40))")
+	for range 11 {
+		w.must("INSERT INTO t (a, b, big) SELECT a, UUID(), big FROM t")
+	}
+	changes := [][2]string{
+		{"ADD UNIQUE KEY b (b)", "DROP INDEX b"}, {"MODIFY a BIGINT", "MODIFY a INT"}, {"MODIFY id INT, DROP PRIMARY KEY", "ADD PRIMARY KEY (id)"},
+		{"ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id)", "DROP FOREIGN KEY fk"}, {"ADD FULLTEXT KEY words (big)", "DROP INDEX words"}, {"ADD CONSTRAINT few CHECK (a < 7), LOCK=SHARED", "DROP CHECK few"},
+	}
+	before, ended := s.stored(), map[uint16]int{}
+	rounds := 120
+	if testing.Short() {
+		rounds = 24
+	}
+	for n := range rounds {
+		change := changes[n%len(changes)]
+		query := "ALTER TABLE t " + change[0]
+		c := s.test()
+		ctx, leave := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() {
+			_, err := c.query(ctx, query, false, &collected{})
+			done <- err
+		}()
+		waitFor(t, func() bool { return len(done) > 0 || s.engine.session(c.ID()).state.Load() != nil })
+		for range r.IntN(6) {
+			w.must("UPDATE t SET b = UUID() WHERE id = 5", "UPDATE p SET id = 3 WHERE id = 2", "UPDATE p SET id = 2 WHERE id = 3")
+		}
+		if n%2 == 0 {
+			leave()
+		} else if len(done) == 0 {
+			_, _ = other.run(fmt.Sprintf("KILL QUERY %d", c.ID()))
+		}
+		err := <-done
+		leave()
+		ended[codeOf(err)]++
+		c.Close()
+		if err == nil {
+			w.must("ALTER TABLE t " + change[1])
+			before = s.stored()
+		} else if now := s.stored(); codeOf(err) != 1317 || now != before && now.Desc.Version != before.Desc.Version {
+			t.Errorf("%s: %v, version %d", query, err, now.Desc.Version)
+		}
+		for _, l := range s.db.Locks(100) {
+			t.Errorf("%s: left the lock %+v", query, l)
+		}
+		if left, _ := s.store.FS().List(s.store.FS().PathJoin(s.dir, "tmp")); len(left) > 0 {
+			t.Errorf("%s: left the files %q", query, left)
+		}
+	}
+	t.Logf("ended with %v", ended)
+	if ended[1317] == 0 {
+		t.Error("none ended early")
+	}
+	s.isWhole()
+}
+
 // Writers go on while a column becomes AUTO_INCREMENT, unless a row needs a number.
 func TestColumnBecomesAutoIncrement(t *testing.T) {
 	s := newServer(t)
