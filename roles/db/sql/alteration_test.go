@@ -8,8 +8,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"stack/roles/db/store"
 )
@@ -260,6 +264,60 @@ func TestAlterTableEndsEarly(t *testing.T) {
 		t.Error("none ended early")
 	}
 	s.isWhole()
+}
+
+// At whichever step the disk is full for what an ALTER TABLE writes beside the store, the statement
+// fails and nothing of it stays; others write meanwhile, and with space again it works.
+func TestAlterTableWithFullDisk(t *testing.T) {
+	var steps, full atomic.Int64 // of the steps since, the one from which on there is no space
+	s := &server{t: t, dir: "/db"}
+	s.fs = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if at := full.Load(); at > 0 && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpRemove && op.Kind != errorfs.OpRemoveAll &&
+			strings.Contains(op.Path, "/tmp/") && steps.Add(1) >= at {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	s.start()
+	t.Cleanup(s.stop)
+	if err := s.engine.SetAdministrator(context.Background(), "root", "%", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	s.root().must("CREATE DATABASE test")
+	c := s.test()
+	c.must("CREATE TABLE p (id INT PRIMARY KEY)", "INSERT INTO p VALUES (1), (2)",
+		"CREATE TABLE t (id INT PRIMARY KEY, a INT, b VARCHAR(60), KEY (a))", "INSERT INTO t VALUES (1, 1, 'one'), (2, 1, 'two'), (3, 2, REPEAT('3', 50)), (4, NULL, NULL)")
+	for _, query := range []string{
+		"ALTER TABLE t ADD UNIQUE KEY b (b), ADD INDEX ab (a, b)", "ALTER TABLE t MODIFY a BIGINT, MODIFY id BIGINT", "ALTER TABLE t DROP PRIMARY KEY", "ALTER TABLE t ADD PRIMARY KEY (id), LOCK=SHARED",
+		"ALTER TABLE t MODIFY a INT, ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id)",
+	} {
+		refused := 0
+		for at := int64(1); ; at++ {
+			before := s.stored().Desc.Version
+			steps.Store(0)
+			full.Store(at)
+			_, err := c.run(query)
+			full.Store(0)
+			if err == nil {
+				break
+			}
+			if refused++; codeOf(err) != 1021 {
+				t.Errorf("%s: step %d: %v", query, at, err)
+			}
+			if now := s.stored().Desc.Version; now != before {
+				t.Errorf("%s: step %d: version %d of %d", query, at, now, before)
+			}
+			c.must("UPDATE t SET b = 'changed' WHERE id = 2")
+			if left, _ := s.fs.List("/db/tmp"); len(left) > 0 {
+				t.Fatalf("%s: step %d left %q", query, at, left)
+			}
+		}
+		if refused < 3 {
+			t.Errorf("%s: has only %d steps", query, refused)
+		}
+		s.isWhole()
+	}
+	c.want("SELECT * FROM t ORDER BY id", "1|1|one", "2|1|changed", "3|2|"+strings.Repeat("3", 50), "4|NULL|NULL")
 }
 
 // Writers go on while a column becomes AUTO_INCREMENT, unless a row needs a number.

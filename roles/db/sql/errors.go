@@ -8,6 +8,7 @@ import (
 	"math"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/dolthub/vitess/go/mysql"
 	goerrors "gopkg.in/src-d/go-errors.v1"
@@ -109,7 +110,7 @@ func storeError(err error) error {
 		return mysqlError(1213, "Deadlock found when trying to get lock; try restarting transaction")
 	case errors.Is(err, txn.ErrLocked):
 		return mysqlError(3572, "Statement aborted because lock(s) could not be acquired immediately and NOWAIT is set.")
-	case errors.Is(err, txn.ErrDiskFull):
+	case errors.Is(err, txn.ErrDiskFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return mysqlError(1021, "Disk full: writes are refused until there is space on the data directory's file system (delete files, DROP or TRUNCATE tables)")
 	case errors.Is(err, txn.ErrTableChanged):
 		return mysqlError(1412, "Table definition has changed, please retry transaction")
