@@ -66,6 +66,15 @@ func collatePlan(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity
 				n, same = insert.WithSource(source), transform.NewTree
 			}
 		}
+		if join, ok := n.(*plan.JoinNode); ok {
+			hashed, err := hashJoin(ctx, join)
+			if err != nil {
+				return nil, transform.SameTree, err
+			}
+			if hashed != nil {
+				n, same = hashed, transform.NewTree
+			}
+		}
 		n, exprsSame, err := transform.OneNodeExpressions(ctx, n, collateExpression)
 		if lookup, ok := n.(*plan.HashLookup); ok && err == nil {
 			if by, changed := collateLookup(ctx, lookup); changed {
@@ -182,6 +191,11 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 	case *plan.GroupBy:
 		if len(n.GroupByExprs) > 0 {
 			return b.grouped(ctx, n, row)
+		}
+		return nil, nil
+	case *plan.HashLookup:
+		if n.JoinType.IsPartial() {
+			return b.hashed(ctx, n, row)
 		}
 		return nil, nil
 	case *plan.Offset:

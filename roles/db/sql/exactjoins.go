@@ -46,6 +46,9 @@ func exactJoin(ctx *gms.Context, n *plan.JoinNode) (gms.Node, transform.TreeIden
 		if hidden := besideQuery(ctx, part); hidden != nil {
 			part, same = hidden, transform.NewTree
 		}
+		if asked := withNulls(ctx, n.Op, part); asked != nil {
+			part, same = asked, transform.NewTree
+		}
 		parts = append(parts, part)
 	}
 	right := n.Right()
