@@ -22,7 +22,7 @@ func init() {
 	analyzer.OnceAfterAll = append([]analyzer.Rule{rule}, analyzer.OnceAfterAll...)
 	analyzer.OnceAfterAll = append(analyzer.OnceAfterAll, analyzer.Rule{Id: -1, Apply: fitPlan}, analyzer.Rule{Id: -1, Apply: lockTargets},
 		analyzer.Rule{Id: -1, Apply: findIndexes}, analyzer.Rule{Id: -1, Apply: quicken}, analyzer.Rule{Id: -1, Apply: noteNarrow})
-	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}}, analyzer.OnceBeforeDefault...)
+	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: wholeQueries}}, analyzer.OnceBeforeDefault...)
 	// The short cut for simple SELECTs has rules of its own; any rule here turns it off.
 	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: oneRowEach}, analyzer.Rule{Id: -1, Apply: sayEscapes},
 		analyzer.Rule{Id: -1, Apply: exactDecimals}, analyzer.Rule{Id: -1, Apply: temporalTexts})
@@ -33,7 +33,7 @@ func init() {
 	}
 	for i, r := range analyzer.OnceAfterDefault {
 		if r.Id.String() == "optimizeJoins" {
-			own := []analyzer.Rule{{Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: liftFilters}, {Id: -1, Apply: exactJoins}}
+			own := []analyzer.Rule{{Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: liftFilters}, {Id: -1, Apply: exactJoins}, {Id: -1, Apply: outerFields}}
 			analyzer.OnceAfterDefault = slices.Insert(slices.Clone(analyzer.OnceAfterDefault), i, own...)
 			break
 		}
@@ -94,6 +94,8 @@ func collateExpression(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 		if zoned := inZone(ctx, e); zoned != nil {
 			return zoned, transform.NewTree, nil
 		}
+	case *hidden:
+		return e.Child, transform.NewTree, nil
 	case *plan.InSubquery:
 		if in := newInQuery(ctx, e); in != nil {
 			return in, transform.NewTree, nil

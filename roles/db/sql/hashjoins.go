@@ -32,7 +32,7 @@ func hashJoin(ctx *gms.Context, j *plan.JoinNode) (*plan.JoinNode, error) {
 	if !ok || j.Filter == nil {
 		return nil, nil
 	}
-	condition, same, err := transform.Expr(ctx, j.Filter, bareCondition)
+	condition, same, err := transform.Expr(ctx, j.Filter, unhide)
 	if err != nil {
 		return nil, err
 	}
@@ -156,14 +156,9 @@ func sameEachTime(ctx *gms.Context, n gms.Node) bool {
 	return same
 }
 
-// nullCondition is one of x NOT IN (SELECT …) that may be NULL, which is not FALSE there: a row whose x is
+// withNulls is a condition of x NOT IN (SELECT …) that may be NULL, which is not FALSE there: a row whose x is
 // not found stays out if there is a NULL among the others. The planner forgets so where it looks rows up
-// in an index, or goes along two of them; it leaves a condition that it does not know alone.
-type nullCondition struct{ expression.UnaryExpressionStub }
-
-var _ gms.CollationCoercible = (*nullCondition)(nil)
-
-// withNulls is the condition of an anti join in which NULL is told from FALSE; nil: it is never NULL.
+// in an index, or goes along two of them, unless it does not know the condition; nil: it is never NULL.
 func withNulls(ctx *gms.Context, op plan.JoinType, e gms.Expression) gms.Expression {
 	if !op.IsAnti() || !op.IsExcludeNulls() {
 		return nil
@@ -172,39 +167,7 @@ func withNulls(ctx *gms.Context, op plan.JoinType, e gms.Expression) gms.Express
 	if !nullable {
 		return nil
 	}
-	return &nullCondition{expression.UnaryExpressionStub{Child: e}}
-}
-
-// bareCondition is what a nullCondition was made of.
-func bareCondition(_ *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
-	if c, ok := e.(*nullCondition); ok {
-		return c.Child, transform.NewTree, nil
-	}
-	return e, transform.SameTree, nil
-}
-
-// Type is that of the condition.
-func (c *nullCondition) Type(ctx *gms.Context) gms.Type { return c.Child.Type(ctx) }
-
-// String is that of the condition.
-func (c *nullCondition) String() string { return c.Child.String() }
-
-// CollationCoercibility is that of the condition.
-func (c *nullCondition) CollationCoercibility(ctx *gms.Context) (gms.CollationID, byte) {
-	return gms.GetCoercibility(ctx, c.Child)
-}
-
-// Eval returns what the condition is of a row.
-func (c *nullCondition) Eval(ctx *gms.Context, row gms.Row) (any, error) {
-	return c.Child.Eval(ctx, row)
-}
-
-// WithChildren returns the same of another condition.
-func (c *nullCondition) WithChildren(_ *gms.Context, children ...gms.Expression) (gms.Expression, error) {
-	if len(children) != 1 {
-		return nil, gms.ErrInvalidChildrenNumber.New(c, len(children), 1)
-	}
-	return &nullCondition{expression.UnaryExpressionStub{Child: children[0]}}, nil
+	return hide(e)
 }
 
 // Keys of HashLookup.Lookup beside those of rows.
