@@ -33,7 +33,7 @@ func init() {
 	}
 	for i, r := range analyzer.OnceAfterDefault {
 		if r.Id.String() == "optimizeJoins" {
-			own := []analyzer.Rule{{Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: liftFilters}, {Id: -1, Apply: exactJoins}, {Id: -1, Apply: outerFields}}
+			own := []analyzer.Rule{{Id: -1, Apply: nameDependents}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: liftFilters}, {Id: -1, Apply: exactJoins}, {Id: -1, Apply: outerFields}}
 			analyzer.OnceAfterDefault = slices.Insert(slices.Clone(analyzer.OnceAfterDefault), i, own...)
 			break
 		}
@@ -96,6 +96,8 @@ func collateExpression(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 		}
 	case *hidden:
 		return e.Child, transform.NewTree, nil
+	case *dependent:
+		return e.condition, transform.NewTree, nil
 	case *plan.InSubquery:
 		if in := newInQuery(ctx, e); in != nil {
 			return in, transform.NewTree, nil

@@ -35,6 +35,9 @@ func exactJoins(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scop
 
 func exactJoin(ctx *gms.Context, n *plan.JoinNode) (gms.Node, transform.TreeIdentity, error) {
 	if n.Filter == nil {
+		if always := gms.Expression(expression.NewLiteral(true, types.Boolean)); keptFrom(ctx, n, always) {
+			return n.WithFilter(hide(always)), transform.NewTree, nil
+		}
 		return n, transform.SameTree, nil
 	}
 	e, same, err := transform.Expr(ctx, n.Filter, ofOneKind)
@@ -43,11 +46,8 @@ func exactJoin(ctx *gms.Context, n *plan.JoinNode) (gms.Node, transform.TreeIden
 	}
 	var parts []gms.Expression
 	for _, part := range expression.SplitConjunction(ctx, e) {
-		if hidden := besideQuery(ctx, part); hidden != nil {
-			part, same = hidden, transform.NewTree
-		}
-		if asked := withNulls(ctx, n.Op, part); asked != nil {
-			part, same = asked, transform.NewTree
+		if keptFrom(ctx, n, part) {
+			part, same = hide(part), transform.NewTree
 		}
 		parts = append(parts, part)
 	}
@@ -63,23 +63,6 @@ func exactJoin(ctx *gms.Context, n *plan.JoinNode) (gms.Node, transform.TreeIden
 	}
 	joined, err := n.WithFilter(expression.JoinAnd(parts...)).WithChildren(ctx, n.Left(), right)
 	return joined, transform.NewTree, err
-}
-
-// besideQuery keeps the planner from looking rows up by a subquery, which may name tables of the
-// other side; nil: the condition has none.
-func besideQuery(ctx *gms.Context, e gms.Expression) gms.Expression {
-	eq, ok := e.(*expression.Equals)
-	if !ok {
-		return nil
-	}
-	correlated := transform.InspectExpr(ctx, e, func(_ *gms.Context, e gms.Expression) bool {
-		query, ok := e.(*plan.Subquery)
-		return ok && !query.Correlated().Empty()
-	})
-	if !correlated {
-		return nil
-	}
-	return expression.NewIsTrue(eq)
 }
 
 // computes says whether a part of a query x IN (SELECT …) computes what it selects: the condition

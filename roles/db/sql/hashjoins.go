@@ -156,18 +156,24 @@ func sameEachTime(ctx *gms.Context, n gms.Node) bool {
 	return same
 }
 
-// withNulls is a condition of x NOT IN (SELECT …) that may be NULL, which is not FALSE there: a row whose x is
-// not found stays out if there is a NULL among the others. The planner forgets so where it looks rows up
-// in an index, or goes along two of them, unless it does not know the condition; nil: it is never NULL.
-func withNulls(ctx *gms.Context, op plan.JoinType, e gms.Expression) gms.Expression {
-	if !op.IsAnti() || !op.IsExcludeNulls() {
-		return nil
+// keptFrom says whether the planner must not make another join of a semi or an anti join by a part of its
+// condition. Of x NOT IN (SELECT …) it makes a LEFT JOIN, and where it looks rows up in an index then, or goes along
+// two of them, it forgets that a condition which is NULL is not FALSE: a row whose x is not found stays
+// out if there is a NULL among the others. And it gives up where a table is read for its rows alone, without a column.
+func keptFrom(ctx *gms.Context, j *plan.JoinNode, part gms.Expression) bool {
+	if !j.Op.IsSemi() && !j.Op.IsAnti() {
+		return false
 	}
-	nullable := transform.InspectExpr(ctx, e, func(ctx *gms.Context, e gms.Expression) bool { return e.IsNullable(ctx) })
-	if !nullable {
-		return nil
+	if j.Op.IsExcludeNulls() && transform.InspectExpr(ctx, part, func(ctx *gms.Context, e gms.Expression) bool { return e.IsNullable(ctx) }) {
+		return true
 	}
-	return hide(e)
+	bare := false
+	transform.Inspect(j, func(n gms.Node) bool {
+		table, ok := n.(plan.TableIdNode)
+		bare = bare || ok && len(table.Schema(ctx)) == 0
+		return !ok
+	})
+	return bare
 }
 
 // Keys of HashLookup.Lookup beside those of rows.

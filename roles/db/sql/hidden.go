@@ -20,8 +20,11 @@ func hide(e gms.Expression) gms.Expression {
 
 // unhide is the condition that was hidden.
 func unhide(_ *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
-	if h, ok := e.(*hidden); ok {
-		return h.Child, transform.NewTree, nil
+	switch e := e.(type) {
+	case *hidden:
+		return e.Child, transform.NewTree, nil
+	case *dependent:
+		return e.condition, transform.NewTree, nil
 	}
 	return e, transform.SameTree, nil
 }

@@ -12,7 +12,7 @@ import (
 // wholeQueries is a rule for plans as they come from the statement. The planner takes conditions out of a
 // query in EXISTS or IN that name the tables around it, as if the query then had no rows where they are
 // not true. One with an aggregate and without GROUP BY has a row then too: COUNT(*) is 0. Such
-// queries, and EXISTS of one with a LIMIT, which it drops, are asked as they are.
+// queries, EXISTS of one with a LIMIT, which it drops, and of one that joins derived tables are asked as they are.
 func wholeQueries(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, _ *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
 	return askWhole(ctx, n)
 }
@@ -62,7 +62,7 @@ func wholeParts(ctx *gms.Context, e gms.Expression) gms.Expression {
 		var whole bool
 		switch e := asked.(type) {
 		case *plan.ExistsSubquery:
-			whole = oneWhole(ctx, e.Query.Query, true)
+			whole = oneWhole(ctx, e.Query.Query, true) || !e.Query.Correlated().Empty() && joinsDerived(e.Query.Query)
 		case *plan.InSubquery:
 			query, ok := e.RightChild.(*plan.Subquery)
 			whole = ok && !query.Correlated().Empty() && oneWhole(ctx, query.Query, false)
@@ -90,6 +90,23 @@ func oneWhole(ctx *gms.Context, n gms.Node, limits bool) bool {
 		return !whole
 	})
 	return whole
+}
+
+// joinsDerived says whether a query joins a derived table. The planner moves conditions on it into it,
+// and then takes EXISTS for a join whose right side names nothing of the left one.
+func joinsDerived(n gms.Node) bool {
+	derived := false
+	transform.Inspect(n, func(n gms.Node) bool {
+		if j, ok := n.(*plan.JoinNode); ok {
+			transform.Inspect(j, func(n gms.Node) bool {
+				_, ok := n.(*plan.SubqueryAlias)
+				derived = derived || ok
+				return !derived
+			})
+		}
+		return !derived
+	})
+	return derived
 }
 
 // atLeastOne says whether a LIMIT is known to let a row through.
