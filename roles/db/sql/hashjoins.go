@@ -226,7 +226,8 @@ func (b distinctBuilder) fill(ctx *gms.Context, n *plan.HashLookup, row gms.Row)
 			key, err = hashedKey(ctx, n, n.RightEntryKey, r)
 		}
 		if err != nil {
-			return errors.Join(err, rows.Close(ctx))
+			_ = rows.Close(ctx) // err says more
+			return err
 		}
 		if n.JoinType.IsExcludeNulls() {
 			kept[allRows{}] = append(kept[allRows{}], r)
