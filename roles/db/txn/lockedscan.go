@@ -86,7 +86,7 @@ func (r *Rows) lockRow(primary []byte) (fresh bool, err error) {
 
 func (r *Rows) unlockRow(primary []byte, fresh bool) {
 	if fresh {
-		r.t.e.locks.unlock(&r.t.owner, indexSpace(r.table.Primary.Desc.ID), primary)
+		r.t.unlock(indexSpace(r.table.Primary.Desc.ID), primary)
 	}
 }
 

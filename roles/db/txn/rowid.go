@@ -75,7 +75,7 @@ func (t *Txn) lockEqual(ctx context.Context, table *store.Table, key, want []byt
 	}
 	if !bytes.Equal(data, want) {
 		if fresh {
-			t.e.locks.unlock(&t.owner, indexSpace(table.Primary.Desc.ID), key)
+			t.unlock(indexSpace(table.Primary.Desc.ID), key)
 		}
 		return nil, nil
 	}

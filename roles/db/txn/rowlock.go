@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -33,6 +34,41 @@ func (t *Txn) point(ctx context.Context, space lockSpace, key []byte, mode LockM
 	fresh, err := t.e.locks.point(ctx, &t.owner, space, key, mode, wait)
 	t.doomed = errors.Is(err, ErrDeadlock)
 	return fresh, err
+}
+
+// unlock gives a lock back before the end of the transaction.
+func (t *Txn) unlock(space lockSpace, key []byte) {
+	t.stored = storedValue{}
+	t.e.locks.unlock(&t.owner, space, key)
+}
+
+// storedValue is what the store has under a key that the transaction has locked: the same until it lets the key go,
+// since nobody else may write there and its own writes are not in the store before its end.
+type storedValue struct {
+	key   []byte
+	value []byte // nil: nothing
+}
+
+// getLocked is get, of the newest state, for a key that the transaction has locked; fresh: just now. Statements read a row
+// under its lock and then change it, so the last value from the store is kept. It must not be changed.
+func (t *Txn) getLocked(key []byte, fresh bool) ([]byte, error) {
+	if !t.set.empty() {
+		switch value, deleted, found, err := t.set.get(key, t.set.seq); {
+		case err != nil || deleted:
+			return nil, err
+		case found:
+			return value, nil
+		}
+	}
+	if !fresh && t.stored.key != nil && bytes.Equal(t.stored.key, key) {
+		return t.stored.value, nil
+	}
+	value, err := store.Get(t.e.store.DB, key)
+	if err != nil {
+		return nil, err
+	}
+	t.stored = storedValue{key, value}
+	return value, nil
 }
 
 // span locks the keys of a range of an index.
@@ -164,7 +200,7 @@ func spacesOf(tables []*store.Table, space func(table uint32) lockSpace) []lockS
 // giveBack gives back points that were taken anew.
 func (t *Txn) giveBack(spaces []lockSpace) {
 	for _, space := range spaces {
-		t.e.locks.unlock(&t.owner, space, wholeKey)
+		t.unlock(space, wholeKey)
 	}
 }
 

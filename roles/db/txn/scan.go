@@ -443,9 +443,16 @@ func (t *Txn) Get(ctx context.Context, table *store.Table, values []any, columns
 			return nil, err
 		}
 		// What is locked is published: whoever applied something to it would hold it still.
-		row, err := t.rowByKey(ctx, t.e.store.DB, table, key, columns)
+		data, err := t.getLocked(key, fresh)
+		if err != nil {
+			return nil, err
+		}
+		row, err := t.rowOf(ctx, t.e.store.DB, table, key, data, columns)
+		if row != nil {
+			t.countRow(readKey)
+		}
 		if err == nil && row == nil && fresh && t.isolation == ReadCommitted {
-			t.e.locks.unlock(&t.owner, space, key)
+			t.unlock(space, key)
 		}
 		return row, err
 	}
@@ -471,8 +478,16 @@ func (t *Txn) rowByKey(ctx context.Context, reader pebble.Reader, table *store.T
 // rowAt decodes the row under a primary key, nil if there is none.
 func (t *Txn) rowAt(ctx context.Context, reader pebble.Reader, table *store.Table, key []byte, columns []int) (sql.Row, error) {
 	data, err := t.get(reader, key)
-	if err != nil || data == nil {
+	if err != nil {
 		return nil, err
+	}
+	return t.rowOf(ctx, reader, table, key, data, columns)
+}
+
+// rowOf decodes a row as it is stored, nil for none.
+func (t *Txn) rowOf(ctx context.Context, reader pebble.Reader, table *store.Table, key, data []byte, columns []int) (sql.Row, error) {
+	if data == nil {
+		return nil, nil
 	}
 	row := make(sql.Row, len(table.Types))
 	large := func(primary []byte, ref store.LargeRef) ([]byte, error) {

@@ -17,7 +17,8 @@ import (
 const touchedTables = 64
 
 // touched counts the rows that a transaction changes, by table; those that a rollback
-// takes back included.
+// takes back included. An update that leaves all index entries as they are leaves the
+// statistics true, and is not counted.
 type touched struct{ tables []touchedTable }
 
 type touchedTable struct {
@@ -48,7 +49,7 @@ type changedRows struct {
 
 // RowChanges are changes of a table's rows.
 type RowChanges struct {
-	Rows uint64 // inserted, updated, deleted
+	Rows uint64 // inserted, deleted, updated in an index
 	More int64  // rows there are more than before
 }
 

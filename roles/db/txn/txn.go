@@ -27,6 +27,7 @@ type Txn struct {
 	owner     Owner
 	lockWait  time.Duration // for rows
 	tableWait time.Duration // for definitions of tables
+	stored    storedValue   // of the key that was read last under its lock
 	locked    *store.Table  // the last one whose definition it has locked and looked at
 	draft     bool          // see Draft
 	newest    bool          // plans with the newest catalog

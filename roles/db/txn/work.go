@@ -97,8 +97,7 @@ func kindOf(s *Scan) readKind {
 }
 
 // countWritten adds a row to what the transaction's work has written.
-func (t *Txn) countWritten(table *store.Table, row func(w *Work) *uint64, more int64) {
-	t.touched.add(table.Primary.Desc.ID, 1, more)
+func (t *Txn) countWritten(row func(w *Work) *uint64) {
 	if w := t.owner.work(); w != nil {
 		*row(w)++
 	}

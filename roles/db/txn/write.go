@@ -115,7 +115,8 @@ func (t *Txn) InsertRow(ctx context.Context, table *store.Table, row sql.Row) er
 		if err := t.putWords(table, row, key); err != nil {
 			return err
 		}
-		t.countWritten(table, inserted, 1)
+		t.touched.add(table.Primary.Desc.ID, 1, 1)
+		t.countWritten(inserted)
 		return t.logInsert(ctx, table, row)
 	})
 }
@@ -160,7 +161,7 @@ func (t *Txn) UpdateRow(ctx context.Context, table *store.Table, old, row sql.Ro
 	} else if stale != nil {
 		if fresh {
 			// Not read under the lock: what is read now is to be looked at as well.
-			t.e.locks.unlock(&t.owner, indexSpace(table.Primary.Desc.ID), oldKey)
+			t.unlock(indexSpace(table.Primary.Desc.ID), oldKey)
 		}
 		return fmt.Errorf("table %s.%s, key % x: %w", table.Desc.Database, table.Desc.Name, oldKey, ErrRowChanged)
 	}
@@ -211,33 +212,39 @@ func (t *Txn) changeRow(ctx context.Context, table *store.Table, oldKey, oldData
 		if err := t.putRow(ctx, table, key, row, oldData); err != nil {
 			return err
 		}
-		if err := t.replaceEntries(ctx, oldEntries, entries); err != nil {
+		replaced, err := t.replaceEntries(ctx, oldEntries, entries)
+		if err != nil {
 			return err
 		}
 		if err := t.replaceWords(table, old, row, oldKey, key); err != nil {
 			return err
 		}
-		t.countWritten(table, updated, 0)
+		if moved || replaced {
+			t.touched.add(table.Primary.Desc.ID, 1, 0)
+		}
+		t.countWritten(updated)
 		return t.logUpdate(ctx, table, old, row)
 	})
 }
 
-func (t *Txn) replaceEntries(ctx context.Context, old, entries []entry) error {
+// replaceEntries reports whether any are others than before.
+func (t *Txn) replaceEntries(ctx context.Context, old, entries []entry) (replaced bool, err error) {
 	for i := range entries {
 		o, e := &old[i], &entries[i]
 		if bytes.Equal(o.key, e.key) && bytes.Equal(o.value, e.value) {
 			continue
 		}
+		replaced = true
 		if !bytes.Equal(o.key, e.key) {
 			if err := t.removeEntry(ctx, o); err != nil {
-				return err
+				return replaced, err
 			}
 		}
 		if err := t.putEntry(ctx, e); err != nil {
-			return err
+			return replaced, err
 		}
 	}
-	return nil
+	return replaced, nil
 }
 
 // DeleteRow removes a row; old is the whole row as it was read, of which the primary
@@ -276,7 +283,8 @@ func (t *Txn) takeRow(ctx context.Context, table *store.Table, key, data []byte,
 		if err := t.removeWords(table, old, key); err != nil {
 			return err
 		}
-		t.countWritten(table, deleted, -1)
+		t.touched.add(table.Primary.Desc.ID, 1, -1)
+		t.countWritten(deleted)
 		return t.logDelete(ctx, table, old)
 	})
 }
@@ -294,7 +302,7 @@ func (t *Txn) locate(ctx context.Context, table *store.Table, row sql.Row) (key,
 	if fresh, err = t.lockKey(ctx, table.Primary, key); err != nil {
 		return nil, nil, false, err
 	}
-	if data, err = t.get(t.e.store.DB, key); err != nil {
+	if data, err = t.getLocked(key, fresh); err != nil {
 		return nil, nil, false, err
 	}
 	if data == nil {
