@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -225,5 +227,37 @@ func TestFailedSyncEndsTheProcess(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	if len(lines) != 1 || !strings.Contains(lines[0], "the store cannot make data durable and ends the process") || !strings.Contains(lines[0], "input/output error") {
 		t.Fatalf("log:\n%s", log.String())
+	}
+}
+
+// The index of a file has one level: a second would be one more block to look up for each key.
+func TestIndexesOfFilesHaveOneLevel(t *testing.T) {
+	s, err := Open(Options{Dir: "db", FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i := range 10_000 {
+		key := binary.BigEndian.AppendUint32(AppendIndexPrefix(nil, SpaceRows, 1), uint32(i))
+		if err := s.DB.Set(key, bytes.Repeat(key, 20), pebble.NoSync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.DB.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	levels, err := s.DB.SSTables(pebble.WithProperties())
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := uint64(0)
+	for _, file := range slices.Concat(levels...) {
+		blocks += file.Properties.NumDataBlocks
+		if n := file.Properties.IndexPartitions; n > 0 {
+			t.Errorf("file %s of %d bytes: its index has %d parts", file.FileNum, file.Size, n)
+		}
+	}
+	if blocks < 200 {
+		t.Errorf("%d data blocks: too few to prove anything", blocks)
 	}
 }
