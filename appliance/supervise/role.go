@@ -131,6 +131,8 @@ type Process struct {
 	MaxProcs int
 	// MemoryLimit is GOMEMLIMIT in bytes; 0 is none. A reload changes it in place.
 	MemoryLimit int64
+	// TimerSlack is how late the kernel may wake the process's threads from a sleep; 0 leaves it at 50 µs.
+	TimerSlack time.Duration
 	// Drain is the longest that an old generation lives beside its successor; 0 is 5
 	// minutes. For an exclusive role it is how long clients may wait for the successor
 	// because of running work; 0 is 5 seconds.

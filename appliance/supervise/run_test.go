@@ -25,7 +25,7 @@ func TestStartInOrderAndStop(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(cmdline), "stack: lb n1\x00") {
 		t.Fatalf("ps shows %q, %v", cmdline, err)
 	}
-	if got := s.ask("db", "env"); got != fmt.Sprintf("procs=%s memory=%d files=true", strings.TrimPrefix(strings.Fields(got)[0], "procs="), 64<<20) {
+	if got := s.ask("db", "env"); got != fmt.Sprintf("procs=%s memory=%d slack=300000 files=true", strings.TrimPrefix(strings.Fields(got)[0], "procs="), 64<<20) {
 		t.Fatalf("db: %s", got)
 	}
 	st := s.status()

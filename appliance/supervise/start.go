@@ -69,11 +69,15 @@ func start(l launch) (*child, error) {
 		}
 	}()
 	opened = []int{pair[0], life[1], stderr[0]}
-	proc, err := os.StartProcess("/proc/self/exe", []string{"stack: " + c.role + " " + c.node, "child", c.role}, &os.ProcAttr{
-		Env:   childEnv(l.environ, p),
-		Files: []*os.File{null, os.Stdout, theirs[0], theirs[1], l.output, theirs[2]},
-		// Its own group: a Ctrl-C at the terminal is the supervisor's alone.
-		Sys: &syscall.SysProcAttr{Setpgid: true},
+	var proc *os.Process
+	err = withTimerSlack(p.TimerSlack, func() (err error) {
+		proc, err = os.StartProcess("/proc/self/exe", []string{"stack: " + c.role + " " + c.node, "child", c.role}, &os.ProcAttr{
+			Env:   childEnv(l.environ, p),
+			Files: []*os.File{null, os.Stdout, theirs[0], theirs[1], l.output, theirs[2]},
+			// Its own group: a Ctrl-C at the terminal is the supervisor's alone.
+			Sys: &syscall.SysProcAttr{Setpgid: true},
+		})
+		return err
 	})
 	if err != nil {
 		return fail(err)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"stack/appliance/config"
 	"stack/appliance/sockets"
@@ -132,7 +133,9 @@ func testSpecs() []Spec {
 		}
 		return p
 	}
-	dbLimits := func(n *config.Node) Process { return Process{Drain: 2 * time.Second, MemoryLimit: 64 << 20} }
+	dbLimits := func(n *config.Node) Process {
+		return Process{Drain: 2 * time.Second, MemoryLimit: 64 << 20, TimerSlack: 300 * time.Microsecond}
+	}
 	return []Spec{
 		{Name: "db", Exclusive: true, New: newLine, Probe: probe, Process: dbLimits},
 		{Name: "web", New: newLine, OOMScoreAdj: 200},
@@ -338,7 +341,8 @@ func (l *line) answer(cmd string) string {
 	case "env":
 		var rl syscall.Rlimit
 		syscall.Getrlimit(syscall.RLIMIT_NOFILE, &rl)
-		return fmt.Sprintf("procs=%d memory=%d files=%v", runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1), rl.Cur == rl.Max)
+		slack, _ := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+		return fmt.Sprintf("procs=%d memory=%d slack=%d files=%v", runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1), slack, rl.Cur == rl.Max)
 	}
 	return fmt.Sprintf("%d %d %s", os.Getpid(), l.env.Generation, l.node.Load().Fingerprint)
 }

@@ -211,3 +211,10 @@ func mustExec(t testing.TB, exec func(string, ...any) (sql.Result, error), queri
 		}
 	}
 }
+
+// The runtime's monitor would wake the more often, the less its sleeps may be late.
+func TestTheProcessMayWakeLate(t *testing.T) {
+	if p := Process(testNode(t)); p.TimerSlack != timerSlack {
+		t.Errorf("process %+v: want a timer slack of %v", p, timerSlack)
+	}
+}
