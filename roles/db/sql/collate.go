@@ -22,7 +22,7 @@ func init() {
 	analyzer.OnceAfterAll = append([]analyzer.Rule{rule}, analyzer.OnceAfterAll...)
 	analyzer.OnceAfterAll = append(analyzer.OnceAfterAll, analyzer.Rule{Id: -1, Apply: fitPlan}, analyzer.Rule{Id: -1, Apply: lockTargets},
 		analyzer.Rule{Id: -1, Apply: findIndexes}, analyzer.Rule{Id: -1, Apply: quicken}, analyzer.Rule{Id: -1, Apply: noteNarrow})
-	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: wholeQueries}}, analyzer.OnceBeforeDefault...)
+	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: wholeQueries}, {Id: -1, Apply: derivedOfAssigned}}, analyzer.OnceBeforeDefault...)
 	// The short cut for simple SELECTs has rules of its own; any rule here turns it off.
 	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: oneRowEach}, analyzer.Rule{Id: -1, Apply: sayEscapes},
 		analyzer.Rule{Id: -1, Apply: exactDecimals}, analyzer.Rule{Id: -1, Apply: temporalTexts})
@@ -216,6 +216,14 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		return b.updates(ctx, n, row)
 	case *fittedRows:
 		return b.fitted(ctx, n, row)
+	case *joinRows:
+		return b.joinRows(ctx, n, row)
+	case *joinUpdate:
+		return b.joinUpdate(ctx, n, row)
+	case *joinGenerated:
+		return b.generatedOfJoin(ctx, n, row)
+	case *plan.TriggerExecutor:
+		return b.joinTrigger(ctx, n, row)
 	case *plan.SetOp:
 		if !n.Distinct || n.SetOpType != plan.UnionType {
 			return nil, nil

@@ -109,6 +109,18 @@ func rowsOf(conn *gosql.Conn, query string) ([]string, error) {
 	return list, rows.Err()
 }
 
+// asMariaDB compares what a query answers.
+func asMariaDB(t *testing.T, c *client, conn *gosql.Conn, q string) {
+	t.Helper()
+	theirs, err := rowsOf(conn, q)
+	if err != nil {
+		t.Fatal(q, err)
+	}
+	if out, err := c.run(q); err != nil || !slices.Equal(out.rows, theirs) {
+		t.Errorf("%s\n  ours: %q %v\ntheirs: %q", q, out.rows, err, theirs)
+	}
+}
+
 // schemaCase is a random table: some typed columns and indexes over them.
 type schemaCase struct {
 	rnd   *rand.Rand

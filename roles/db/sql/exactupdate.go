@@ -35,8 +35,11 @@ func (b distinctBuilder) updates(ctx *gms.Context, n *plan.UpdateSource, row gms
 		return nil, err
 	}
 	table, err := plan.GetUpdatable(n.Child)
-	if _, join := n.Child.(*plan.UpdateJoin); err != nil || join || s.start == (txn.Mark{}) {
-		return rows, nil // a join, or a trigger may change the row once more
+	if err != nil { // a join
+		return newDerivedInJoin(ctx, n, rows), nil
+	}
+	if s.start == (txn.Mark{}) {
+		return rows, nil // a trigger may change the row once more
 	}
 	return &exactUpdates{rows, table.Updater(ctx), table.Schema(ctx)}, nil
 }

@@ -27,6 +27,9 @@ func fitPlan(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, 
 		case *plan.Update:
 			out, err := fitUpdate(ctx, n)
 			return out, transform.NewTree, err
+		case *plan.TriggerExecutor:
+			out, err := behindTriggers(ctx, n)
+			return out, transform.NewTree, err
 		}
 		return n, transform.SameTree, nil
 	})
@@ -226,6 +229,9 @@ func nameOf(n gms.Node) string {
 }
 
 func fitUpdate(ctx *gms.Context, n *plan.Update) (gms.Node, error) {
+	if hasJoinRows(n.Child) {
+		return n, nil // in the body of a trigger, which has a plan of its own
+	}
 	f, err := newFitting(ctx, n.Ignore, false)
 	if err != nil {
 		return nil, err
@@ -262,6 +268,9 @@ func fitUpdate(ctx *gms.Context, n *plan.Update) (gms.Node, error) {
 			return nil, err
 		}
 		child = &fittedRows{plan.UnaryNode{Child: child}, f, schema, nil, generated}
+	}
+	if join := joinOf(n.Child); join != nil && haveTriggers(ctx, schemaOfJoin(ctx, join)) {
+		return fitJoin(ctx, n, f, child, join)
 	}
 	return n.WithChildren(ctx, child)
 }

@@ -118,16 +118,8 @@ func (s *Session) databaseOf(t sqlparser.TableName) (*store.DatabaseDesc, error)
 // hasTriggers says whether a table has triggers.
 func (s *Session) hasTriggers(database, table string) (bool, error) {
 	for _, o := range s.catalog().Objects(objectTrigger, database) {
-		var t triggerData
-		if err := decodeObject(o, &t); err != nil {
-			return false, err
-		}
-		st, err := sqlparser.ParseWithOptions(gms.NewEmptyContext(), t.Create, gms.NewSqlModeFromString(t.SQLMode).ParserOptions())
-		if err != nil {
-			return false, gms.ErrSyntaxError.New(err)
-		}
-		if ddl, ok := st.(*sqlparser.DDL); ok && strings.EqualFold(ddl.Table.Name.String(), table) {
-			return true, nil
+		if name, err := triggerTable(o); err != nil || strings.EqualFold(name, table) {
+			return err == nil, err
 		}
 	}
 	return false, nil
