@@ -59,6 +59,7 @@ func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
 	st = someIndexes(matchCalls(text, st))
 	sayOrdinals(st)
 	keepDigits(st)
+	keepTriggerTargets(st)
 	keepRestrictions(st)
 	return st
 }

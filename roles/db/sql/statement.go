@@ -137,18 +137,11 @@ func keepRowByRow(st *sqlparser.Delete) {
 // from, where the database has triggers: the planner makes a join of IN and EXISTS, takes the
 // triggers of the table that stands last there, and gives them the columns of both.
 func (s *Session) keepTarget(from sqlparser.TableExprs, where *sqlparser.Where) {
-	if where == nil || len(from) != 1 {
+	table := singleTable(from)
+	if where == nil || table == nil {
 		return
 	}
-	aliased, ok := from[0].(*sqlparser.AliasedTableExpr)
-	if !ok {
-		return
-	}
-	table, ok := aliased.Expr.(sqlparser.TableName)
-	if !ok {
-		return
-	}
-	if db, err := s.databaseOf(table); err == nil && len(s.catalog().Objects(objectTrigger, db.Name)) > 0 {
+	if db, err := s.databaseOf(*table); err == nil && len(s.catalog().Objects(objectTrigger, db.Name)) > 0 {
 		where.Expr = withoutSemiJoins(where.Expr)
 	}
 }
