@@ -38,6 +38,9 @@ func (t *Table) define(ctx *gms.Context, desc *store.TableDesc, rewrite bool) er
 		return err
 	}
 	if !s.altering(to) {
+		if err := refuseZoned(t.stored, to); err != nil {
+			return err
+		}
 		c, err := newConversion(ctx, s, t.stored, to, false)
 		if err != nil {
 			return err

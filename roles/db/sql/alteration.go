@@ -164,6 +164,9 @@ func (a *alteration) draft(ctx *gms.Context, text string, st sqlparser.Statement
 		return err
 	}
 	a.refer()
+	if err := refuseZoned(a.table, a.to); err != nil {
+		return err
+	}
 	a.convert, err = newConversion(ctx, a.s, a.table, a.to, true)
 	return err
 }

@@ -231,11 +231,56 @@ func (s *Session) refuseZonedKeys(table sqlparser.TableName, list []*sqlparser.D
 				return zoned == "", nil
 			}, f.Expression)
 			if zoned != "" {
-				return notAvailable("an index over an expression with the TIMESTAMP " + zoned + ", whose value depends on time_zone; a DATETIME has none")
+				return refusedZonedKey(zoned)
 			}
 		}
 	}
 	return nil
+}
+
+func refusedZonedKey(column string) error {
+	return notAvailable("an index over an expression with the TIMESTAMP " + column + ", whose value depends on time_zone; a DATETIME has none")
+}
+
+// refuseZoned refuses a change of a table that makes a TIMESTAMP of what an index over an
+// expression names.
+func refuseZoned(from, to *store.Table) error {
+	zoned, err := zonedKey(to)
+	if err != nil || zoned == "" {
+		return err
+	}
+	if before, err := zonedKey(from); err != nil || before != "" {
+		return err // it was one before: other changes are let through
+	}
+	return refusedZonedKey(zoned)
+}
+
+// zonedKey is a TIMESTAMP that an index over an expression of a table names, empty if there
+// is none.
+func zonedKey(t *store.Table) (zoned string, err error) {
+	if len(t.Timestamps) == 0 {
+		return "", nil
+	}
+	for i := range t.Desc.Columns {
+		c := &t.Desc.Columns[i]
+		if string(c.Extra) != hiddenSystem || c.Generated == nil {
+			continue
+		}
+		st, err := parseText("SELECT "+c.Generated.Text, sqlparser.ParserOptions{})
+		if err != nil {
+			return "", fmt.Errorf("the expression of column %s: %w", c.Name, err)
+		}
+		_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+			if c, ok := n.(*sqlparser.ColName); ok && slices.Contains(t.Timestamps, columnNamed(t.Desc, c.Name.String())) {
+				zoned = c.Name.String()
+			}
+			return zoned == "", nil
+		}, st)
+		if zoned != "" {
+			break
+		}
+	}
+	return zoned, nil
 }
 
 // haveExpressionKeys says whether one of the tables has an index over an expression.

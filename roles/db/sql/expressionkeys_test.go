@@ -66,6 +66,16 @@ func TestExpressionKeys(t *testing.T) {
 	c.fails(1235, "CREATE TABLE bad (ts TIMESTAMP, KEY e ((DATE(ts))))", "TIMESTAMP ts, whose value depends on time_zone")
 	c.must("ALTER TABLE r ADD COLUMN ts TIMESTAMP NULL")
 	c.fails(1235, "CREATE INDEX bad ON r ((HOUR(ts)))", "TIMESTAMP")
+	c.must("CREATE TABLE zoned (id INT PRIMARY KEY, d DATETIME, n INT, KEY e ((HOUR(d))))", "INSERT INTO zoned VALUES (1, '2024-01-01 05:00:00', 1)")
+	for _, q := range []string{
+		"ALTER TABLE zoned MODIFY d TIMESTAMP NULL", "ALTER TABLE zoned CHANGE d e TIMESTAMP NULL",
+		"ALTER TABLE zoned MODIFY d TIMESTAMP NULL, ADD FOREIGN KEY (n) REFERENCES r (id)",
+	} {
+		c.fails(1235, q, "whose value depends on time_zone")
+	}
+	c.must("ALTER TABLE zoned ADD COLUMN x TIMESTAMP NULL", "ALTER TABLE zoned MODIFY d DATETIME(3)")
+	c.want("SELECT id FROM zoned WHERE HOUR(d) = 5", "1")
+	c.must("ALTER TABLE zoned DROP INDEX e, MODIFY d TIMESTAMP NULL")
 	c.fails(1054, "CREATE TABLE bad (a INT, KEY e ((nosuch + 1)))")
 	c.fails(1146, "SELECT * FROM bad")
 	for _, nondeterministic := range []string{"RAND()", "NOW()", "UUID()", "CONNECTION_ID()", "@a + a", "USER()"} {
