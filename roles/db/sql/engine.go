@@ -247,6 +247,8 @@ func (s *Session) context(ctx context.Context, query string) *gms.Context {
 	at := gctx.QueryTime()
 	if s.replay != nil {
 		at = s.replay.query.Begun
+	} else if now := s.settingsNow().now; !now.IsZero() {
+		at = now
 	}
 	gctx.SetQueryTime(at.Truncate(time.Microsecond)) // as the binary log tells it
 	return gctx

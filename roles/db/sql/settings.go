@@ -32,6 +32,8 @@ type settings struct {
 	maxExecution time.Duration // max_execution_time, 0: no limit
 	maxStatement time.Duration // max_statement_time, 0: no limit
 
+	now time.Time // of SET timestamp, zero: the time that it is
+
 	valueMode // of sql_mode
 
 	direct  bool   // statements may be answered without the planner
@@ -74,6 +76,9 @@ const stackIncarnations = "stack_incarnations"
 // warningCount is what it says: reading it is a statement of its own.
 const warningCount = "warning_count"
 
+// timestamp is the time that statements take for now, in seconds since 1970.
+const timestamp = "timestamp"
+
 // GetSessionVariable reads a variable: sessions keep copies of the server's, which for some
 // of them are of no use.
 func (s *Session) GetSessionVariable(ctx *gms.Context, name string) (any, error) {
@@ -95,7 +100,11 @@ func (s *Session) GetSessionVariable(ctx *gms.Context, name string) (any, error)
 	if len(name) == len(warningCount) && strings.EqualFold(name, warningCount) {
 		return int64(max(uint64(s.WarningCount()), s.before)), nil
 	}
-	return s.BaseSession.GetSessionVariable(ctx, name)
+	v, err := s.BaseSession.GetSessionVariable(ctx, name)
+	if ctx != nil && v == float64(0) && len(name) == len(timestamp) && strings.EqualFold(name, timestamp) {
+		return float64(ctx.QueryTime().UnixMicro()) / 1e6, err
+	}
+	return v, err
 }
 
 // InitSessionVariable gives a variable its first value.
@@ -158,6 +167,9 @@ func (s *Session) settingsNow() *settings {
 		n.longQuery = time.Duration(min(v, 1e9) * float64(time.Second))
 	}
 	n.minExamined = toUint64(value("min_examined_row_limit"))
+	if f, ok := value(timestamp).(float64); ok && f != 0 {
+		n.now = time.UnixMicro(int64(math.Round(f * 1e6)))
+	}
 	if f, ok := value("max_statement_time").(float64); ok {
 		n.maxStatement = time.Duration(f * float64(time.Second))
 	}

@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"math"
 	"strings"
 	"time"
 
@@ -44,6 +45,10 @@ func setVariables(opts Options) error {
 		&gms.MysqlSystemVariable{ // MariaDB's, seconds
 			Name: "max_statement_time", Scope: both, Dynamic: true,
 			Type: types.NewSystemDoubleType("max_statement_time", 0, 31536000), Default: float64(0),
+		},
+		&gms.MysqlSystemVariable{ // 0: the time that it is
+			Name: timestamp, Scope: gms.GetMysqlScope(gms.SystemVariableScope_Session), Dynamic: true, SetVarHintApplies: true,
+			Type: types.NewSystemDoubleType(timestamp, 0, math.MaxInt32), Default: float64(0),
 		},
 		&gms.MysqlSystemVariable{
 			Name: "max_allowed_packet", Scope: global, Dynamic: true,
