@@ -53,6 +53,7 @@ var ownForms = []struct {
 	{[]string{"RESET", "REPLICA"}, parseResetReplica},
 	{[]string{"RESET", "SLAVE"}, parseResetReplica},
 	{[]string{"SET", "GLOBAL", "gtid_slave_pos"}, parseSlavePosition},
+	{[]string{"SET", "STATEMENT"}, refuseSetStatement},
 	{[]string{"SHOW", "REPLICAS"}, parseShowReplicas("Source_Id", "Replica_UUID")},
 	{[]string{"SHOW", "SLAVE", "HOSTS"}, parseShowReplicas("Master_Id", "Slave_UUID")},
 	{[]string{"SHOW", "STACK", "STATE"}, parseShowSite},

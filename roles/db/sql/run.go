@@ -44,6 +44,9 @@ func (s *Session) runFirst(ctx context.Context, query string, multi bool, out si
 	if done, err := s.directQuery(ctx, query, out); done {
 		return "", s.count(err)
 	}
+	if done, rest, err := s.setStatement(ctx, query, multi, out); done {
+		return rest, err
+	}
 	gctx := s.context(ctx, query)
 	st, text, rest, err := s.parse(gctx, query, multi)
 	if err != nil {
