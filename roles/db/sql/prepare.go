@@ -63,6 +63,7 @@ func (s *Session) prepare(ctx context.Context, query string) (*statement, error)
 		return nil, err
 	}
 	defer gctx.ProcessList.EndOperation(gctx)
+	defer s.lendDatabase(parsed)()
 	if err := st.describe(gctx); err != nil {
 		return nil, s.tell(err)
 	}

@@ -196,6 +196,7 @@ func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.St
 		return err
 	}
 	defer s.engine.gms.ProcessList.EndQuery(gctx)
+	defer s.lendDatabase(st)()
 
 	defer s.engine.locks.gone(s)
 	if err := s.admit(gctx, k, st); err != nil {
