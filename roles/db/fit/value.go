@@ -131,6 +131,11 @@ func (c *converter) convert(v any) (any, *Problem, error) {
 	case types.IsBit(t):
 		return c.bits(v)
 	case types.IsJSON(t), types.IsGeometry(t), isVector(t):
+		if text, ok := v.(string); ok && types.IsJSON(t) {
+			if document, ok := JSON([]byte(text)); ok {
+				v = document
+			}
+		}
 		out, _, err := t.Convert(c.ctx, v)
 		return out, nil, err
 	}

@@ -19,7 +19,7 @@ import (
 // Rules of this kind have one place that the short cuts for simple statements keep to.
 func init() {
 	rule := analyzer.Rule{Id: -1, Apply: compareByCollation}
-	analyzer.OnceAfterAll = append([]analyzer.Rule{rule}, analyzer.OnceAfterAll...)
+	analyzer.OnceAfterAll = append([]analyzer.Rule{{Id: -1, Apply: lateTemporalTexts}, rule}, analyzer.OnceAfterAll...)
 	analyzer.OnceAfterAll = append(analyzer.OnceAfterAll, analyzer.Rule{Id: -1, Apply: fitPlan}, analyzer.Rule{Id: -1, Apply: lockTargets},
 		analyzer.Rule{Id: -1, Apply: findIndexes}, analyzer.Rule{Id: -1, Apply: quicken}, analyzer.Rule{Id: -1, Apply: noteNarrow})
 	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: wholeQueries}, {Id: -1, Apply: derivedOfAssigned}}, analyzer.OnceBeforeDefault...)

@@ -170,3 +170,23 @@ func TestExpressionKeysOnDuplicate(t *testing.T) {
 	c.want("SELECT * FROM t WHERE LOWER(b) = 'a'")
 	s.wantClean()
 }
+
+// Conditions that are computed otherwise than the planner does find their indexes too.
+func TestExpressionKeysOfDatesAndJSON(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, j JSON, d DATE, dt DATETIME(3), KEY a ((CAST(JSON_UNQUOTE(JSON_EXTRACT(j, '$.a')) AS CHAR(20)))), KEY b ((d + INTERVAL 1 DAY)), "+
+		"KEY c ((d + 0)), KEY e ((dt - INTERVAL 1 HOUR)))",
+		`INSERT INTO t VALUES (1, '{"a": "x"}', '2024-01-01', '2024-01-01 01:00:00.5'), (2, '{"a": 9007199254740993}', '2024-01-02', '2024-01-02 01:00:00.25')`)
+	for _, condition := range []string{
+		"CAST(JSON_UNQUOTE(JSON_EXTRACT(j, '$.a')) AS CHAR(20)) = '9007199254740993'", "d + INTERVAL 1 DAY = '2024-01-03'", "d + 0 = 20240102", "dt - INTERVAL 1 HOUR = '2024-01-02 00:00:00.25'",
+	} {
+		q := "SELECT id FROM t WHERE " + condition
+		c.want(q, "2")
+		if plan := c.plan(q); !strings.Contains(plan, "IndexedTableAccess") {
+			t.Errorf("no index is used:\n%s", plan)
+		}
+		c.want("SELECT id FROM t IGNORE INDEX (a, b, c, e) WHERE "+condition, "2")
+	}
+	s.wantClean()
+}

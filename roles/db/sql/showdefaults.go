@@ -1,7 +1,6 @@
 package sql
 
 import (
-	"fmt"
 	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -42,4 +41,6 @@ func (b distinctBuilder) showCreateTable(ctx *gms.Context, n *plan.ShowCreateTab
 type bracketedNow struct{ *function.Now }
 
 // String is the call.
-func (b bracketedNow) String() string { return strings.ToLower(fmt.Sprint(b.Now)) }
+func (b bracketedNow) String() string {
+	return strings.Replace(strings.ToLower(b.Now.String()), "(0)", "()", 1)
+}

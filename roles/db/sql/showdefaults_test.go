@@ -14,9 +14,9 @@ func TestShownDefaults(t *testing.T) {
 	if text := shown[0]; !strings.Contains(text, "`a` text DEFAULT (now") || !strings.Contains(text, "DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE") {
 		t.Error(text)
 	}
-	c.must("DROP TABLE t", strings.TrimPrefix(shown[0], "t|"), "INSERT INTO t (id) VALUES (1)")
+	c.must("DROP TABLE t", strings.TrimPrefix(shown[0], "t|"), "SET timestamp = 1700000000.125", "INSERT INTO t (id) VALUES (1)", "SET timestamp = DEFAULT")
 	c.want("SHOW CREATE TABLE t", shown...)
 	c.want("SELECT a = NOW() OR a < NOW(), c = d FROM t", "1|1")
-	c.must("ALTER TABLE t ADD COLUMN h INT", "CREATE TABLE u LIKE t", "INSERT INTO u (id) VALUES (1)")
+	c.must("ALTER TABLE t ADD COLUMN h INT", "CREATE TABLE u LIKE t", "SET timestamp = 1700000000.125", "INSERT INTO u (id) VALUES (1)")
 	c.want("SELECT LENGTH(a), LENGTH(b) FROM u", "19|23")
 }

@@ -1,6 +1,8 @@
 package sql
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,14 +30,29 @@ var textTakers = map[string]bool{
 // and a DATETIME(3) as few digits as it can. What is made text says it by its type; a TIME,
 // whose digits the planner does not know, with as few as it can.
 func temporalTexts(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, _ *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
-	return temporalTextsOf(ctx, n)
+	return temporalTextsOf(ctx, n, false)
 }
 
-func temporalTextsOf(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
+// lateTemporalTexts is the rule for finished plans: conditions that an index over an expression
+// may be looked up for were left as the planner compares them with those.
+func lateTemporalTexts(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, _ *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
+	return temporalTextsOf(ctx, n, true)
+}
+
+// overExpressionKeys says whether a condition is about a table with an index over an expression.
+func overExpressionKeys(ctx *gms.Context, n gms.Node) bool {
+	filter, ok := n.(*plan.Filter)
+	return ok && slices.ContainsFunc(filter.Child.Schema(ctx), func(c *gms.Column) bool { return c.HiddenSystem })
+}
+
+func temporalTextsOf(ctx *gms.Context, n gms.Node, late bool) (gms.Node, transform.TreeIdentity, error) {
 	return transform.NodeWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
+		if !late && overExpressionKeys(ctx, n) {
+			return n, transform.SameTree, nil
+		}
 		return transform.OneNodeExpressions(ctx, n, func(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
 			if query, ok := e.(*plan.Subquery); ok {
-				inner, same, err := temporalTextsOf(ctx, query.Query)
+				inner, same, err := temporalTextsOf(ctx, query.Query, late)
 				if err != nil || same {
 					return e, transform.SameTree, err
 				}
@@ -52,12 +69,17 @@ type wanted int
 const (
 	asTheyAre wanted = iota
 	asText
-	asNumber  // the digits of the text
-	asInteger // those without a fraction
+	asNumber   // the digits of the text
+	asInteger  // those without a fraction
+	asDigits   // as a number, to compute with it
+	asDocument // the first of them as JSON
 )
 
 // withTemporalTexts looks at the arguments of one expression.
 func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
+	if shift := shiftOf(e); shift != nil {
+		return shift, transform.NewTree, nil
+	}
 	want := asTheyAre
 	switch f := e.(type) {
 	case *expression.Convert, *function.Coalesce, *function.IfNull, *function.If, *expression.Case:
@@ -70,6 +92,12 @@ func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 		if textTakers[strings.ToLower(f.FunctionName())] {
 			want = asText
 		}
+		if documentTakers[strings.ToLower(f.FunctionName())] {
+			want = asDocument
+		}
+	}
+	if takesNumbers(e) {
+		want = asDigits
 	}
 	if want == asTheyAre || !e.Resolved() {
 		return e, transform.SameTree, nil
@@ -83,11 +111,14 @@ func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 	}
 	for i, child := range children {
 		others[i] = child
-		if child == nil || i < first {
+		if child == nil || i < first || want == asDocument && i > 0 {
 			continue
 		}
-		if t := textOf(ctx, child, want); t != nil {
+		_, left := e.(function.Left)
+		if t := madeInto(ctx, child, want); t != nil {
 			others[i], same = t, transform.NewTree
+		} else if left && i == 0 && types.IsNumber(child.Type(ctx)) { // which the planner refuses
+			others[i], same = expression.NewConvert(child, expression.ConvertToChar), transform.NewTree
 		}
 	}
 	if same {
@@ -111,6 +142,17 @@ func wants(t gms.Type, e gms.Expression) wanted {
 	return asTheyAre
 }
 
+// madeInto is an argument as what is wanted of it, nil where it is right as it is.
+func madeInto(ctx *gms.Context, e gms.Expression, want wanted) gms.Expression {
+	switch want {
+	case asDocument:
+		return exactDocumentOf(ctx, e)
+	case asDigits:
+		return numberOf(ctx, e)
+	}
+	return textOf(ctx, e, want)
+}
+
 // textOf is a date or time as text, nil for what is no such thing.
 func textOf(ctx *gms.Context, e gms.Expression, want wanted) gms.Expression {
 	text := &temporalText{UnaryExpressionStub: expression.UnaryExpressionStub{Child: e}, want: want}
@@ -118,17 +160,15 @@ func textOf(ctx *gms.Context, e gms.Expression, want wanted) gms.Expression {
 	case types.IsDateType(t):
 		text.layout = time.DateOnly
 	case types.IsTimespan(t):
+	case types.IsYear(t) && want == asText:
 	case types.IsTime(t):
-		// Only of a column is it known how many digits it has: NOW() says six and has none.
-		field, isField := e.(*expression.GetField)
-		precise, _ := t.(gms.DatetimeType)
-		column := isField && precise != nil && field.Database() != ""
-		if !column && want == asText {
+		digits, known := secondDigits(ctx, e)
+		if !known && want == asText {
 			return nil // the planner writes as few as it can
 		}
 		text.layout = time.DateTime
-		if column && precise.Precision() > 0 {
-			text.layout += "." + strings.Repeat("0", precise.Precision())
+		if digits > 0 {
+			text.layout += "." + strings.Repeat("0", digits)
 		}
 	default:
 		return nil
@@ -175,6 +215,8 @@ func (t *temporalText) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 		if strings.Contains(text, ".") {
 			text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
 		}
+	case int16:
+		text = fmt.Sprintf("%04d", v) // a YEAR
 	default:
 		return v, nil
 	}

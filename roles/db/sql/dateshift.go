@@ -1,0 +1,219 @@
+package sql
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/expression/function"
+	"github.com/dolthub/go-mysql-server/sql/types"
+	"github.com/dolthub/vitess/go/sqltypes"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
+
+// dateShift is DATE_ADD, DATE_SUB, or + and - with an INTERVAL, of as many digits of a second as
+// MySQL gives it: those of the date, six where microseconds are added. The planner drops them
+// behind + and has six otherwise, and takes a TIME for a moment of today.
+type dateShift struct {
+	said   gms.Expression // what the statement says
+	date   gms.Expression
+	amount gms.Expression
+	unit   string
+	minus  bool
+	first  bool // the interval stands before the date
+}
+
+// shiftOf is such an expression of the planner's, nil for every other.
+func shiftOf(e gms.Expression) *dateShift {
+	switch e := e.(type) {
+	case *function.DateAdd:
+		return &dateShift{e, e.Date, e.Interval.Child, e.Interval.Unit, false, false}
+	case *function.DateSub:
+		return &dateShift{e, e.Date, e.Interval.Child, e.Interval.Unit, true, false}
+	case *expression.Arithmetic:
+		if i, ok := e.RightChild.(*expression.Interval); ok && (e.Op == sqlparser.PlusStr || e.Op == sqlparser.MinusStr) {
+			return &dateShift{e, e.LeftChild, i.Child, i.Unit, e.Op == sqlparser.MinusStr, false}
+		}
+		if i, ok := e.LeftChild.(*expression.Interval); ok && e.Op == sqlparser.PlusStr {
+			return &dateShift{e, e.RightChild, i.Child, i.Unit, false, true}
+		}
+	}
+	return nil
+}
+
+// String is what the statement says.
+func (d *dateShift) String() string               { return d.said.String() }
+func (d *dateShift) Resolved() bool               { return d.date.Resolved() && d.amount.Resolved() }
+func (d *dateShift) IsNullable(*gms.Context) bool { return true }
+func (d *dateShift) Children() []gms.Expression   { return []gms.Expression{d.date, d.amount} }
+func (d *dateShift) Type(ctx *gms.Context) gms.Type {
+	if t := d.exactType(ctx); t != nil {
+		return t
+	}
+	return d.planners(ctx).Type(ctx)
+}
+
+// WithChildren is the sum of others.
+func (d *dateShift) WithChildren(ctx *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	if len(children) != 2 {
+		return nil, gms.ErrInvalidChildrenNumber.New(d, len(children), 2)
+	}
+	other := *d
+	other.date, other.amount = children[0], children[1]
+	said := []gms.Expression{other.date, expression.NewInterval(other.amount, d.unit)}
+	if d.first {
+		said[0], said[1] = said[1], said[0]
+	}
+	var err error
+	other.said, err = d.said.WithChildren(ctx, said...)
+	return &other, err
+}
+
+// CollationCoercibility is that of a date.
+func (d *dateShift) CollationCoercibility(ctx *gms.Context) (gms.CollationID, byte) {
+	return gms.GetCoercibility(ctx, d.planners(ctx))
+}
+
+// planners is the planner's function. It reads whole seconds only.
+func (d *dateShift) planners(ctx *gms.Context) gms.Expression {
+	amount, unit := d.amount, d.unit
+	if d.fractions(ctx) {
+		amount, unit = expression.NewArithmetic(amount, expression.NewLiteral(int64(1_000_000), types.Int64), sqlparser.MultStr), "MICROSECOND"
+	}
+	if d.minus {
+		return &function.DateSub{Date: d.date, Interval: expression.NewInterval(amount, unit)}
+	}
+	return &function.DateAdd{Date: d.date, Interval: expression.NewInterval(amount, unit)}
+}
+
+// fractions says whether the seconds that are added may have a fraction.
+func (d *dateShift) fractions(ctx *gms.Context) bool {
+	return d.unit == "SECOND" && !types.IsInteger(d.amount.Type(ctx))
+}
+
+// exactType is MySQL's type; nil where the planner's is right, or the digits are not known.
+func (d *dateShift) exactType(ctx *gms.Context) gms.Type {
+	t := d.date.Type(ctx)
+	digits := 0
+	switch {
+	case types.IsTimespan(t):
+		if d.ofClock() {
+			return types.Time
+		}
+		return nil
+	case isDay(ctx, d.date):
+		if !d.ofClock() {
+			return types.Date
+		}
+	case types.IsTime(t):
+		known := false
+		if digits, known = secondDigits(ctx, d.date); !known {
+			return nil
+		}
+	default:
+		return nil
+	}
+	if strings.HasSuffix(d.unit, "MICROSECOND") || d.fractions(ctx) {
+		digits = 6
+	}
+	return types.MustCreateDatetimeType(sqltypes.Datetime, digits)
+}
+
+// ofClock says whether the unit has no parts of a date but days that others follow.
+func (d *dateShift) ofClock() bool {
+	switch d.unit {
+	case "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "YEAR_MONTH":
+		return false
+	}
+	return true
+}
+
+// isDay says whether a date has no time of day. STR_TO_DATE says so by its format.
+func isDay(ctx *gms.Context, e gms.Expression) bool {
+	if parsed, ok := e.(*function.StrToDate); ok {
+		format, ok := parsed.Format.(*expression.Literal)
+		return ok && !containsAny(format.String(), "%H", "%k", "%h", "%I", "%l", "%i", "%s", "%S", "%f", "%T", "%r", "%p")
+	}
+	return types.IsDateType(e.Type(ctx))
+}
+
+func containsAny(text string, parts ...string) bool {
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
+}
+
+// secondDigits is how many digits of a second a date and time has; of what the planner computes it is not known.
+func secondDigits(ctx *gms.Context, e gms.Expression) (digits int, known bool) {
+	t, ok := e.Type(ctx).(gms.DatetimeType)
+	if !ok {
+		return 0, false
+	}
+	switch e := e.(type) {
+	case *expression.GetField:
+		return t.Precision(), e.Database() != ""
+	case *dateShift:
+		return t.Precision(), e.exactType(ctx) != nil
+	case *function.StrToDate:
+		if l, ok := e.Format.(*expression.Literal); ok {
+			if strings.Contains(l.String(), "%f") {
+				return 6, true
+			}
+			return 0, true
+		}
+	case *function.Now:
+		if len(e.Children()) == 0 {
+			return 0, true
+		}
+		if l, ok := e.Children()[0].(*expression.Literal); ok {
+			n, err := integerOf(ctx, l.Value())
+			return int(n), err == nil
+		}
+	}
+	return 0, false
+}
+
+// Eval returns the sum.
+func (d *dateShift) Eval(ctx *gms.Context, row gms.Row) (any, error) {
+	to := d.exactType(ctx)
+	if to == nil {
+		return d.planners(ctx).Eval(ctx, row)
+	}
+	if types.IsTimespan(to) {
+		return d.clock(ctx, row)
+	}
+	v, err := d.planners(ctx).Eval(ctx, row)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	v, _, err = to.Convert(ctx, v)
+	return v, err
+}
+
+// clock shifts a TIME, which may be longer than a day, and negative. What no TIME holds is NULL.
+func (d *dateShift) clock(ctx *gms.Context, row gms.Row) (any, error) {
+	v, err := d.date.Eval(ctx, row)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	span, ok := v.(types.Timespan)
+	if !ok {
+		return d.planners(ctx).Eval(ctx, row)
+	}
+	// From a day of its own the sum cannot leave the years that there are.
+	const day = "2000-01-01"
+	from, _ := time.Parse(time.DateOnly, day)
+	moved := *d
+	moved.date = expression.NewLiteral(from, types.DatetimeMaxPrecision)
+	sum, err := moved.planners(ctx).Eval(ctx, row)
+	at, ok := sum.(time.Time)
+	if err != nil || !ok {
+		return nil, err
+	}
+	micros := int64(span) + at.Sub(from).Microseconds()
+	if abs(micros) > mostMicros {
+		ctx.Warn(1441, "Datetime function: time field overflow")
+		return nil, nil
+	}
+	return types.Timespan(micros), nil
+}
