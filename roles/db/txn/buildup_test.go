@@ -58,6 +58,14 @@ func scanUntil(t testing.TB, e *Engine, table *store.Table, limit uint64) error 
 // pass them has them flushed, also while a view from before the changes is open, which goes on
 // seeing what it saw.
 func TestHotRowIsFlushed(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		t.Run(fmt.Sprintf("held %v", held), func(t *testing.T) { hotRowIsFlushed(t, held) })
+	}
+}
+
+// hotRowIsFlushed has an engine of its own: a report that is left over from other reads would
+// have it flush halfway.
+func hotRowIsFlushed(t *testing.T, held bool) {
 	const rows, changes = 100, 3000
 	e := openRoomy(t)
 	table := createTable(t, e, narrow(t))
@@ -69,29 +77,27 @@ func TestHotRowIsFlushed(t *testing.T) {
 		}
 		return nil
 	})
-	for _, held := range []bool{false, true} {
-		old := e.Begin(RepeatableRead)
-		before := all(t, old, table, Scan{})
-		if !held {
-			old.Rollback()
-		}
-		flushes := e.Stats().Flushes
-		for range changes {
-			write(t, e, func(tx *Txn) error { return increment(tx, table, rows/2) })
-		}
-		if n, _ := steps(t, e, table); n < changes {
-			t.Fatalf("held %v: %d entries are passed by a scan: the test shows nothing", held, n)
-		}
-		if err := scanUntil(t, e, table, 2*rows); err != nil {
-			n, _ := steps(t, e, table)
-			t.Fatalf("held %v: a scan still passes %d entries", held, n)
-		}
-		// One flush removes them all; it counts when it has ended.
-		must(t, waitFor(func() bool { return e.Stats().Flushes == flushes+1 }))
-		if held {
-			expect(t, all(t, old, table, Scan{}), before...)
-			old.Rollback()
-		}
+	old := e.Begin(RepeatableRead)
+	before := all(t, old, table, Scan{})
+	if !held {
+		old.Rollback()
+	}
+	flushes := e.Stats().Flushes
+	for range changes {
+		write(t, e, func(tx *Txn) error { return increment(tx, table, rows/2) })
+	}
+	if n, _ := steps(t, e, table); n < changes {
+		t.Fatalf("%d entries are passed by a scan: the test shows nothing", n)
+	}
+	if err := scanUntil(t, e, table, 2*rows); err != nil {
+		n, _ := steps(t, e, table)
+		t.Fatalf("a scan still passes %d entries", n)
+	}
+	// One flush removes them all; it counts when it has ended.
+	must(t, waitFor(func() bool { return e.Stats().Flushes == flushes+1 }))
+	if held {
+		expect(t, all(t, old, table, Scan{}), before...)
+		old.Rollback()
 	}
 	checkClean(t, e)
 }
