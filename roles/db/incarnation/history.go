@@ -66,12 +66,12 @@ func (h History) with(server string, list []Start) History {
 	return out
 }
 
-// begin is a list after the start of an incarnation whose first transaction gets a number. One that can have made none
-// is left out.
+// begin is a list after the start of an incarnation whose first transaction gets a number. Those that have made nothing that
+// is there are left out: one, or several where a server has lost its own and not all has come back.
 func begin(list []Start, id string, from uint64) []Start {
 	list = slices.Clone(list)
-	if n := len(list); n > 0 && list[n-1].From >= from {
-		list = list[:n-1]
+	for len(list) > 0 && list[len(list)-1].From >= from {
+		list = list[:len(list)-1]
 	}
 	list = append(list, Start{id, from})
 	return list[max(0, len(list)-kept):]

@@ -264,3 +264,25 @@ func TestModel(t *testing.T) {
 		}
 	}
 }
+
+// A server that has lost some of its own learns in which incarnations it had made them before they come back, and may start anew
+// when some of them are there.
+func TestStartAmongThoseThatComeBack(t *testing.T) {
+	for made, want := range map[uint64]string{80: "a1 b50 d81", 94: "a1 b50 d95", 95: "a1 b50 c95 d96", 100: "a1 b50 c95 d101"} {
+		st := openStore(t)
+		if err := write(st, History{st.Server: list("a1 b50 c95 x101")}); err != nil {
+			t.Fatal(err)
+		}
+		if err := Begin(st, made); err != nil {
+			t.Fatal(err)
+		}
+		h, err := Read(st)
+		if err != nil {
+			t.Fatalf("a start after %d: %v", made, err)
+		}
+		got := h[st.Server]
+		if got[len(got)-1].ID = "d"; !reflect.DeepEqual(got, list(want)) {
+			t.Errorf("a start after %d: %v, want %s", made, got, want)
+		}
+	}
+}
