@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/dolthub/vitess/go/mysql"
@@ -13,7 +14,7 @@ import (
 
 // Start is where an incarnation of a server begins.
 type Start struct {
-	ID   string `json:"id"`   // random
+	ID   string `json:"id"`   // random; empty, behind all others: from there on nothing is known
 	From uint64 `json:"from"` // number of the first transaction that it can have made
 }
 
@@ -36,7 +37,8 @@ func Parse(text string) (h History, err error) {
 			return nil, fmt.Errorf("incarnations of servers: %w", err)
 		}
 		for i, s := range list {
-			if s.ID == "" || s.From == 0 || i > 0 && s.From < list[i-1].From {
+			end := i > 0 && i == len(list)-1 && s.ID == ""
+			if s.From == 0 || !end && (s.ID == "" || i > 0 && s.From < list[i-1].From) {
 				return nil, fmt.Errorf("incarnations of server %s: number %d begins at %d", server, i+1, s.From)
 			}
 		}
@@ -82,10 +84,34 @@ func index(list []Start, id string) int {
 	return slices.IndexFunc(list, func(s Start) bool { return s.ID == id })
 }
 
-func has(list []Start, id string) bool { return index(list, id) >= 0 }
+// known is the part of a list of which something is known, and the number that it ends before.
+func known(list []Start) ([]Start, uint64) {
+	if n := len(list); n > 0 && list[n-1].ID == "" {
+		return list[:n-1], list[n-1].From
+	}
+	return list, math.MaxUint64
+}
+
+// until is a list of which nothing is known from a number on, if it says something of any.
+func until(list []Start, from uint64) []Start {
+	list, end := known(list)
+	if len(list) == 0 {
+		return nil
+	}
+	return append(slices.Clone(list), Start{From: min(end, from)})
+}
 
 // fork is the number from which on two lists are of different transactions; 0: from none that is known.
 func fork(a, b []Start) uint64 {
+	a, endA := known(a)
+	b, endB := known(b)
+	if from := part(a, b); from < min(endA, endB) {
+		return from
+	}
+	return 0
+}
+
+func part(a, b []Start) uint64 {
 	restA, restB := a, b
 	common := false
 	for i := len(a) - 1; i >= 0 && !common; i-- {
@@ -159,7 +185,9 @@ func Other(a, b Known) (mysql.Mysql56GTIDSet, error) {
 }
 
 // learned is the history of a server that follows another, which has no transactions that the other has not or has
-// otherwise: of each server the list that goes on, or its own where it has transactions from there on.
+// otherwise: of each server the list that goes on, or its own where it has transactions from there on. The connection
+// ends with each incarnation of the source. Of a third server the source may hear later, and pass its transactions on: what
+// comes of that one beyond what is there now is not known.
 func learned(follower, source Known) (History, error) {
 	set, err := event.ParseGTIDs(follower.Executed)
 	if err != nil {
@@ -169,23 +197,57 @@ func learned(follower, source Known) (History, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := follower.Starts
-	for server, list := range source.Starts {
-		uuid, err := event.ParseUUID(server)
-		if err != nil {
-			return nil, err
-		}
-		own := follower.Starts[server]
-		if from := fork(own, list); from > 0 && len(event.From(set, uuid, from)) > 0 {
-			continue
-		}
-		if n := len(own); server == follower.Server && n > 0 && !has(list, own[n-1].ID) {
-			// Its own of earlier incarnations come back from the source. What it makes itself, later, is of this one.
-			list = begin(list, own[n-1].ID, max(event.Last(set, uuid), event.Last(theirs, uuid))+1)
-		}
-		if !slices.Equal(own, list) {
-			out = out.with(server, list)
+	out := History{}
+	for _, starts := range []History{follower.Starts, source.Starts} {
+		for server := range starts {
+			uuid, err := event.ParseUUID(server)
+			if err != nil {
+				return nil, err
+			}
+			own, list := follower.Starts[server], source.Starts[server]
+			has, comes := event.Last(set, uuid), event.Last(theirs, uuid)
+			switch {
+			case server == follower.Server:
+				list = returned(own, list, has, comes)
+			case server != source.Server:
+				list = passed(own, list, has, comes)
+			case ahead(own, list, has):
+				list = own
+			}
+			if len(list) > 0 {
+				out[server] = list
+			}
 		}
 	}
 	return out, nil
+}
+
+// ahead: a server that has transactions up to a number has some that another list than its own does not know.
+func ahead(own, list []Start, has uint64) bool {
+	from := fork(own, list)
+	return from > 0 && has >= from
+}
+
+// returned is the list of the server that follows itself: its own transactions of earlier incarnations come back from the
+// source. What it makes itself, later, is of this one.
+func returned(own, list []Start, has, comes uint64) []Start {
+	list, _ = known(list)
+	n := len(own)
+	if len(list) == 0 || ahead(own, list, has) {
+		return own
+	}
+	if n > 0 && index(list, own[n-1].ID) < 0 {
+		return begin(list, own[n-1].ID, max(has, comes)+1)
+	}
+	return list
+}
+
+// passed is the list of a server whose transactions the source passes on.
+func passed(own, list []Start, has, comes uint64) []Start {
+	differs := ahead(own, list, has)
+	own, list = until(own, has+1), until(list, comes+1)
+	if _, end := known(own); len(list) == 0 || differs || len(own) > 0 && end > list[len(list)-1].From {
+		return own
+	}
+	return list
 }

@@ -16,12 +16,12 @@ const (
 	v = "00000000-0000-0000-0000-000000000002"
 )
 
-// list reads "a1 b81": incarnation a from 1 on, b from 81 on.
+// list reads "a1 b81 -90": incarnation a from 1 on, b from 81 on, and nothing is known from 90 on.
 func list(text string) (l []Start) {
 	for _, part := range strings.Fields(text) {
 		var from uint64
 		fmt.Sscan(part[1:], &from)
-		l = append(l, Start{part[:1], from})
+		l = append(l, Start{strings.Trim(part[:1], "-"), from})
 	}
 	return l
 }
@@ -43,6 +43,11 @@ func TestFork(t *testing.T) {
 		{"a1", "b1", 1},
 		{"a10", "b20", 10},
 		{long + "a1", "b1", 0}, // so may be what they have in common
+		{"a1 -81", "a1 b81", 0},
+		{"a1 -81", "a1 b80", 80},
+		{"a1 -81", "a1 b90 -95", 0},
+		{"a1 b81 -70", "a1 c75", 0},
+		{"a1 b81 -80", "a1 c75", 75},
 	} {
 		for _, x := range [][2]string{{c.a, c.b}, {c.b, c.a}} {
 			if got := fork(list(x[0]), list(x[1])); got != c.want {
@@ -84,23 +89,34 @@ func TestLostAndOther(t *testing.T) {
 }
 
 func TestLearned(t *testing.T) {
+	const w = "00000000-0000-0000-0000-000000000003"
 	for _, c := range []struct {
 		name           string
-		server         string // the follower
+		server, from   string // the follower, and its source
 		own, source    string
 		has, sourceHas string
 		want           string
 	}{
-		{"nothing known", v, "", "a1", "", u + ":1-5", "a1"},
-		{"a start", v, "a1", "a1 b81", u + ":1-80", u + ":1-90", "a1 b81"},
-		{"a start without transactions was left out", v, "a1 b81", "a1 c81", u + ":1-80", u + ":1-90", "a1 c81"},
-		{"a source that knows less of another server", v, "a1 b81", "a1", u + ":1-90", u + ":1-80", "a1 b81"},
-		{"its own come back", u, "a1 b81", "a1", u + ":1-80", u + ":1-100", "a1 b101"},
-		{"its own are all there", u, "a1 b81", "a1", u + ":1-80", u + ":1-80", "a1 b81"},
-		{"its own, of this incarnation", u, "a1 b81", "a1 b81", u + ":1-90", u + ":1-90", "a1 b81"},
+		{"nothing known", v, u, "", "a1", "", u + ":1-5", "a1"},
+		{"a start", v, u, "a1", "a1 b81", u + ":1-80", u + ":1-90", "a1 b81"},
+		{"a start without transactions was left out", v, u, "a1 b81", "a1 c81", u + ":1-80", u + ":1-90", "a1 c81"},
+		{"what came by another way is of the source too", v, u, "a1 -81", "a1 b70", u + ":1-80", u + ":1-90", "a1 -81"},
+		{"what came by another way", v, u, "a1 -61", "a1 b70", u + ":1-80", u + ":1-90", "a1 b70"},
+		{"a source that passes on", v, w, "", "a1", "", u + ":1-5", "a1 -6"},
+		{"a source that passes on, again", v, w, "a1 -6", "a1 b10", u + ":1-20", u + ":1-30", "a1 b10 -31"},
+		{"a source that knows no end", v, w, "a1", "a1 b10 -20", u + ":1-5", u + ":1-30", "a1 b10 -20"},
+		{"a source that knows less of another server", v, w, "a1 b81", "a1", u + ":1-90", u + ":1-80", "a1 b81 -91"},
+		{"a source that knows nothing", v, w, "a1", "", u + ":1-90", u + ":1-95", "a1 -91"},
+		{"a source of which nothing is known", v, "", "a1", "", u + ":1-90", "", "a1 -91"},
+		{"its own come back", u, w, "a1 b81", "a1", u + ":1-80", u + ":1-100", "a1 b101"},
+		{"its own come back from one that passes them on", u, w, "a1 b81", "a1 -101", u + ":1-80", u + ":1-100", "a1 b101"},
+		{"its own are all there", u, w, "a1 b81", "a1", u + ":1-80", u + ":1-80", "a1 b81"},
+		{"its own are not there", u, w, "a1 b81", "a1 -81", u + ":1-90", u + ":1-80", "a1 b81"},
+		{"its own, of this incarnation", u, w, "a1 b81", "a1 b81", u + ":1-90", u + ":1-90", "a1 b81"},
+		{"its own, of which nobody knows", u, w, "a1 b81", "", u + ":1-90", u + ":1-90", "a1 b81"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := learned(Known{c.server, c.has, History{u: list(c.own)}}, Known{"00000000-0000-0000-0000-000000000003", c.sourceHas, History{u: list(c.source)}})
+			got, err := learned(Known{c.server, c.has, History{u: list(c.own)}}, Known{c.from, c.sourceHas, History{u: list(c.source)}})
 			if err != nil || !reflect.DeepEqual(got[u], list(c.want)) {
 				t.Errorf("%v, %v, want %s", got[u], err, c.want)
 			}
@@ -110,14 +126,14 @@ func TestLearned(t *testing.T) {
 
 // What comes from another server is read, or refused.
 func TestParse(t *testing.T) {
-	h := History{u: list("a1 b81"), v: list("c1")}
+	h := History{u: list("a1 b81 -70"), v: list("c1")}
 	if got, err := Parse(h.String()); err != nil || !reflect.DeepEqual(got, h) {
 		t.Errorf("%v, %v", got, err)
 	}
 	if got, err := Parse(""); got != nil || err != nil {
 		t.Errorf("%v, %v", got, err)
 	}
-	for _, bad := range []string{"x", "[]", `{"u":[]}`, `{"` + u + `":[{"id":"a","from":0}]}`, `{"` + u + `":[{"id":"","from":1}]}`, `{"` + u + `":[{"id":"a","from":5},{"id":"b","from":4}]}`} {
+	for _, bad := range []string{"x", "[]", `{"u":[]}`, `{"` + u + `":[{"id":"a","from":0}]}`, `{"` + u + `":[{"id":"","from":1}]}`, `{"` + u + `":[{"id":"a","from":1},{"id":"","from":2},{"id":"b","from":3}]}`, `{"` + u + `":[{"id":"a","from":5},{"id":"b","from":4}]}`} {
 		if got, err := Parse(bad); err == nil {
 			t.Errorf("%s is %v", bad, got)
 		}
@@ -262,6 +278,73 @@ func TestModel(t *testing.T) {
 				f.log = primary.log[:len(f.log)+r.IntN(len(primary.log)-len(f.log)+1)]
 			}
 		}
+	}
+}
+
+// A replica passes on what it has to another one, over a connection that outlives those to the primary. The last one never finds
+// a difference where there is none.
+func TestModelOfAChain(t *testing.T) {
+	const w = "00000000-0000-0000-0000-000000000003"
+	found := 0
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		life := 0
+		chain := [3]server{} // the primary, the one between, the last one
+		names := [3]string{u, v, w}
+		connected, snapshots := [3]bool{}, []server{}
+		start := func() {
+			life++
+			chain[0].starts = begin(chain[0].starts, fmt.Sprint(life), uint64(len(chain[0].log))+1)
+			connected[1] = false
+		}
+		start()
+		for step := range 80 {
+			switch r.IntN(8) {
+			case 0, 1:
+				for range 1 + r.IntN(4) {
+					chain[0].log = append(chain[0].log[:len(chain[0].log):len(chain[0].log)], life)
+				}
+			case 2:
+				snapshots = append(snapshots, chain[0])
+				start()
+			case 3:
+				if r.IntN(6) == 0 && len(snapshots) > 0 {
+					chain[0] = snapshots[r.IntN(len(snapshots))]
+					start()
+				}
+			default:
+				i := 1 + r.IntN(2)
+				f, from := &chain[i], &chain[i-1]
+				if connected[i] = connected[i] && r.IntN(3) > 0; !connected[i] {
+					same := 0
+					for same < len(f.log) && same < len(from.log) && f.log[same] == from.log[same] {
+						same++
+					}
+					other, err := Other(f.known(names[i]), from.known(names[i-1]))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if len(other) > 0 {
+						found++
+					}
+					if same == min(len(f.log), len(from.log)) && len(other) > 0 {
+						t.Fatalf("seed %d, step %d: server %d has %v of %v, its source %v of %v: %s", seed, step, i, f.log, f.starts, from.log, from.starts, other)
+					}
+					if len(f.log) > same { // it is seeded
+						*f, connected[2] = server{}, false
+					}
+					h, err := learned(f.known(names[i]), from.known(names[i-1]))
+					if err != nil {
+						t.Fatal(err)
+					}
+					f.starts, connected[i] = h[u], true
+				}
+				f.log = from.log[:len(f.log)+r.IntN(len(from.log)-len(f.log)+1)]
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no difference was found")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"stack/roles/db/apply"
 	"stack/roles/db/binlog/event"
+	"stack/roles/db/incarnation"
 	"stack/roles/db/sql"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
@@ -158,6 +159,9 @@ func (r *Replay) Run(ctx context.Context, st *store.Store) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
+	if err := forgetStarts(st, db); err != nil {
+		return err
+	}
 	set, err := event.ParseGTIDs(db.ExecutedSet())
 	if err != nil {
 		return err
@@ -179,4 +183,14 @@ func (r *Replay) Run(ctx context.Context, st *store.Store) (err error) {
 		}
 	}
 	return a.Flush(ctx)
+}
+
+// forgetStarts: the backup knows in which incarnations servers have made what it has, and nothing of what the log has beyond that.
+func forgetStarts(st *store.Store, db *txn.Engine) error {
+	own := incarnation.Known{Server: st.Server, Executed: db.ExecutedSet()}
+	var err error
+	if own.Starts, err = incarnation.Read(st); err != nil {
+		return err
+	}
+	return incarnation.Learn(st, own, incarnation.Known{})
 }

@@ -12,6 +12,7 @@ import (
 	"stack/roles/db/backup"
 	"stack/roles/db/binlog"
 	"stack/roles/db/binlog/event"
+	"stack/roles/db/incarnation"
 	"stack/roles/db/sql"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
@@ -81,6 +82,8 @@ type accident struct {
 	drop             event.ID
 	at               time.Time // between the last good work and the accident
 	executed         string
+	server           string
+	backedUp         uint64 // number of the last transaction in the backup
 }
 
 func newAccident(t testing.TB) *accident {
@@ -88,6 +91,8 @@ func newAccident(t testing.TB) *accident {
 	a := &accident{dir: filepath.Join(t.TempDir(), "db"), backup: filepath.Join(t.TempDir(), "backup"), log: t.TempDir()}
 	s := start(t, a.dir)
 	s.do("CREATE DATABASE site", "CREATE TABLE site.posts (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200))", "INSERT INTO site.posts (v) VALUES ('before')")
+	a.server, a.backedUp = s.st.Server, s.db.Executed().Seq
+	must(t, incarnation.Begin(s.st, 0))
 	_, err := backup.Take(context.Background(), s.st, nil, a.backup, "8")
 	must(t, err)
 	for i := range 40 {
@@ -156,6 +161,9 @@ func TestRestoreToAPoint(t *testing.T) {
 			continue
 		}
 		s := start(t, dir)
+		if starts, err := incarnation.Read(s.st); err != nil || len(starts[a.server]) != 2 || starts[a.server][1] != (incarnation.Start{From: a.backedUp + 1}) {
+			t.Errorf("%s: incarnations %v, %v: of more than the backup has", step.name, starts, err)
+		}
 		if posts, other := s.rows("posts"), s.rows("other"); posts != step.posts || other != step.other {
 			t.Errorf("%s: %d posts and %d others, want %d and %d", step.name, posts, other, step.posts, step.other)
 		}

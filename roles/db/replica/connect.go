@@ -129,7 +129,7 @@ func (r *Replica) look(l *link, s *Settings) error {
 	} else {
 		l.executed, _, err = ask("gtid_executed")
 	}
-	if err != nil || !l.stack {
+	if err != nil {
 		return err
 	}
 	return r.lookAtIncarnations(l, ask)
@@ -138,17 +138,23 @@ func (r *Replica) look(l *link, s *Settings) error {
 // lookAtIncarnations refuses a source that has other transactions than this server under the same numbers, and keeps
 // what it knows of those that it is going to send.
 func (r *Replica) lookAtIncarnations(l *link, ask func(string) (string, bool, error)) error {
-	v, ok, err := ask("stack_incarnations")
-	if err != nil || !ok {
+	own := incarnation.Known{Server: r.opts.Store.Server, Executed: r.opts.DB.LoggedSet()}
+	var err error
+	if own.Starts, err = incarnation.Read(r.opts.Store); err != nil {
 		return err
+	}
+	v, ok := "", false
+	if l.stack {
+		if v, ok, err = ask("stack_incarnations"); err != nil {
+			return err
+		}
+	}
+	if !ok { // of another kind, or of an older release: it may pass on what a server makes in incarnations that nobody tells of
+		return incarnation.Learn(r.opts.Store, own, incarnation.Known{})
 	}
 	source := incarnation.Known{Server: l.uuid, Executed: l.executed}
 	if source.Starts, err = incarnation.Parse(v); err != nil {
 		return fmt.Errorf("%w: %w", errProtocol, err)
-	}
-	own := incarnation.Known{Server: r.opts.Store.Server, Executed: r.opts.DB.LoggedSet()}
-	if own.Starts, err = incarnation.Read(r.opts.Store); err != nil {
-		return err
 	}
 	lost, err := incarnation.Lost(own, source)
 	if err != nil {
