@@ -11,9 +11,12 @@ import (
 // notForStatement are variables that MariaDB does not take there, or that transactions
 // and the connection depend on.
 var notForStatement = map[string]bool{
-	"autocommit": true, "character_set_client": true, "character_set_filesystem": true, "collation_connection": true, "insert_id": true, "interactive_timeout": true,
+	"autocommit": true, "character_set_client": true, "character_set_connection": true, "character_set_filesystem": true, "collation_connection": true, "insert_id": true, "interactive_timeout": true,
 	"last_insert_id": true, "sql_log_bin": true, "transaction_isolation": true, "transaction_read_only": true, "tx_isolation": true, "tx_read_only": true, "wait_timeout": true,
 }
+
+// alsoChanged are variables that setting another one changes.
+var alsoChanged = map[string]string{"character_set_database": "collation_database", "character_set_server": "collation_server"}
 
 // setStatement runs query if it is a SET STATEMENT; done says that it was one.
 func (s *Session) setStatement(ctx context.Context, query string, multi bool, out sink) (done bool, rest string, err error) {
@@ -24,6 +27,11 @@ func (s *Session) setStatement(ctx context.Context, query string, multi bool, ou
 	names, assignments, err := sc.statementVariables()
 	if err != nil {
 		return true, "", s.count(err)
+	}
+	for _, name := range names {
+		if other := alsoChanged[name]; other != "" {
+			names = append(names, other)
+		}
 	}
 	before := make([]any, len(names))
 	for i, name := range names {
@@ -58,7 +66,7 @@ func (s *scanner) statementVariables() (names, assignments []string, err error) 
 			return nil, nil, s.unexpected()
 		}
 		if notForStatement[name] {
-			return nil, nil, mysqlError(1926, "The system variable %s cannot be set in SET STATEMENT.", name)
+			return nil, nil, mysqlError(1971, "The system variable %s cannot be set in SET STATEMENT.", name)
 		}
 		end, last, err := s.value()
 		if err != nil {

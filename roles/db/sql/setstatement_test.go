@@ -17,6 +17,10 @@ func TestSetStatement(t *testing.T) {
 	c.want("SET STATEMENT timestamp=86400 FOR SELECT UNIX_TIMESTAMP()", "86400")
 	c.want("SELECT UNIX_TIMESTAMP() > 86400", "1")
 
+	// So is what another variable changes with it.
+	c.want("SET STATEMENT character_set_server=latin1 FOR SELECT @@character_set_server, @@collation_server", "latin1|latin1_swedish_ci")
+	c.want("SELECT @@character_set_server, @@collation_server", "utf8mb4|utf8mb4_unicode_520_ci")
+
 	// What fails leaves the variables as they were.
 	c.fails(1062, "SET STATEMENT max_statement_time=7 FOR INSERT INTO t VALUES (1, 'a')")
 	c.fails(1065, "SET STATEMENT max_statement_time=7 FOR")
@@ -25,8 +29,8 @@ func TestSetStatement(t *testing.T) {
 	c.fails(1064, "SET STATEMENT max_statement_time=7 SELECT 1")
 	c.fails(1064, "SET STATEMENT FOR SELECT 1")
 	c.fails(1064, "SET STATEMENT @a = 1 FOR SELECT 1")
-	for _, name := range []string{"autocommit", "sql_log_bin", "TX_ISOLATION"} {
-		c.fails(1926, "SET STATEMENT "+name+"=0 FOR SELECT 1", "cannot be set in SET STATEMENT")
+	for _, name := range []string{"autocommit", "character_set_connection", "sql_log_bin", "TX_ISOLATION"} {
+		c.fails(1971, "SET STATEMENT "+name+"=0 FOR SELECT 1", "cannot be set in SET STATEMENT")
 	}
 }
 
