@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -177,17 +178,61 @@ func secondDigits(ctx *gms.Context, e gms.Expression) (digits int, known bool) {
 func (d *dateShift) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	to := d.exactType(ctx)
 	if to == nil {
-		return d.planners(ctx).Eval(ctx, row)
+		return d.moment(ctx, row)
 	}
 	if types.IsTimespan(to) {
 		return d.clock(ctx, row)
 	}
-	v, err := d.planners(ctx).Eval(ctx, row)
+	v, err := d.moment(ctx, row)
 	if err != nil || v == nil {
 		return nil, err
 	}
 	v, _, err = to.Convert(ctx, v)
 	return v, err
+}
+
+// unitSeconds are units whose amounts the planner counts in nanoseconds, which are enough for 292 years.
+var unitSeconds = map[string]float64{"HOUR": 3600, "MINUTE": 60, "SECOND": 1, "MICROSECOND": 1e-6}
+
+const (
+	daySeconds = 24 * 3600
+	mostDays   = 4e6 // more than a date can be shifted by
+)
+
+// moment is what the planner makes of the sum. Of many hours, minutes or seconds it is told the days
+// apart; a date plus more than there are dates is NULL.
+func (d *dateShift) moment(ctx *gms.Context, row gms.Row) (any, error) {
+	if strings.Contains(d.unit, "_") {
+		return d.planners(ctx).Eval(ctx, row)
+	}
+	amount, err := d.amount.Eval(ctx, row)
+	if err != nil || amount == nil {
+		return nil, err
+	}
+	once := *d
+	once.amount = expression.NewLiteral(amount, d.amount.Type(ctx))
+	n, _, err := types.Float64.Convert(ctx, amount)
+	many, ok := n.(float64)
+	if err != nil || !ok {
+		return once.planners(ctx).Eval(ctx, row) // which says what is wrong with it
+	}
+	seconds := unitSeconds[d.unit]
+	if seconds > 0 {
+		many *= seconds / daySeconds
+	}
+	switch {
+	case math.Abs(many) > mostDays:
+		ctx.Warn(1441, "Datetime function: datetime field overflow")
+		return nil, nil
+	case seconds == 0 || math.Abs(many) < 365:
+		return once.planners(ctx).Eval(ctx, row)
+	}
+	days := once
+	days.unit, days.amount = "DAY", expression.NewLiteral(int64(many), types.Int64)
+	rest := once
+	rest.date = days.planners(ctx)
+	rest.amount = expression.NewArithmetic(once.amount, expression.NewLiteral(int64(many)*int64(daySeconds/seconds), types.Int64), sqlparser.MinusStr)
+	return rest.planners(ctx).Eval(ctx, row)
 }
 
 // clock shifts a TIME, which may be longer than a day, and negative. What no TIME holds is NULL.
@@ -205,7 +250,7 @@ func (d *dateShift) clock(ctx *gms.Context, row gms.Row) (any, error) {
 	from, _ := time.Parse(time.DateOnly, day)
 	moved := *d
 	moved.date = expression.NewLiteral(from, types.DatetimeMaxPrecision)
-	sum, err := moved.planners(ctx).Eval(ctx, row)
+	sum, err := moved.moment(ctx, row)
 	at, ok := sum.(time.Time)
 	if err != nil || !ok {
 		return nil, err
