@@ -19,7 +19,7 @@ var _ gms.FunctionExpression = (*rowFunction)(nil)
 
 func init() {
 	addRowFunction("benchmark", 2, 2, benchmark)
-	addRowFunction(intervalFunction, 2, 1<<16, interval)
+	addRowFunction(intervalRead, 2, 1<<16, interval)
 }
 
 func addRowFunction(name string, least, most int, of func(*gms.Context, *rowFunction, gms.Row) (any, error)) {
@@ -40,12 +40,12 @@ func (f *rowFunction) WithChildren(ctx *gms.Context, children ...gms.Expression)
 	return &rowFunction{*own.(*ownFunction), f.of}, nil
 }
 
-// String is the call. INTERVAL is quoted, for the parser reads what is kept as text.
+// String is the call, as it is said.
 func (f *rowFunction) String() string {
-	if f.name != intervalFunction {
+	if f.name != intervalRead {
 		return f.ownFunction.String()
 	}
-	return "`" + f.name + "`" + strings.TrimPrefix(f.ownFunction.String(), f.name)
+	return intervalFunction + strings.TrimPrefix(f.ownFunction.String(), f.name)
 }
 
 // Eval computes the result.

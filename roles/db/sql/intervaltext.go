@@ -1,30 +1,72 @@
 package sql
 
-import "strings"
+import (
+	"strings"
 
-// intervalFunction is the function INTERVAL(), quoted: the parser takes INTERVAL for the
-// beginning of a span of time.
-const intervalFunction = "interval"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
 
-// quotedIntervals quotes INTERVAL where it is the function: where a bracket with a comma
-// follows. ok is false where it is not. It is asked about texts only that do not parse.
-func quotedIntervals(text string) (quoted string, ok bool) {
-	if !strings.Contains(strings.ToLower(text), intervalFunction) {
-		return "", false
+// The parser takes INTERVAL for the beginning of a span of time, also where it is the function
+// INTERVAL(), and what is behind its brackets for the unit. It reads the function by another
+// name, which is as long: what it says of places in a text is then right for what was said.
+const (
+	intervalFunction = "INTERVAL"
+	intervalRead     = "intervl_"
+)
+
+// intervalCalls is a text that was parsed as st, or not, with err, with the function's other name
+// where a bracket with a comma follows. ok is false where nothing is to be read otherwise.
+func intervalCalls(text string, st sqlparser.Statement, err error) (read string, ok bool) {
+	if !containsFold(text, intervalFunction) || err == nil && !spansOfLists(st) {
+		return text, false
 	}
 	var b strings.Builder
 	sc := scanner{text: text}
 	from := 0
 	for token := sc.next(); token != ""; token = sc.next() {
-		if !strings.EqualFold(token, intervalFunction) || !sc.listInBrackets() {
-			continue
+		if strings.EqualFold(token, intervalFunction) && sc.listInBrackets() {
+			b.WriteString(text[from:sc.pos-len(token)] + intervalRead)
+			from, ok = sc.pos, true
 		}
-		b.WriteString(text[from : sc.pos-len(token)])
-		b.WriteString("`" + intervalFunction + "`")
-		from, ok = sc.pos, true
 	}
-	b.WriteString(text[from:])
-	return b.String(), ok
+	return b.String() + text[from:], ok
+}
+
+// spansOfLists says whether a statement has a span of time of several values: it is none.
+func spansOfLists(st sqlparser.Statement) (found bool) {
+	if st == nil {
+		return false
+	}
+	nodes := []sqlparser.SQLNode{st}
+	if ddl, ok := st.(*sqlparser.DDL); ok { // what the parser's walk leaves out
+		if ddl.ViewSpec != nil {
+			nodes = append(nodes, ddl.ViewSpec.ViewExpr)
+		}
+		if ddl.TriggerSpec != nil {
+			nodes = append(nodes, ddl.TriggerSpec.Body)
+		}
+		if ddl.ProcedureSpec != nil {
+			nodes = append(nodes, ddl.ProcedureSpec.Body)
+		}
+	}
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		if span, ok := n.(*sqlparser.IntervalExpr); ok {
+			_, list := span.Expr.(sqlparser.ValTuple)
+			found = found || list
+		}
+		return !found, nil
+	}, nodes...)
+	return found
+}
+
+// nameIntervals gives columns of a result back the function's name.
+func nameIntervals(st sqlparser.Statement) {
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		if e, ok := n.(*sqlparser.AliasedExpr); ok {
+			e.InputExpression = strings.ReplaceAll(e.InputExpression, intervalRead, intervalFunction)
+		}
+		return true, nil
+	}, st)
 }
 
 // listInBrackets says whether brackets with a comma come next, and leaves them where they are.

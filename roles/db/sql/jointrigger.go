@@ -127,7 +127,7 @@ func triggerTable(o *store.Object) (string, error) {
 	if err := decodeObject(o, &t); err != nil {
 		return "", err
 	}
-	st, err := sqlparser.ParseWithOptions(gms.NewEmptyContext(), t.Create, gms.NewSqlModeFromString(t.SQLMode).ParserOptions())
+	st, err := parseText(t.Create, gms.NewSqlModeFromString(t.SQLMode).ParserOptions())
 	if err != nil {
 		return "", gms.ErrSyntaxError.New(err)
 	}

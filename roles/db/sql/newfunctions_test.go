@@ -2,6 +2,7 @@ package sql
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -10,8 +11,8 @@ func TestNewFunctionsAsMariaDB(t *testing.T) {
 	conn := mariadb(t)
 	c := newServer(t).test()
 	for _, q := range []string{
-		"CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(100), k VARCHAR(50), n INT, d DECIMAL(5,2))",
-		"INSERT INTO t VALUES (1, 'a text', 'key', 5, 2.5), (2, '', '', -3, 0), (3, 'exactly sixteen!', 'a key that is longer than one block is', 30, 100.01), (4, NULL, 'k', NULL, NULL)",
+		"CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(100), k VARCHAR(50), n INT, d DECIMAL(5,2), at DATETIME(3) DEFAULT '2024-01-02 03:04:05.5', t TIME DEFAULT '01:02:03')",
+		"INSERT INTO t (id, s, k, n, d) VALUES (1, 'a text', 'key', 5, 2.5), (2, '', '', -3, 0), (3, 'exactly sixteen!', 'a key that is longer than one block is', 30, 100.01), (4, NULL, 'k', NULL, NULL)",
 	} {
 		c.must(q)
 		if _, err := conn.ExecContext(t.Context(), q); err != nil {
@@ -20,7 +21,7 @@ func TestNewFunctionsAsMariaDB(t *testing.T) {
 	}
 	for _, e := range []string{
 		"HEX(AES_ENCRYPT(s, k))", "AES_DECRYPT(AES_ENCRYPT(s, k), k)", "AES_DECRYPT(AES_ENCRYPT(s, k), 'other')", "AES_DECRYPT('not a block', k)", "AES_DECRYPT('', k)",
-		"HEX(AES_ENCRYPT(n, d))", "AES_ENCRYPT(s, NULL)", "LENGTH(AES_ENCRYPT(REPEAT('x', 1000), 'k'))",
+		"HEX(AES_ENCRYPT(n, d))", "HEX(AES_ENCRYPT(at, t))", "AES_ENCRYPT(s, NULL)", "LENGTH(AES_ENCRYPT(REPEAT('x', 1000), 'k'))",
 		"INTERVAL(n, 1, 5, 10)", "INTERVAL(d, 0, 2.5, 100)", "INTERVAL(n, 0.5, NULL, 29.5)", "INTERVAL('5', '1', '10')", "INTERVAL (n + 1, (SELECT 3), 7)", "INTERVAL(NULL, 1) + 1",
 		"BENCHMARK(3, n + 1)", "BENCHMARK(NULL, 1)", "BENCHMARK(10, MD5(s))", "RELEASE_ALL_LOCKS()",
 	} {
@@ -34,6 +35,34 @@ func TestNewFunctionsAsMariaDB(t *testing.T) {
 			t.Errorf("%s\n  ours: %q %v\ntheirs: %q", q, out.rows, err, theirs)
 		}
 	}
+}
+
+// INTERVAL() is read wherever a function may stand, and is kept and shown as it was said.
+func TestIntervalFunctionIsRead(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, n INT AS (INTERVAL(id, 10, 20)) STORED)", "CREATE TABLE u (id INT PRIMARY KEY, v INT)", "INSERT INTO t (id) VALUES (15)", "INSERT INTO u VALUES (15, 0)",
+		"CREATE VIEW w AS SELECT INTERVAL(id, 1, 20) n FROM t", "CREATE PROCEDURE p() SELECT interval(2, 1, 3) n, 'INTERVAL(1, 2) n'", "CREATE TRIGGER g BEFORE UPDATE ON u FOR EACH ROW SET NEW.v = INTERVAL(NEW.id, 1, 2, 30)")
+	shown := map[string][]string{}
+	for _, q := range []string{"SHOW CREATE TABLE t", "SHOW CREATE VIEW w", "SHOW CREATE TRIGGER g"} {
+		shown[q] = c.must(q).rows
+		if text := strings.Join(shown[q], ""); !strings.Contains(text, "INTERVAL(") || strings.Contains(text, "`INTERVAL`") || strings.Contains(text, intervalRead) {
+			t.Error(text)
+		}
+	}
+	s.restart()
+	c = s.test()
+	for q, rows := range shown {
+		c.want(q, rows...)
+	}
+	c.want("SELECT INTERVAL(id, 1, 2) day, NOW() + INTERVAL (id) DAY > NOW(), INTERVAL(id, 99, 1) `INTERVAL(` FROM t", "2|1|0")
+	c.want("SELECT n FROM w", "1")
+	c.want("CALL p()", "1|INTERVAL(1, 2) n", "--")
+	c.must("PREPARE q FROM 'SELECT INTERVAL(?, 1, 3) n'", "SET @a = 9")
+	c.want("EXECUTE q USING @a", "2")
+	c.must("UPDATE u JOIN t ON t.id = u.id SET u.v = 7", "INSERT INTO t (id) VALUES (5)")
+	c.want("SELECT v FROM u", "2")
+	c.want("SELECT n FROM t", "0", "1")
 }
 
 // MySQL's examples, and what openssl enciphers, where MariaDB has no such function or another.

@@ -18,6 +18,12 @@ var _ gms.Parser = parser{}
 func (p parser) ParseSimple(query string) (sqlparser.Statement, error) {
 	read, _ := diagnosticsAsSet(query)
 	st, err := p.MysqlParser.ParseSimple(read)
+	if calls, ok := intervalCalls(read, st, err); ok {
+		if other, e := p.MysqlParser.ParseSimple(calls); e == nil {
+			nameIntervals(other)
+			st, err = other, nil
+		}
+	}
 	return inOtherWords(query, st), err
 }
 
@@ -25,6 +31,12 @@ func (p parser) ParseSimple(query string) (sqlparser.Statement, error) {
 func (p parser) Parse(ctx *gms.Context, query string, multi bool) (sqlparser.Statement, string, string, error) {
 	read, other := diagnosticsAsSet(query)
 	st, text, rest, err := p.MysqlParser.Parse(ctx, read, multi)
+	if calls, ok := intervalCalls(read, st, err); ok {
+		if of, t, r, e := p.MysqlParser.Parse(ctx, calls, multi); e == nil {
+			nameIntervals(of)
+			st, text, rest, err, read, other = of, t, r, nil, calls, true
+		}
+	}
 	if other {
 		text, rest = originalOf(query, read, text), originalOf(query, read, rest)
 	}
@@ -35,6 +47,12 @@ func (p parser) Parse(ctx *gms.Context, query string, multi bool) (sqlparser.Sta
 func (p parser) ParseWithOptions(ctx context.Context, query string, delimiter rune, multi bool, options sqlparser.ParserOptions) (sqlparser.Statement, string, string, error) {
 	read, other := diagnosticsAsSet(query)
 	st, text, rest, err := p.MysqlParser.ParseWithOptions(ctx, read, delimiter, multi, options)
+	if calls, ok := intervalCalls(read, st, err); ok {
+		if of, t, r, e := p.MysqlParser.ParseWithOptions(ctx, calls, delimiter, multi, options); e == nil {
+			nameIntervals(of)
+			st, text, rest, err, read, other = of, t, r, nil, calls, true
+		}
+	}
 	if other {
 		text, rest = originalOf(query, read, text), originalOf(query, read, rest)
 	}
@@ -45,6 +63,12 @@ func (p parser) ParseWithOptions(ctx context.Context, query string, delimiter ru
 func (p parser) ParseOneWithOptions(ctx context.Context, query string, options sqlparser.ParserOptions) (sqlparser.Statement, int, error) {
 	read, _ := diagnosticsAsSet(query)
 	st, next, err := p.MysqlParser.ParseOneWithOptions(ctx, read, options)
+	if calls, ok := intervalCalls(read, st, err); ok {
+		if of, n, e := p.MysqlParser.ParseOneWithOptions(ctx, calls, options); e == nil {
+			nameIntervals(of)
+			st, next, err = of, n, nil
+		}
+	}
 	return inOtherWords(query, st), next, err
 }
 
@@ -52,6 +76,12 @@ func (p parser) ParseOneWithOptions(ctx context.Context, query string, options s
 func parseText(text string, options sqlparser.ParserOptions) (sqlparser.Statement, error) {
 	read, _ := diagnosticsAsSet(text)
 	st, err := sqlparser.ParseWithOptions(ctxBackground, read, options)
+	if calls, ok := intervalCalls(read, st, err); ok {
+		if other, e := sqlparser.ParseWithOptions(ctxBackground, calls, options); e == nil {
+			nameIntervals(other)
+			st, err = other, nil
+		}
+	}
 	return inOtherWords(text, st), err
 }
 

@@ -98,11 +98,6 @@ func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.S
 			return st, text, rest, nil
 		}
 	}
-	if quoted, ok := quotedIntervals(query); ok {
-		if st, text, rest, e := s.engine.gms.Parser.Parse(ctx, quoted, multi); e == nil {
-			return st, text, rest, nil
-		}
-	}
 	if !forShare.MatchString(query) {
 		return nil, "", "", err
 	}

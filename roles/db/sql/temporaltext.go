@@ -18,7 +18,7 @@ import (
 
 // textTakers are functions whose arguments are text, whatever their type.
 var textTakers = map[string]bool{
-	"ascii": true, "bit_length": true, "char_length": true, "character_length": true, "concat": true, "concat_ws": true, "find_in_set": true, "from_base64": true,
+	"aes_decrypt": true, "aes_encrypt": true, "ascii": true, "bit_length": true, "char_length": true, "character_length": true, "concat": true, "concat_ws": true, "find_in_set": true, "from_base64": true,
 	"group_concat": true, "hex": true, "instr": true, "lcase": true, "left": true, "length": true, "locate": true, "lower": true, "lpad": true, "ltrim": true, "md5": true, "mid": true,
 	"octet_length": true, "quote": true, "regexp_like": true, "regexp_replace": true, "repeat": true, "replace": true, "reverse": true, "right": true, "rpad": true,
 	"rtrim": true, "sha": true, "sha1": true, "sha2": true, "substr": true, "substring": true, "substring_index": true, "to_base64": true, "trim": true,
