@@ -137,3 +137,25 @@ func TestHashJoinsAsMariaDB(t *testing.T) {
 		t.Errorf("NOT IN keeps nothing in memory:\n%s", plan)
 	}
 }
+
+// What a join keeps in memory it keeps for one statement: the next one of a loop or a trigger, and the next
+// EXECUTE, read the rows anew.
+func TestHashJoinsReadAnew(t *testing.T) {
+	c := newServer(t).test()
+	c.must("SET direct = 0", "CREATE TABLE p (id INT PRIMARY KEY, x INT)", "CREATE TABLE m (id INT PRIMARY KEY AUTO_INCREMENT, y INT, k INT)", "CREATE TABLE r (n INT, c INT)", "CREATE TABLE s (id INT PRIMARY KEY)",
+		"INSERT INTO p VALUES (1, 1), (2, 2), (3, 3), (4, NULL)",
+		"CREATE PROCEDURE w() BEGIN DECLARE i INT DEFAULT 1; WHILE i < 4 DO INSERT INTO m (y, k) VALUES (i, 1); INSERT INTO r SELECT i, COUNT(*) FROM p WHERE x IN (SELECT y FROM m WHERE k = 1); "+
+			"INSERT INTO r SELECT -i, COUNT(*) FROM p WHERE x NOT IN (SELECT y FROM m WHERE y <= i); SET i = i + 1; END WHILE; END",
+		"CREATE TRIGGER g AFTER INSERT ON s FOR EACH ROW BEGIN INSERT INTO m (y, k) VALUES (NEW.id, 2); SET @n = (SELECT COUNT(*) FROM p WHERE x IN (SELECT y FROM m WHERE k = 2)); INSERT INTO r VALUES (NEW.id + 100, @n); "+
+			"SET @n = (SELECT COUNT(*) FROM p WHERE NOT EXISTS (SELECT 1 FROM m WHERE y = x AND k = 2)); INSERT INTO r VALUES (NEW.id + 200, @n); END",
+		"CREATE FUNCTION f(v INT) RETURNS INT RETURN (SELECT COUNT(*) FROM p WHERE x IN (SELECT y FROM m WHERE y <= v))",
+		"CALL w()", "INSERT INTO s VALUES (1), (2), (3)")
+	c.want("SELECT * FROM r ORDER BY n", "-3|0", "-2|1", "-1|2", "1|1", "2|2", "3|3", "101|1", "102|2", "103|3", "201|3", "202|2", "203|1")
+	c.want("SELECT id, f(id) FROM p ORDER BY id", "1|1", "2|2", "3|3", "4|3")
+	c.must("PREPARE q FROM 'SELECT COUNT(*) FROM p WHERE x IN (SELECT y FROM m WHERE k = ?)'", "SET @k = 1")
+	c.want("EXECUTE q USING @k", "3")
+	c.must("DELETE FROM m WHERE k = 1")
+	c.want("EXECUTE q USING @k", "0")
+	c.must("SET @k = 2")
+	c.want("EXECUTE q USING @k", "3")
+}
