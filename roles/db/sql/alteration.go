@@ -30,6 +30,7 @@ type alteration struct {
 	plain   bool             // one of these cannot be followed: the planner looks at the rows
 	build   *txn.Build       // nil: nothing is to be written
 	counter *uint64          // what AUTO_INCREMENT = n sets
+	start   txn.Mark         // where the statement began
 }
 
 const (
@@ -106,6 +107,9 @@ func (a *alteration) run(ctx *gms.Context, text string, st sqlparser.Statement, 
 			err = closed
 		}
 	}()
+	tx := s.tx
+	a.start = tx.Mark()
+	defer func() { tx.Release(a.start) }()
 	if err := a.draft(ctx, text, st, bindings); err != nil {
 		return err
 	}
@@ -126,7 +130,11 @@ func (a *alteration) run(ctx *gms.Context, text string, st sqlparser.Statement, 
 		}
 		return s.stream(ctx, text, st, bindings, out)
 	}
-	if err := a.prepare(ctx, st); err != nil {
+	err = a.prepare(ctx, st)
+	if errors.Is(err, errCounted) {
+		err = a.countInOrder(ctx, text, st, bindings)
+	}
+	if err != nil {
 		return a.named(ctx, err)
 	}
 	s.ClearWarnings()
@@ -242,22 +250,31 @@ func (a *alteration) prepare(ctx *gms.Context, st sqlparser.Statement) error {
 		return s.lockDefinitions(ctx, st)
 	}
 	if a.online() {
-		m := s.tx.Mark()
-		defer s.tx.Release(m)
-		err := a.follow(ctx, st)
-		if !errors.Is(err, errCounted) {
-			return err
-		}
-		if err := a.options.allow(true, countedInOrder); err != nil {
-			return err
-		}
-		closed := a.build.Close()
-		s.tx.RollbackTo(m)
-		if a.build = nil; closed != nil {
-			return closed
-		}
+		return a.follow(ctx, st)
 	}
 	if err := s.lockDefinitions(ctx, st); err != nil {
+		return err
+	}
+	return a.fill(ctx, false)
+}
+
+// countInOrder begins anew with the writers waiting, in another definition: what has been built under
+// the ids of the first is deleted, sooner or later.
+func (a *alteration) countInOrder(ctx *gms.Context, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr) error {
+	s := a.s
+	if err := a.options.allow(true, countedInOrder); err != nil {
+		return err
+	}
+	err := a.build.Close()
+	s.tx.RollbackTo(a.start)
+	a.build, a.parents = nil, nil
+	if err != nil {
+		return err
+	}
+	if err := s.lockDefinitions(ctx, st); err != nil {
+		return err
+	}
+	if err := a.draft(ctx, text, st, bindings); err != nil {
 		return err
 	}
 	return a.fill(ctx, false)

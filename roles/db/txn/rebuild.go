@@ -168,6 +168,9 @@ func (t *Txn) markBuilding(table *store.Table, ids []uint32) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	if slices.ContainsFunc(ids, func(id uint32) bool { return slices.Contains(t.givenUp, id) }) {
+		return fmt.Errorf("table %s.%s: to be built under ids whose keys are being deleted", table.Desc.Database, table.Desc.Name)
+	}
 	marks := t.e.store.DB.NewBatch()
 	defer marks.Close()
 	err := marks.Set(store.MetaNextIDKey(), binary.BigEndian.AppendUint32(nil, t.e.nextID.Load()), nil)

@@ -41,6 +41,7 @@ type Txn struct {
 	staged  *store.Catalog
 	drops   []uint32
 	built   []uint32
+	givenUp []uint32 // built and rolled back
 	frees   bool
 	counted bool // took AUTO_INCREMENT values that a rollback must log
 	ahead   reserved
@@ -225,6 +226,7 @@ func (t *Txn) Rollback() {
 // giveUp gives up the indexes built after the first n: nothing names them.
 func (t *Txn) giveUp(n int) {
 	if len(t.built) > n {
+		t.givenUp = append(t.givenUp, t.built[n:]...)
 		t.e.sweeper.add(0, t.built[n:])
 		t.e.sweeper.wake()
 		t.built = t.built[:n:n]
