@@ -475,6 +475,32 @@ func (s *server) withParents() {
 		"CREATE TABLE t (id INT PRIMARY KEY, a INT, code VARCHAR(30), n BIGINT, up INT)", "INSERT INTO t VALUES (1, 1, 'ONE', 1, 1), (2, 2, 'two', 2, 1), (3, NULL, 'x', NULL, NULL)")
 }
 
+// A foreign key is looked at in the rows that the statement makes, not in those that it finds: what
+// loses digits on the way, and columns that exchange their names.
+func TestForeignKeyOverChangedColumns(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	for _, x := range []struct {
+		parent, value, was, is string
+		code                   uint16
+	}{
+		{"DECIMAL(10,4)", "1.2345", "DECIMAL(10,4)", "DECIMAL(10,2)", 1452},
+		{"DECIMAL(10,2)", "1.2341", "DECIMAL(10,4)", "DECIMAL(10,2)", 0},
+		{"TIME(6)", "'01:02:03.4'", "TIME(6)", "TIME", 1452},
+		{"DATETIME", "'2020-01-02 03:04:05.000004'", "DATETIME(6)", "DATETIME", 0},
+	} {
+		c.must("CREATE TABLE p (d "+x.parent+" PRIMARY KEY)", "INSERT INTO p VALUES ("+x.value+")", "CREATE TABLE t (id INT PRIMARY KEY, d "+x.was+")", "INSERT INTO t VALUES (1, "+x.value+")")
+		if _, err := c.run("ALTER TABLE t MODIFY d " + x.is + ", ADD CONSTRAINT fk FOREIGN KEY (d) REFERENCES p (d)"); codeOf(err) != x.code {
+			t.Errorf("%+v: %v", x, err)
+		}
+		c.must("DROP TABLE t, p")
+	}
+	c.must("CREATE TABLE t (a INT PRIMARY KEY, b INT UNIQUE, x INT)", "INSERT INTO t VALUES (1, 5, 1), (2, 6, 2)")
+	c.fails(1452, "ALTER TABLE t RENAME COLUMN a TO c, RENAME COLUMN b TO a, ADD CONSTRAINT fk FOREIGN KEY (x) REFERENCES t (a)")
+	c.must("UPDATE t SET x = b", "ALTER TABLE t RENAME COLUMN a TO c, RENAME COLUMN b TO a, ADD CONSTRAINT fk FOREIGN KEY (x) REFERENCES t (a)")
+	s.isWhole()
+}
+
 // Keys that have another form in the parent are not followed, nor is the rest of such a statement;
 // without foreign_key_checks no row is looked at, and a new name for columns is no new key.
 func TestForeignKeyThatIsNotFollowed(t *testing.T) {

@@ -253,10 +253,10 @@ func (b *Build) removeEntries(indexes []*store.Index, key []byte, row sql.Row) e
 func (b *Build) add(ctx context.Context, from pebble.Reader, old, data []byte) error {
 	row, err := b.decode(ctx, from, old, data)
 	if err == nil {
-		err = b.refer(from, row)
+		row, err = b.converted(row)
 	}
 	if err == nil {
-		row, err = b.converted(row)
+		err = b.refer(from, row)
 	}
 	if err != nil {
 		return err

@@ -38,9 +38,6 @@ func (b *Build) Fill(ctx context.Context) (err error) {
 		if n++; n%fillReport == 0 {
 			b.report(n)
 		}
-		if err := b.refer(b.reader(), row); err != nil {
-			return err
-		}
 		return f.add(ctx, key, row)
 	})
 	if err != nil {
@@ -252,6 +249,9 @@ func (f *filler) put(x *filling, key, value []byte) error {
 func (f *filler) add(ctx context.Context, old []byte, row sql.Row) error {
 	b := f.b
 	row, err := b.converted(row)
+	if err == nil {
+		err = b.refer(b.reader(), row)
+	}
 	if err != nil {
 		return err
 	}

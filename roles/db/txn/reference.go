@@ -34,7 +34,7 @@ func (e *ReferenceError) Error() string {
 // parent loses.
 type reference struct {
 	*Reference
-	columns  []int        // positions in the rows there are, in the order of index
+	columns  []int        // positions in the rows of the table as it becomes, in the order of index
 	index    *store.Index // of the parent: begins with the columns that are named
 	named    []int        // positions in the parent's rows, in the order of children
 	children *store.Index // of the table as it becomes: begins with the columns
@@ -52,31 +52,23 @@ func CanFollow(from, to *store.Table, r *Reference) bool {
 }
 
 func newReference(from, to *store.Table, r *Reference) (*reference, bool) {
-	read := to
-	if from.Primary.Desc.ID != to.Primary.Desc.ID {
-		read = from
-	}
 	x := &reference{Reference: r}
 	columns, named := make([]int, len(r.Columns)), make([]int, len(r.Columns)) // in the order of the foreign key
-	becomes := make([]int, len(r.Columns))
 	for i, name := range r.Columns {
-		becomes[i] = columnNamed(to, name)
-		if named[i] = columnNamed(r.Parent, r.Named[i]); named[i] < 0 || becomes[i] < 0 {
+		columns[i], named[i] = columnNamed(to, name), columnNamed(r.Parent, r.Named[i])
+		if columns[i] < 0 || named[i] < 0 || !sameForm(to.Desc.Columns[columns[i]].Type, r.Parent.Desc.Columns[named[i]].Type) {
 			return nil, false
 		}
-		c := &to.Desc.Columns[becomes[i]]
-		was, at := read.Desc.Column(c.ID)
-		if was == nil || !sameForm(was.Type, c.Type) || !sameForm(c.Type, r.Parent.Desc.Columns[named[i]].Type) || read == from && c.Generated != nil {
+		if r.Parent.Desc.ID == from.Desc.ID && !staysAs(to, r.Named[i], &from.Desc.Columns[named[i]]) {
 			return nil, false
 		}
-		columns[i] = at
 	}
 	var order []int
 	if x.index, order = beginningWith(r.Parent, named); x.index == nil {
 		return nil, false
 	}
 	x.columns = inOrderOf(columns, order)
-	if x.children, order = beginningWith(to, becomes); x.children == nil {
+	if x.children, order = beginningWith(to, columns); x.children == nil {
 		return nil, false
 	}
 	x.named = inOrderOf(named, order)
@@ -84,13 +76,26 @@ func newReference(from, to *store.Table, r *Reference) (*reference, bool) {
 	return x, true
 }
 
+// staysAs says whether rows keep their values of a column, which is read as it was, under a name.
+func staysAs(to *store.Table, name string, was *store.ColumnDesc) bool {
+	at := columnNamed(to, name)
+	if at < 0 {
+		return false
+	}
+	is := &to.Desc.Columns[at]
+	return is.ID == was.ID && is.Type.Equal(was.Type) && is.Generated == nil && was.Generated == nil && is.AutoIncrement == was.AutoIncrement
+}
+
 func columnNamed(t *store.Table, name string) int {
 	return slices.IndexFunc(t.Desc.Columns, func(c store.ColumnDesc) bool { return strings.EqualFold(c.Name, name) })
 }
 
-// sameForm says whether equal values of two types are stored alike.
+// sameForm says whether equal values of two types are stored alike, however long they may be.
 func sameForm(a, b store.ColumnType) bool {
-	return a.Base == b.Base && a.Unsigned == b.Unsigned && a.Collation == b.Collation && slices.Equal(a.Values, b.Values)
+	if a.Base != "TIME" { // whose length are its digits
+		a.Length = b.Length
+	}
+	return a.Equal(b)
 }
 
 // beginningWith is an index of whole columns that begins with these in any order, and where in
