@@ -415,6 +415,7 @@ func (s *Session) directWrite(ctx context.Context, entry *direct.Entry, t *direc
 	}
 	defer s.engine.gms.ProcessList.EndQuery(gctx)
 	if err := s.engine.locks.admit(gctx, s, kindWrite, entry.Plan.Statement); err != nil {
+		s.endDeadlock(gctx, kindWrite, err)
 		s.ran(kindWrite, commandOf(entry.Plan.Statement, query))
 		return true, s.tell(err)
 	}

@@ -513,6 +513,45 @@ func TestRenameGoesBeforeWriters(t *testing.T) {
 	}
 }
 
+// A transaction that must let a rename go first, which waits for the transaction, is a deadlock's
+// victim: of that one's own table, or over another transaction.
+func TestRenameInACircle(t *testing.T) {
+	s := newServer(t)
+	locker, renamer, writer, third, watch := s.test(), s.test(), s.test(), s.test(), s.test()
+	waiting := func(n int) func() bool {
+		return func() bool {
+			return watch.must("SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE '%metadata lock%'").rows[0] == fmt.Sprint(n)
+		}
+	}
+	locker.must("CREATE TABLE a (id INT PRIMARY KEY)", "CREATE TABLE b (id INT PRIMARY KEY)", "CREATE TABLE c (id INT PRIMARY KEY, a INT, FOREIGN KEY (a) REFERENCES a (id))", "CREATE TABLE d (id INT PRIMARY KEY)")
+	for _, query := range []string{"INSERT INTO a VALUES (1)", "INSERT INTO a SELECT 1"} {
+		writer.must("BEGIN", "INSERT INTO c VALUES (1, NULL)")
+		locker.must("LOCK TABLES a WRITE")
+		rename := s.begin(t, renamer, "RENAME TABLE a TO z")
+		waitFor(t, waiting(1))
+		insert := s.begin(t, writer, query)
+		waitFor(t, waiting(2))
+		locker.must("UNLOCK TABLES")
+		insert.ends(1213)
+		rename.ends(0)
+		writer.want("SELECT COUNT(*) FROM c", "0")
+		locker.must("RENAME TABLE z TO a")
+	}
+	third.must("BEGIN", "INSERT INTO b VALUES (1)")
+	writer.must("BEGIN", "INSERT INTO d VALUES (1)")
+	locker.must("LOCK TABLES a WRITE")
+	rename := s.begin(t, renamer, "RENAME TABLE a TO z, b TO a")
+	waitFor(t, waiting(1))
+	insert := s.begin(t, writer, "INSERT INTO a VALUES (1)")
+	waitFor(t, waiting(2))
+	row := s.waits(t, third, "INSERT INTO d VALUES (1)")
+	locker.must("UNLOCK TABLES")
+	insert.ends(1213)
+	row.ends(0)
+	third.must("COMMIT")
+	rename.ends(0)
+}
+
 // Definitions of tables that writers use together are changed in every way by several clients
 // at once: none of these is a deadlock's victim, or waits for ever.
 func TestDefinitionsChangeBesideWriters(t *testing.T) {

@@ -56,8 +56,14 @@ func (l *tableLocks) admit(ctx *gms.Context, s *Session, k kind, st sqlparser.St
 	inTheWay := func(t tableName, write bool) bool {
 		return (write || k.locks()) && (everything || slices.Contains(tables, t))
 	}
-	return l.wait(ctx, s, func() bool {
-		if k.locks() && !k.changesCatalog() && l.behind(s, func(t tableName) bool { return inTheWay(t, true) }) {
+	behind := func() []*Session {
+		if !k.locks() || k.changesCatalog() {
+			return nil
+		}
+		return l.before(s, func(t tableName) bool { return inTheWay(t, true) })
+	}
+	return l.waitWith(ctx, s, func() bool {
+		if len(behind()) > 0 {
 			return false
 		}
 		free := l.free(s, func(owned map[tableName]bool) bool {
@@ -72,6 +78,11 @@ func (l *tableLocks) admit(ctx *gms.Context, s *Session, k kind, st sqlparser.St
 			l.goFirst(s, tables)
 		}
 		return free
+	}, func() bool {
+		return slices.ContainsFunc(behind(), func(other *Session) bool {
+			tx := other.shown.Load()
+			return tx != nil && tx.WaitsFor(s.tx)
+		})
 	})
 }
 
@@ -98,15 +109,16 @@ func (l *tableLocks) gone(s *Session) {
 	l.count()
 }
 
-// behind says whether the session must let another one go first, which has tables that are in the
+// before lists those whom the session must let go first, who have tables that are in the
 // way. Not where its transaction keeps one of them, for which that one waits. l.mu is held.
-func (l *tableLocks) behind(s *Session, inTheWay func(tableName) bool) bool {
+func (l *tableLocks) before(s *Session, inTheWay func(tableName) bool) []*Session {
+	var list []*Session
 	for other, tables := range l.first {
 		if other != s && slices.ContainsFunc(tables, inTheWay) && !s.keeps(tables) {
-			return true
+			list = append(list, other)
 		}
 	}
-	return false
+	return list
 }
 
 // keeps says whether the session's transaction keeps the definition of one of the tables.
@@ -149,6 +161,21 @@ func (l *tableLocks) free(s *Session, blocked func(map[tableName]bool) bool) boo
 
 // wait waits until free holds, which is called with l.mu held.
 func (l *tableLocks) wait(ctx context.Context, s *Session, free func() bool) error {
+	return l.waitWith(ctx, s, free, func() bool { return false })
+}
+
+// circleWait is how long a transaction waits here before it looks whether it is waited for.
+const circleWait = 100 * time.Millisecond
+
+// waitWith is wait of a statement for others that may begin to wait, for locks of rows or definitions,
+// for the session's transaction: circled, called like free, says so, and the transaction is given up.
+func (l *tableLocks) waitWith(ctx context.Context, s *Session, free, circled func() bool) error {
+	var look <-chan time.Time
+	if s.tx != nil {
+		ticker := time.NewTicker(circleWait)
+		defer ticker.Stop()
+		look = ticker.C
+	}
 	limit := s.seconds("lock_wait_timeout")
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -168,6 +195,13 @@ func (l *tableLocks) wait(ctx context.Context, s *Session, free func() bool) err
 		}
 		select {
 		case <-changed:
+		case <-look:
+			l.mu.Lock()
+			deadlock := circled()
+			l.mu.Unlock()
+			if deadlock {
+				return txn.ErrDeadlock
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timer.C:

@@ -200,6 +200,7 @@ func (s *Session) once(ctx context.Context, k kind, text string, st sqlparser.St
 
 	defer s.engine.locks.gone(s)
 	if err := s.admit(gctx, k, st); err != nil {
+		s.endDeadlock(gctx, k, err)
 		return err
 	}
 	switch k {
@@ -547,6 +548,13 @@ func (s *Session) abandon(ctx *gms.Context, k kind, mark txn.Mark, err error) {
 	}
 	if k == kindAccount {
 		s.engine.accounts.reload(s.engine.db.Catalog())
+	}
+}
+
+// endDeadlock ends the transaction that was given up before the statement had begun.
+func (s *Session) endDeadlock(ctx *gms.Context, k kind, err error) {
+	if errors.Is(err, txn.ErrDeadlock) {
+		s.abandon(ctx, k, txn.Mark{}, err)
 	}
 }
 

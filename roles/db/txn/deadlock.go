@@ -29,7 +29,11 @@ func (l *locks) breakDeadlocks(q *lockRequest) {
 // findCircle returns requests each of which waits for the owner of the next, the last
 // for that of the first, which is q; nil if there are none. Others take and release
 // locks meanwhile: what it finds must be looked at again.
-func findCircle(q *lockRequest) []*lockRequest {
+func findCircle(q *lockRequest) []*lockRequest { return findWay(q, q.owner) }
+
+// findWay returns requests from q on, each of which waits for the owner of the next, the last for
+// the owner that is looked for; nil if there are none.
+func findWay(q *lockRequest, wanted *Owner) []*lockRequest {
 	seen := map[*Owner]bool{}
 	var path []*lockRequest
 	var visit func(r *lockRequest) bool
@@ -42,7 +46,7 @@ func findCircle(q *lockRequest) []*lockRequest {
 		}
 		r.keys.mu.Unlock()
 		for _, o := range next {
-			if o == q.owner {
+			if o == wanted {
 				return true
 			}
 			if seen[o] {
@@ -60,6 +64,13 @@ func findCircle(q *lockRequest) []*lockRequest {
 		return path
 	}
 	return nil
+}
+
+// WaitsFor says whether the transaction waits for another one, or for one that does. Both may be
+// asked by anybody.
+func (t *Txn) WaitsFor(other *Txn) bool {
+	q := t.owner.waiting.Load()
+	return q != nil && findWay(q, &other.owner) != nil
 }
 
 // breakCircle ends one of the requests if all still wait for each other, and returns
