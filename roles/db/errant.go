@@ -100,13 +100,12 @@ func (m *member) overtaken(states []*group.State) error {
 // stepDown keeps a term in which this server was the primary and is none any more, and begins a process that is closed. What
 // waits for acknowledgements is answered to nobody. m.mu is held.
 func (m *member) stepDown(t term) error {
-	open := m.open
-	m.open = false
 	m.data.db.CloseForWrites()
-	if err := m.enter(t); err != nil {
+	if err := m.enter(t); err != nil { // it stays closed, and the next look at the others tries again
 		return err
 	}
-	if open {
+	if m.open {
+		m.open = false
 		m.data.db.DropUnacknowledged()
 		m.demoted()
 		m.again(t.Lost)

@@ -33,14 +33,7 @@ func TestTakingBackIsTriedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			node := testNode(t)
 			node.Members = []config.Member{{Name: "db1", Roles: []string{"db"}}, {Name: "db2", Roles: []string{"db"}}}
-			open := func() *data {
-				t.Helper()
-				d, err := openData(node, supervise.Env{Log: slog.New(slog.DiscardHandler)}, func(uint32) error { return nil })
-				if err != nil {
-					t.Fatal(err)
-				}
-				return d
-			}
+			open := func() *data { t.Helper(); return openTest(t, node) }
 			d := open()
 			if err := d.engine.Do(t.Context(), "CREATE DATABASE site", "CREATE TABLE site.t (a INT PRIMARY KEY)"); err != nil {
 				t.Fatal(err)
@@ -123,4 +116,14 @@ func retried(t *testing.T, d *data, primary *group.State) {
 	if err != nil || json.Unmarshal(b, &ask) != nil || ask.Failed != d.undone.failed {
 		t.Errorf("asked for is %s, %v", b, err)
 	}
+}
+
+// openTest opens the data of a node.
+func openTest(t *testing.T, node *config.Node) *data {
+	t.Helper()
+	d, err := openData(node, supervise.Env{Log: slog.New(slog.DiscardHandler)}, func(uint32) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }

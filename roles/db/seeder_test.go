@@ -3,7 +3,6 @@ package db
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"stack/appliance/config"
-	"stack/appliance/supervise"
 	"stack/roles/db/group"
 	"stack/roles/db/replica"
 	"stack/roles/db/store"
@@ -164,14 +162,7 @@ func TestOnlyItsOwnEpochChangesTheData(t *testing.T) {
 				if c.site {
 					node.Members = []config.Member{{Name: "db1", Roles: []string{"db"}}, {Name: "db2", Roles: []string{"db"}}}
 				}
-				open := func() *data {
-					t.Helper()
-					d, err := openData(node, supervise.Env{Log: slog.New(slog.DiscardHandler)}, func(uint32) error { return nil })
-					if err != nil {
-						t.Fatal(err)
-					}
-					return d
-				}
+				open := func() *data { t.Helper(); return openTest(t, node) }
 				d := open()
 				if err := d.engine.Do(t.Context(), "CREATE DATABASE site", "CREATE TABLE site.t (a INT PRIMARY KEY)"); err != nil {
 					t.Fatal(err)

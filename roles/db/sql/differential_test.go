@@ -30,6 +30,17 @@ func mariadb(t *testing.T) *gosql.Conn {
 	return conn
 }
 
+// onBoth runs statements here and there.
+func onBoth(t *testing.T, c *client, conn *gosql.Conn, statements ...string) {
+	t.Helper()
+	for _, q := range statements {
+		c.must(q)
+		if _, err := conn.ExecContext(t.Context(), q); err != nil {
+			t.Fatalf("MariaDB: %v in %s", err, q)
+		}
+	}
+}
+
 // mariadbServer starts a server of its own with an empty database test.
 func mariadbServer(t *testing.T) *gosql.DB {
 	t.Helper()
