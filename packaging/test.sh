@@ -10,19 +10,24 @@ short=-short limit=20m
 
 step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 
-# tests runs go test and shows packages, failures and, once, why tests were skipped.
-tests() { go test -json -tags $tags "$@" 2>&1 | dist/testreport -failed dist/failed; }
+# report shows packages, failures and, once, why tests were skipped.
+report() { go test -json -tags $tags "$@" 2>&1 | dist/testreport -failed dist/failed; }
 
-# timed is for tests that judge milliseconds, on a machine that others may use at the same
-# time. Up to three that fail run once more, alone: what fails twice has failed, and what
-# failed once stands in the output (docs/decisions/115).
-timed() {
-	tests "$@" ./e2e/... && return
+# tests runs go test on a machine that others may use at the same time. Up to three tests that
+# fail run once more, alone: what fails twice has failed, and what failed once stands in the
+# output (docs/decisions/115). OPTIONS -- PACKAGES
+tests() {
+	options=
+	while [ "$1" != -- ]; do options="$options $1" && shift; done
+	shift
+	# shellcheck disable=SC2086
+	report $options "$@" && return
 	cp dist/failed dist/again
 	[ -s dist/again ] && [ "$(wc -l <dist/again)" -le 3 ] || return 1
 	while read -r package name; do
 		step "UNSTABLE: $name of $package failed, and runs once more"
-		tests "$@" -run "^$name\$" "$package" </dev/null || return 1
+		# shellcheck disable=SC2086
+		report $options -count=1 -run "^$name\$" "$package" </dev/null || return 1
 	done <dist/again
 	sed 's/^/UNSTABLE, find out why: /' dist/again
 }
@@ -38,11 +43,11 @@ go build -o dist/testreport ./packaging/testreport
 
 step 'unit and protocol tests'
 # shellcheck disable=SC2046
-tests $short -timeout $limit $(packages -e /e2e -e /bench)
+tests $short -timeout $limit -- $(packages -e /e2e -e /bench)
 
 step 'end to end'
 # One package at a time: what fails over within milliseconds is timed.
-timed $short -count=1 -timeout 40m -p 1
+tests $short -count=1 -timeout 40m -p 1 -- ./e2e/...
 
 if command -v gcc >/dev/null; then
 	step 'race detector'
@@ -53,7 +58,8 @@ if command -v gcc >/dev/null; then
 	# detector, and nothing to detect.
 	alone='^(TestCrashInLargeCommit|TestCrashWhileBuilding|TestCrashKeepsWhatWasAcknowledged)$'
 	# shellcheck disable=SC2046,SC2086
-	CGO_ENABLED=1 tests -race -short -timeout 20m -skip "$alone" $(packages $skip)
+	export CGO_ENABLED=1
+	tests -race -short -timeout 20m -skip "$alone" -- $(packages $skip)
 else
 	echo 'skipped: the race detector needs gcc'
 fi

@@ -2,7 +2,8 @@
 // a line per package, everything that a failed test said, and at the end each reason for
 // which tests were skipped, once. It exits with 1 if anything failed or nothing ran. With
 // -failed it writes the tests that failed to a file, "package test" a line, unless something
-// failed that no test can be blamed for: a build, a panic, a time-out, what comes after tests.
+// failed that a second run cannot excuse: a build, a panic, a data race, a time-out, what comes
+// after tests.
 package main
 
 import (
@@ -84,7 +85,7 @@ func (r *report) event(e *event) {
 		r.failed++
 		r.beyond = true
 	case "output":
-		r.beyond = r.beyond || strings.HasPrefix(e.Output, "panic:")
+		r.beyond = r.beyond || strings.HasPrefix(e.Output, "panic:") || strings.HasPrefix(e.Output, "WARNING: DATA RACE")
 		if e.Test == "" {
 			if strings.HasPrefix(e.Output, "ok ") || strings.HasPrefix(e.Output, "FAIL") || strings.HasPrefix(e.Output, "panic") || strings.HasPrefix(e.Output, "---") {
 				fmt.Fprint(r.out, e.Output)

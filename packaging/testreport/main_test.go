@@ -31,6 +31,9 @@ func TestReport(t *testing.T) {
 		{"panic", `{"Action":"output","Package":"p","Test":"A","Output":"panic: test timed out after 1s\n"}
 {"Action":"fail","Package":"p","Test":"A"}
 {"Action":"fail","Package":"p"}`, false, "", []string{"timed out"}},
+		{"data race", `{"Action":"output","Package":"p","Test":"A","Output":"WARNING: DATA RACE\n"}
+{"Action":"fail","Package":"p","Test":"A"}
+{"Action":"fail","Package":"p"}`, false, "", []string{"DATA RACE"}},
 		{"build", `{"Action":"build-output","ImportPath":"p","Output":"x.go:1: no\n"}
 {"Action":"build-fail","ImportPath":"p"}`, false, "", []string{"x.go:1: no"}},
 		{"nothing", "go: no such package", false, "", []string{"go: no such package", "0 passed"}},

@@ -238,8 +238,10 @@ func TestNoLeakOfClientHandshakes(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	// A client that does not wait for an answer may be gone before it is accepted.
+	eventually(t, "all have been accepted", func() bool { return point.Counters().Accepted == 1000 })
 	eventually(t, "all connections have ended", func() bool { return set.Open() == 0 && set.shaking.Load() == 0 })
-	if n := point.Counters(); n.Accepted != 1000 || n.HandshakesFailed < 500 {
+	if n := point.Counters(); n.HandshakesFailed < 500 {
 		t.Errorf("%+v", n)
 	}
 	if err := set.Close(); err != nil {
