@@ -5,6 +5,8 @@ import (
 
 	"github.com/cockroachdb/apd/v3"
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/expression/function"
 	"github.com/dolthub/go-mysql-server/sql/expression/function/aggregation"
 	"github.com/dolthub/go-mysql-server/sql/hash"
 	"github.com/dolthub/go-mysql-server/sql/transform"
@@ -53,6 +55,9 @@ func exactly(ctx *gms.Context, plain gms.Aggregation, avg bool) gms.Aggregation 
 	case types.IsDecimal(t):
 		d := t.(gms.DecimalType)
 		precision, scale = int(d.Precision()), int(d.Scale())
+		if scale == types.DecimalTypeMaxScale {
+			scale = chosenScale(ctx, children[0])
+		}
 	case types.IsInteger(t), types.IsBoolean(t), types.IsYear(t), types.IsBit(t):
 	default:
 		return plain
@@ -68,6 +73,37 @@ func exactly(ctx *gms.Context, plain gms.Aggregation, avg bool) gms.Aggregation 
 		return plain
 	}
 	return &exactAggregate{Aggregation: plain, child: children[0], avg: avg, scale: uint8(scale), typ: typ}
+}
+
+// chosenScale is the scale of an expression that chooses among numbers: of IFNULL(decimal, integer)
+// the planner knows that it is a DECIMAL only.
+func chosenScale(ctx *gms.Context, e gms.Expression) int {
+	var from []gms.Expression
+	switch e := e.(type) {
+	case *function.IfNull, *function.Coalesce:
+		from = e.Children()
+	case *function.If:
+		from = e.Children()[1:]
+	case *expression.Case:
+		for _, b := range e.Branches {
+			from = append(from, b.Value)
+		}
+		if e.Else != nil {
+			from = append(from, e.Else)
+		}
+	}
+	if len(from) == 0 {
+		d, ok := e.Type(ctx).(gms.DecimalType)
+		if !ok {
+			return 0
+		}
+		return int(d.Scale())
+	}
+	scale := 0
+	for _, child := range from {
+		scale = max(scale, chosenScale(ctx, child))
+	}
+	return scale
 }
 
 // FunctionName is sum or avg.
@@ -188,7 +224,11 @@ func (t *total) result(avg bool, scale uint8) any {
 		return nil
 	}
 	if !avg {
-		return new(apd.Decimal).Set(t.decimal())
+		sum := new(apd.Decimal).Set(t.decimal())
+		if sum.Exponent > -int32(scale) && scale < types.DecimalTypeMaxScale { // integers alone were chosen from among decimals
+			_, _ = wide.Quantize(sum, sum, -int32(scale))
+		}
+		return sum
 	}
 	mean := new(apd.Decimal)
 	c := *wide
@@ -379,13 +419,15 @@ func (b *distinctBuffer) Dispose(ctx *gms.Context) {
 	}
 }
 
-// aggregateFunction finds SUM and AVG for the planner.
+// aggregateFunction finds SUM, AVG and GROUP_CONCAT for the planner.
 func aggregateFunction(name string) (gms.Function, bool) {
 	switch name = strings.ToLower(name); name {
 	case "sum", "avg":
 		return gms.Function1{Name: name, Fn: func(ctx *gms.Context, e gms.Expression) gms.Expression {
 			return newAggregate(ctx, name == "avg", e)
 		}}, true
+	case "group_concat":
+		return gms.FunctionN{Name: name, Fn: newGroupConcat}, true
 	}
 	return nil, false
 }

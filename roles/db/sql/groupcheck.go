@@ -1,6 +1,8 @@
 package sql
 
 import (
+	"slices"
+
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
 	"github.com/dolthub/go-mysql-server/sql/expression"
@@ -9,29 +11,142 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/types"
 )
 
-// besideConstants lets variables and functions without arguments pass check, the planner's for
-// ONLY_FULL_GROUP_BY: it takes whatever has no arguments for a column, and refused
-// SELECT COUNT(*), @@x.
+// besideConstants lets variables, functions without arguments and subqueries pass check, the
+// planner's for ONLY_FULL_GROUP_BY: it takes whatever has no arguments for a column, and refused
+// SELECT COUNT(*), @@x and SELECT k, (SELECT 1) … GROUP BY k.
 func besideConstants(check analyzer.RuleFunc) analyzer.RuleFunc {
 	return func(ctx *gms.Context, a *analyzer.Analyzer, n gms.Node, scope *plan.Scope, sel analyzer.RuleSelector, flags *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
 		if !analyzer.FlagIsSet(flags, gms.QFlagAggregation) {
 			return n, transform.SameTree, nil
 		}
-		without, _, err := transform.NodeExprs(ctx, n, func(_ *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
-			switch e := e.(type) {
-			case *expression.SystemVar, *expression.UserVar:
-			case gms.FunctionExpression:
-				if _, aggregate := e.(gms.Aggregation); aggregate || len(e.Children()) > 0 {
-					return e, transform.SameTree, nil
-				}
-			default:
-				return e, transform.SameTree, nil
-			}
-			return expression.NewLiteral(int8(1), types.Int8), transform.NewTree, nil
-		})
+		without, err := withoutConstants(ctx, n)
 		if err == nil {
 			_, _, err = check(ctx, a, without, scope, sel, flags)
 		}
 		return n, transform.SameTree, err
 	}
+}
+
+// withoutConstants is a plan for the check alone.
+func withoutConstants(ctx *gms.Context, n gms.Node) (gms.Node, error) {
+	own := groupedColumns(ctx, n)
+	without, _, err := transform.NodeWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
+		switch n.(type) { // what the check reads; others may be changed by WithExpressions themselves
+		case *plan.GroupBy, *plan.Project, *plan.Sort, *plan.Having, *plan.Filter, *plan.JoinNode:
+		default:
+			return n, transform.SameTree, nil
+		}
+		with := n.(gms.Expressioner)
+		exprs, changed, err := standIns(ctx, with.Expressions(), own)
+		if err != nil || !changed {
+			return n, transform.SameTree, err
+		}
+		n, err = with.WithExpressions(ctx, exprs...)
+		return n, transform.NewTree, err
+	})
+	return without, err
+}
+
+// standIns are expressions with constants and subqueries said as the check knows them.
+func standIns(ctx *gms.Context, exprs []gms.Expression, own gms.ColSet) (others []gms.Expression, changed bool, err error) {
+	others = slices.Clone(exprs)
+	for i, e := range exprs {
+		if other := standIn(ctx, e, own); other != nil {
+			others[i], changed = other, true
+			continue
+		}
+		if e == nil || len(e.Children()) == 0 {
+			continue
+		}
+		children, inner, err := standIns(ctx, e.Children(), own)
+		if err != nil {
+			return nil, false, err
+		}
+		if inner {
+			if others[i], err = e.WithChildren(ctx, children...); err != nil {
+				return nil, false, err
+			}
+			changed = true
+		}
+	}
+	return others, changed, nil
+}
+
+// standIn is what the check is told of a constant or a subquery; nil for all else.
+func standIn(ctx *gms.Context, e gms.Expression, own gms.ColSet) gms.Expression {
+	switch e := e.(type) {
+	case *expression.SystemVar, *expression.UserVar:
+		return anyConstant()
+	case *plan.Subquery:
+		return ofColumns(ctx, e, e.String(), own)
+	case *plan.ExistsSubquery:
+		return ofColumns(ctx, e.Query, e.String(), own)
+	case gms.FunctionExpression:
+		if _, aggregate := e.(gms.Aggregation); !aggregate && len(e.Children()) == 0 {
+			return anyConstant()
+		}
+	}
+	return nil
+}
+
+func anyConstant() gms.Expression { return expression.NewLiteral(int8(1), types.Int8) }
+
+// groupedColumns are the columns of the tables whose rows are grouped by something.
+func groupedColumns(ctx *gms.Context, n gms.Node) gms.ColSet {
+	var all gms.ColSet
+	transform.InspectWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) bool {
+		group, ok := n.(*plan.GroupBy)
+		if !ok || len(group.GroupByExprs) == 0 {
+			return true
+		}
+		transform.Inspect(group.Child, func(n gms.Node) bool {
+			if t, ok := n.(plan.TableIdNode); ok {
+				all = all.Union(t.Columns())
+			}
+			return true
+		})
+		return true
+	})
+	return all
+}
+
+// queryOfColumns stands for a subquery where only matters which columns around it it names.
+type queryOfColumns struct {
+	expression.NaryExpression
+	text string
+}
+
+// ofColumns stands for a subquery, or what has it in it, among the columns own.
+func ofColumns(ctx *gms.Context, s *plan.Subquery, text string, own gms.ColSet) gms.Expression {
+	q := &queryOfColumns{text: text}
+	named := s.Correlated().Intersection(own)
+	transform.InspectExpressionsWithNode(ctx, s.Query, func(_ *gms.Context, _ gms.Node, e gms.Expression) bool {
+		if f, ok := e.(*expression.GetField); ok && named.Contains(f.Id()) {
+			q.ChildExpressions = append(q.ChildExpressions, f)
+		}
+		return true
+	})
+	if len(q.ChildExpressions) == 0 {
+		q.ChildExpressions = []gms.Expression{anyConstant()}
+	}
+	return q
+}
+
+// String is that of the subquery, by which the planner finds it.
+func (q *queryOfColumns) String() string { return q.text }
+
+// Type is any.
+func (q *queryOfColumns) Type(*gms.Context) gms.Type { return types.Null }
+
+// IsNullable is true.
+func (q *queryOfColumns) IsNullable(*gms.Context) bool { return true }
+
+// Eval fails: the plan is checked, not run.
+func (q *queryOfColumns) Eval(*gms.Context, gms.Row) (any, error) {
+	return nil, mysqlError(1111, "Invalid use of group function")
+}
+
+// WithChildren stands for a subquery of other columns.
+func (q *queryOfColumns) WithChildren(_ *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	return &queryOfColumns{expression.NaryExpression{ChildExpressions: children}, q.text}, nil
 }

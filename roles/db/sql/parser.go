@@ -88,6 +88,8 @@ func parseText(text string, options sqlparser.ParserOptions) (sqlparser.Statemen
 func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
 	st = someIndexes(matchCalls(text, st))
 	sayOrdinals(st)
+	groupConcatCalls(st)
+	tellApart(st)
 	keepDigits(st)
 	keepTriggerTargets(st)
 	keepRestrictions(st)

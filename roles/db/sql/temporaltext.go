@@ -10,7 +10,6 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
 	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/expression/function"
-	"github.com/dolthub/go-mysql-server/sql/expression/function/aggregation"
 	"github.com/dolthub/go-mysql-server/sql/plan"
 	"github.com/dolthub/go-mysql-server/sql/transform"
 	"github.com/dolthub/go-mysql-server/sql/types"
@@ -106,8 +105,8 @@ func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 	same := transform.SameTree
 	others := make([]gms.Expression, len(children))
 	first := 0
-	if list, ok := e.(*aggregation.GroupConcat); ok {
-		first = len(children) - len(list.OutputExpressions()) // what it sorts by stays what it is
+	if list, ok := e.(*groupConcat); ok {
+		first = len(list.order) // what it sorts by stays what it is
 	}
 	for i, child := range children {
 		others[i] = child

@@ -1,0 +1,100 @@
+package sql
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
+
+// tellApart says the aggregates of a query that differ in the case of a text, or of a table's
+// name, in other words: the planner tells them by their texts in lower case, and computes
+//
+//	SELECT MAX(CONCAT(s, 'A')), MAX(CONCAT(s, 'a'))
+//
+// once. COALESCE of one argument is that argument.
+func tellApart(st sqlparser.Statement) {
+	eachSelect(st, func(s *sqlparser.Select) {
+		calls := aggregatesOf(s)
+		if len(calls) < 2 {
+			return
+		}
+		known := map[string][]string{} // the parts that count as they are, by whole texts in lower case
+		for _, call := range calls {
+			at := 0
+			if call.Name.EqualString("group_concat") {
+				at = 1 // behind its options
+			}
+			arg, ok := call.Exprs[at].(*sqlparser.AliasedExpr)
+			if !ok {
+				continue
+			}
+			exact, lower := exactParts(call), strings.ToLower(sqlparser.String(call))
+			others := slices.Index(known[lower], exact)
+			if others < 0 {
+				others = len(known[lower])
+				known[lower] = append(known[lower], exact)
+			}
+			for range others {
+				arg.Expr = &sqlparser.FuncExpr{Name: sqlparser.NewColIdent("coalesce"), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: arg.Expr}}}
+			}
+		}
+	})
+}
+
+// aggregatesOf are the aggregates of a query without those of its subqueries.
+func aggregatesOf(s *sqlparser.Select) []*sqlparser.FuncExpr {
+	var calls []*sqlparser.FuncExpr
+	visit := func(n sqlparser.SQLNode) (bool, error) {
+		if f, ok := n.(*sqlparser.FuncExpr); ok && f.Over == nil && len(f.Exprs) > 0 && (f.IsAggregate() || f.Name.EqualString("group_concat")) {
+			calls = append(calls, f)
+		}
+		_, query := n.(*sqlparser.Subquery)
+		return !query, nil
+	}
+	_ = sqlparser.Walk(visit, s.SelectExprs)
+	if s.Having != nil {
+		_ = sqlparser.Walk(visit, s.Having.Expr)
+	}
+	_ = sqlparser.Walk(visit, s.OrderBy)
+	return calls
+}
+
+// exactParts are the texts and tables' names in a call.
+func exactParts(call *sqlparser.FuncExpr) string {
+	var parts []string
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		switch n := n.(type) {
+		case *sqlparser.SQLVal:
+			if n.Type == sqlparser.StrVal {
+				parts = append(parts, string(n.Val))
+			}
+		case *sqlparser.ColName:
+			parts = append(parts, n.Qualifier.Name.String())
+		}
+		return true, nil
+	}, call)
+	return strings.Join(parts, "\x00")
+}
+
+// eachSelect visits every SELECT of a statement, in bodies of triggers and routines too.
+func eachSelect(st sqlparser.Statement, visit func(*sqlparser.Select)) {
+	if st == nil {
+		return
+	}
+	nodes := []sqlparser.SQLNode{st}
+	if ddl, ok := st.(*sqlparser.DDL); ok { // what the parser's walk leaves out
+		if ddl.TriggerSpec != nil {
+			nodes = append(nodes, ddl.TriggerSpec.Body)
+		}
+		if ddl.ProcedureSpec != nil {
+			nodes = append(nodes, ddl.ProcedureSpec.Body)
+		}
+	}
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		if s, ok := n.(*sqlparser.Select); ok {
+			visit(s)
+		}
+		return true, nil
+	}, nodes...)
+}
