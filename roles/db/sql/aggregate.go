@@ -5,10 +5,11 @@ import (
 
 	"github.com/cockroachdb/apd/v3"
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/analyzer"
 	"github.com/dolthub/go-mysql-server/sql/expression"
-	"github.com/dolthub/go-mysql-server/sql/expression/function"
 	"github.com/dolthub/go-mysql-server/sql/expression/function/aggregation"
 	"github.com/dolthub/go-mysql-server/sql/hash"
+	"github.com/dolthub/go-mysql-server/sql/plan"
 	"github.com/dolthub/go-mysql-server/sql/transform"
 	"github.com/dolthub/go-mysql-server/sql/types"
 
@@ -75,33 +76,23 @@ func exactly(ctx *gms.Context, plain gms.Aggregation, avg bool) gms.Aggregation 
 	return &exactAggregate{Aggregation: plain, child: children[0], avg: avg, scale: uint8(scale), typ: typ}
 }
 
-// chosenScale is the scale of an expression that chooses among numbers: of IFNULL(decimal, integer)
-// the planner knows that it is a DECIMAL only.
+// chosenScale is the scale of an expression that chooses among numbers: of CASE the planner knows
+// that it is a DECIMAL only, until its values are unified.
 func chosenScale(ctx *gms.Context, e gms.Expression) int {
-	var from []gms.Expression
-	switch e := e.(type) {
-	case *function.IfNull, *function.Coalesce:
-		from = e.Children()
-	case *function.If:
-		from = e.Children()[1:]
-	case *expression.Case:
-		for _, b := range e.Branches {
-			from = append(from, b.Value)
-		}
-		if e.Else != nil {
-			from = append(from, e.Else)
-		}
+	d, ok := e.Type(ctx).(gms.DecimalType)
+	if !ok {
+		return 0
 	}
-	if len(from) == 0 {
-		d, ok := e.Type(ctx).(gms.DecimalType)
-		if !ok {
-			return 0
-		}
+	c, ok := e.(*expression.Case)
+	if !ok {
 		return int(d.Scale())
 	}
 	scale := 0
-	for _, child := range from {
-		scale = max(scale, chosenScale(ctx, child))
+	for _, b := range c.Branches {
+		scale = max(scale, chosenScale(ctx, b.Value))
+	}
+	if c.Else != nil {
+		scale = max(scale, chosenScale(ctx, c.Else))
 	}
 	return scale
 }
@@ -345,6 +336,30 @@ func (w *exactWindow) Compute(_ *gms.Context, in gms.WindowInterval, _ gms.Windo
 // distinctCount is COUNT(DISTINCT …) by the collations of its arguments: the planner
 // tells 'a' from 'A'.
 type distinctCount struct{ *aggregation.CountDistinct }
+
+// distinctCounts is a rule for plans as they come from the statement, the first: of the planner's
+// one that is made of other arguments nobody would know which column it is.
+func distinctCounts(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, _ *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
+	return withDistinctCounts(ctx, n)
+}
+
+func withDistinctCounts(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
+	return transform.NodeWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
+		return transform.OneNodeExpressions(ctx, n, func(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
+			switch e := e.(type) {
+			case *aggregation.CountDistinct:
+				return &distinctCount{e}, transform.NewTree, nil
+			case *plan.Subquery:
+				query, same, err := withDistinctCounts(ctx, e.Query)
+				if err != nil || same {
+					return e, transform.SameTree, err
+				}
+				return e.WithQuery(query), transform.NewTree, nil
+			}
+			return e, transform.SameTree, nil
+		})
+	})
+}
 
 // WithChildren is the count of other arguments.
 func (c *distinctCount) WithChildren(ctx *gms.Context, children ...gms.Expression) (gms.Expression, error) {

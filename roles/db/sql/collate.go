@@ -7,7 +7,6 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
 	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/expression/function"
-	"github.com/dolthub/go-mysql-server/sql/expression/function/aggregation"
 	"github.com/dolthub/go-mysql-server/sql/hash"
 	"github.com/dolthub/go-mysql-server/sql/iters"
 	"github.com/dolthub/go-mysql-server/sql/plan"
@@ -22,7 +21,7 @@ func init() {
 	analyzer.OnceAfterAll = append([]analyzer.Rule{{Id: -1, Apply: lateTemporalTexts}, rule}, analyzer.OnceAfterAll...)
 	analyzer.OnceAfterAll = append(analyzer.OnceAfterAll, analyzer.Rule{Id: -1, Apply: fitPlan}, analyzer.Rule{Id: -1, Apply: lockTargets},
 		analyzer.Rule{Id: -1, Apply: findIndexes}, analyzer.Rule{Id: -1, Apply: quicken}, analyzer.Rule{Id: -1, Apply: noteNarrow})
-	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: wholeQueries}, {Id: -1, Apply: derivedOfAssigned}}, analyzer.OnceBeforeDefault...)
+	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: distinctCounts}, {Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: wholeQueries}, {Id: -1, Apply: derivedOfAssigned}}, analyzer.OnceBeforeDefault...)
 	// The short cut for simple SELECTs has rules of its own; any rule here turns it off.
 	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: oneRowEach}, analyzer.Rule{Id: -1, Apply: sayEscapes},
 		analyzer.Rule{Id: -1, Apply: exactDecimals}, analyzer.Rule{Id: -1, Apply: temporalTexts})
@@ -123,8 +122,6 @@ func collateExpression(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 			}
 		}
 		return anyEqual(in.Left(), list), transform.NewTree, nil
-	case *aggregation.CountDistinct:
-		return &distinctCount{e}, transform.NewTree, nil
 	case expression.ArithmeticOp:
 		return ownArithmetic(ctx, e)
 	case *expression.NullSafeEquals:

@@ -26,6 +26,78 @@ type dateShift struct {
 	first  bool // the interval stands before the date
 }
 
+// shiftCalls makes calls of sums of dates and intervals in what a SELECT shows, groups and sorts by,
+// for which the planner asks for a function: of a sum it takes the type for a DATETIME's, and
+// columns of derived tables have it.
+func shiftCalls(st sqlparser.Statement) {
+	eachSelect(st, func(s *sqlparser.Select) {
+		for _, e := range s.SelectExprs {
+			if e, ok := e.(*sqlparser.AliasedExpr); ok {
+				e.Expr = shiftCallsIn(e.Expr)
+			}
+		}
+		for i, e := range s.GroupBy {
+			s.GroupBy[i] = shiftCallsIn(e)
+		}
+		if s.Having != nil {
+			s.Having.Expr = shiftCallsIn(s.Having.Expr)
+		}
+		for _, o := range s.OrderBy {
+			o.Expr = shiftCallsIn(o.Expr)
+		}
+	})
+}
+
+// shiftCallsIn does so in an expression without its subqueries, from the inside.
+func shiftCallsIn(e sqlparser.Expr) sqlparser.Expr {
+	var found []*sqlparser.BinaryExpr
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		if b, ok := n.(*sqlparser.BinaryExpr); ok && (b.Operator == sqlparser.PlusStr || b.Operator == sqlparser.MinusStr) {
+			found = append(found, b)
+		}
+		_, query := n.(*sqlparser.Subquery)
+		return !query, nil
+	}, e)
+	for _, b := range slices.Backward(found) {
+		date, span := b.Left, b.Right
+		if _, ok := date.(*sqlparser.IntervalExpr); ok && b.Operator == sqlparser.PlusStr {
+			date, span = span, date
+		}
+		if _, ok := span.(*sqlparser.IntervalExpr); !ok {
+			continue
+		}
+		name := "date_add"
+		if b.Operator == sqlparser.MinusStr {
+			name = "date_sub"
+		}
+		call := &sqlparser.FuncExpr{Name: sqlparser.NewColIdent(name), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: date}, &sqlparser.AliasedExpr{Expr: span}}}
+		e = sqlparser.ReplaceExpr(e, b, call)
+	}
+	return e
+}
+
+// shiftFunction finds DATE_ADD and DATE_SUB for the planner.
+func shiftFunction(name string) (gms.Function, bool) {
+	planners := function.NewDateAdd
+	switch name {
+	case "date_add":
+	case "date_sub":
+		planners = function.NewDateSub
+	default:
+		return nil, false
+	}
+	return gms.FunctionN{Name: name, Fn: func(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
+		e, err := planners(ctx, args...)
+		if err != nil {
+			return nil, err
+		}
+		if shift := shiftOf(e); shift != nil && shift.Resolved() {
+			return shift, nil
+		}
+		return e, nil
+	}}, true
+}
+
 // shiftOf is such an expression of the planner's, nil for every other.
 func shiftOf(e gms.Expression) *dateShift {
 	switch e := e.(type) {

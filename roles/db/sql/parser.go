@@ -88,6 +88,8 @@ func parseText(text string, options sqlparser.ParserOptions) (sqlparser.Statemen
 func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
 	st = someIndexes(matchCalls(text, st))
 	sayOrdinals(st)
+	groupByConstants(st)
+	shiftCalls(st)
 	groupConcatCalls(st)
 	tellApart(st)
 	keepDigits(st)
@@ -122,6 +124,18 @@ func sayOrdinals(st sqlparser.Statement) {
 		}
 		return true, nil
 	}, st)
+}
+
+// groupByConstants says a constant that is grouped by as an expression: the planner takes each for
+// the number of a column.
+func groupByConstants(st sqlparser.Statement) {
+	eachSelect(st, func(s *sqlparser.Select) {
+		for i, e := range s.GroupBy {
+			if v, ok := e.(*sqlparser.SQLVal); ok && v.Type != sqlparser.IntVal && v.Type != sqlparser.ValArg {
+				s.GroupBy[i] = &sqlparser.FuncExpr{Name: sqlparser.NewColIdent("coalesce"), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: e}}}
+			}
+		}
+	})
 }
 
 // selected is the last of some selected expressions; nil where it has a name, is a column, or

@@ -144,6 +144,12 @@ func (p *provider) Function(ctx *gms.Context, database, name string) (gms.Functi
 	if f, ok := aggregateFunction(name); ok {
 		return f, true
 	}
+	if f, ok := shiftFunction(strings.ToLower(name)); ok {
+		return f, true
+	}
+	if f, ok := chooseFunction(strings.ToLower(name)); ok {
+		return f, true
+	}
 	if s, err := sessionOf(ctx); err == nil {
 		return s.storedFunctionNamed(database, name)
 	}

@@ -330,27 +330,14 @@ func joinsDiffer(t *testing.T, conn *gosql.Conn, c *client, seed uint64, queries
 	if seed%3 == 0 { // with statistics other joins are chosen
 		c.must("ANALYZE TABLE " + strings.Join(nullTables, ", "))
 	}
-	answers := func(q string) (string, string) {
-		theirs, err := rowsOf(conn, q)
-		if err != nil {
-			return "", ""
-		}
-		slices.Sort(theirs)
-		out, err := c.run(q)
-		if err != nil {
-			return err.Error(), fmt.Sprint(theirs)
-		}
-		slices.Sort(out.rows)
-		return fmt.Sprint(out.rows), fmt.Sprint(theirs)
-	}
 	for range queries {
 		q := j.query()
-		if ours, theirs := answers(q.String()); ours != theirs {
+		if ours, theirs := bothAnswers(conn, c, q.String()); ours != theirs {
 			small := shrunk(q, func(q string) bool {
-				ours, theirs := answers(q)
+				ours, theirs := bothAnswers(conn, c, q)
 				return ours != theirs
 			})
-			ours, theirs := answers(small)
+			ours, theirs := bothAnswers(conn, c, small)
 			t.Errorf("seed %d\n%s;\n%s;\n  ours: %.300s\ntheirs: %.300s", seed, strings.Join(script, ";\n"), small, ours, theirs)
 		}
 	}

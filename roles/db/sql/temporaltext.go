@@ -79,6 +79,12 @@ func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 	if shift := shiftOf(e); shift != nil {
 		return shift, transform.NewTree, nil
 	}
+	unchanged := transform.SameTree
+	if c, ok := e.(*expression.Case); ok && c.Resolved() {
+		if other := unifiedCase(ctx, c); other != nil {
+			e, unchanged = other, transform.NewTree
+		}
+	}
 	want := asTheyAre
 	switch f := e.(type) {
 	case *expression.Convert, *function.Coalesce, *function.IfNull, *function.If, *expression.Case:
@@ -99,10 +105,10 @@ func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 		want = asDigits
 	}
 	if want == asTheyAre || !e.Resolved() {
-		return e, transform.SameTree, nil
+		return e, unchanged, nil
 	}
 	children := e.Children()
-	same := transform.SameTree
+	same := unchanged
 	others := make([]gms.Expression, len(children))
 	first := 0
 	if list, ok := e.(*groupConcat); ok {
@@ -110,7 +116,7 @@ func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 	}
 	for i, child := range children {
 		others[i] = child
-		if child == nil || i < first || want == asDocument && i > 0 {
+		if child == nil || i < first || want == asDocument && i > 0 || decides(e, i) {
 			continue
 		}
 		_, left := e.(function.Left)
@@ -125,6 +131,21 @@ func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 	}
 	e, err := e.WithChildren(ctx, others...)
 	return e, transform.NewTree, err
+}
+
+// decides says whether an argument is not one of those among which the function chooses.
+func decides(e gms.Expression, at int) bool {
+	switch e := e.(type) {
+	case *function.If:
+		return at == 0
+	case *expression.Case:
+		conditions := 2 * len(e.Branches)
+		if e.Expr != nil {
+			at--
+		}
+		return at < 0 || at < conditions && at%2 == 0
+	}
+	return false
 }
 
 // wants says what an expression of a type makes of the arguments that can be its value.
@@ -159,6 +180,11 @@ func textOf(ctx *gms.Context, e gms.Expression, want wanted) gms.Expression {
 	case types.IsDateType(t):
 		text.layout = time.DateOnly
 	case types.IsTimespan(t):
+	case types.IsEnum(t) || types.IsSet(t):
+		if want == asText {
+			return memberText(ctx, e)
+		}
+		return nil
 	case types.IsYear(t) && want == asText:
 	case types.IsTime(t):
 		digits, known := secondDigits(ctx, e)

@@ -32,7 +32,30 @@ func init() {
 	addFunction("utc_date", 0, always(types.Date), func(ctx *gms.Context, _ *ownFunction, _ []any) (any, error) {
 		return ctx.QueryTime().UTC().Truncate(24 * time.Hour), nil
 	})
+	ownFunctions["timestamp"] = gms.FunctionN{Name: "timestamp", Fn: newTimestamp}
 	ownFunctions["utc_time"] = gms.FunctionN{Name: "utc_time", Fn: newUTCTime}
+}
+
+// newTimestamp is TIMESTAMP(): a date as a date and time, with a time added to it or not.
+func newTimestamp(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
+	if len(args) < 1 || len(args) > 2 {
+		return nil, wrongCount("timestamp")
+	}
+	moment, err := function.NewDatetime(ctx, args[0])
+	if err != nil {
+		return nil, err
+	}
+	if args[0].Resolved() && types.IsTime(args[0].Type(ctx)) {
+		digits := 0
+		if !isDay(ctx, args[0]) {
+			digits = fractionOf(ctx, args[0])
+		}
+		moment = &inType{expression.UnaryExpressionStub{Child: moment}, types.MustCreateDatetimeType(sqltypes.Datetime, digits)}
+	}
+	if len(args) == 1 {
+		return moment, nil
+	}
+	return ownFunctions["addtime"].NewInstance(ctx, []gms.Expression{moment, args[1]})
 }
 
 // newUTCTime is UTC_TIME(), or that with so many digits of the second.

@@ -1,0 +1,339 @@
+package sql
+
+import (
+	"slices"
+
+	"github.com/cockroachdb/apd/v3"
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/expression/function"
+	"github.com/dolthub/go-mysql-server/sql/expression/function/aggregation"
+	"github.com/dolthub/go-mysql-server/sql/types"
+	"github.com/dolthub/vitess/go/sqltypes"
+)
+
+// Functions that choose among values give them a common type. The planner knows of decimals
+// that they are some, of an ENUM its number, and compares all numbers as DOUBLE.
+
+// chooseFunction finds such a function for the planner, made with arguments of one type.
+func chooseFunction(name string) (gms.Function, bool) {
+	switch name {
+	case "if":
+		return gms.Function3{Name: name, Fn: func(ctx *gms.Context, when, a, b gms.Expression) gms.Expression {
+			values := unified(ctx, a, b)
+			return function.NewIf(ctx, when, values[0], values[1])
+		}}, true
+	case "ifnull":
+		return gms.Function2{Name: name, Fn: func(ctx *gms.Context, a, b gms.Expression) gms.Expression {
+			values := unified(ctx, a, b)
+			return function.NewIfNull(ctx, values[0], values[1])
+		}}, true
+	case "nullif":
+		return gms.Function2{Name: name, Fn: func(ctx *gms.Context, a, b gms.Expression) gms.Expression {
+			return function.NewNullIf(ctx, memberText(ctx, a), memberText(ctx, b))
+		}}, true
+	case "coalesce":
+		return gms.FunctionN{Name: name, Fn: func(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
+			return function.NewCoalesce(ctx, unified(ctx, args...)...)
+		}}, true
+	case "greatest":
+		return gms.FunctionN{Name: name, Fn: func(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
+			return newExtreme(ctx, name, 1, function.NewGreatest, args)
+		}}, true
+	case "least":
+		return gms.FunctionN{Name: name, Fn: func(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
+			return newExtreme(ctx, name, -1, function.NewLeast, args)
+		}}, true
+	case "min":
+		return gms.Function1{Name: name, Fn: func(ctx *gms.Context, e gms.Expression) gms.Expression {
+			return aggregation.NewMin(memberText(ctx, e))
+		}}, true
+	case "max":
+		return gms.Function1{Name: name, Fn: func(ctx *gms.Context, e gms.Expression) gms.Expression {
+			return aggregation.NewMax(memberText(ctx, e))
+		}}, true
+	}
+	return nil, false
+}
+
+// unifiedCase is a CASE with values of one type; nil where they are.
+func unifiedCase(ctx *gms.Context, c *expression.Case) gms.Expression {
+	var values []gms.Expression
+	for _, b := range c.Branches {
+		values = append(values, b.Value)
+	}
+	if c.Else != nil {
+		values = append(values, c.Else)
+	}
+	changed := false
+	branches := slices.Clone(c.Branches)
+	otherwise := c.Else
+	for i, v := range unified(ctx, values...) {
+		_, made := v.(*inType)
+		changed = changed || made
+		if i < len(branches) {
+			branches[i].Value = v
+		} else {
+			otherwise = v
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return expression.NewCase(c.Expr, branches, otherwise)
+}
+
+// unified are expressions of which one gives the value, made of one type where MySQL says
+// that of the value by it.
+func unified(ctx *gms.Context, values ...gms.Expression) []gms.Expression {
+	for _, v := range values {
+		if !v.Resolved() {
+			return values
+		}
+	}
+	values = slices.Clone(values)
+	if len(values) > 1 {
+		for i, v := range values {
+			values[i] = memberText(ctx, v)
+		}
+	}
+	common := commonType(ctx, values)
+	if common == nil {
+		return values
+	}
+	for i, v := range values {
+		if t := v.Type(ctx); !types.IsNullType(t) && !t.Equals(common) {
+			values[i] = &inType{expression.UnaryExpressionStub{Child: v}, common}
+		}
+	}
+	return values
+}
+
+// commonType is the type of one of some values where these are exact numbers among which is a
+// DECIMAL, numbers among which is a DOUBLE, or dates of which some have a time; nil for all else.
+func commonType(ctx *gms.Context, values []gms.Expression) gms.Type {
+	exact, approximate, decimals, dates, moments, others := 0, 0, 0, 0, 0, 0
+	whole, scale, digits := 0, 0, 0
+	for _, v := range values {
+		switch t := v.Type(ctx); {
+		case types.IsNullType(t):
+		case types.IsDecimal(t):
+			d := t.(gms.DecimalType)
+			whole, scale = max(whole, int(d.Precision())-int(d.Scale())), max(scale, int(d.Scale()))
+			exact, decimals = exact+1, decimals+1
+		case types.IsInteger(t), types.IsBoolean(t):
+			whole, exact = max(whole, integerDigits(t)), exact+1
+		case types.IsFloat(t):
+			approximate++
+		case isDay(ctx, v):
+			dates++
+		case types.IsTime(t):
+			n, known := secondDigits(ctx, v)
+			if !known {
+				n = 6
+			}
+			digits, moments = max(digits, n), moments+1
+		default:
+			others++
+		}
+	}
+	switch {
+	case others > 0 || (exact+approximate > 0 && dates+moments > 0):
+	case approximate > 0 && exact > 0:
+		return types.Float64
+	case decimals > 0 && scale < types.DecimalTypeMaxScale: // more is not known
+		t, err := types.CreateDecimalType(uint8(min(whole+scale, types.DecimalTypeMaxPrecision)), uint8(scale))
+		if err == nil {
+			return t
+		}
+	case dates > 0 && moments > 0:
+		return types.MustCreateDatetimeType(sqltypes.Datetime, digits)
+	}
+	return nil
+}
+
+// integerDigits is how many decimal digits the values of a type of integers have.
+func integerDigits(t gms.Type) int {
+	switch t.Type() {
+	case sqltypes.Int8, sqltypes.Uint8:
+		return 3
+	case sqltypes.Int16, sqltypes.Uint16:
+		return 5
+	case sqltypes.Int24, sqltypes.Uint24:
+		return 8
+	case sqltypes.Int32, sqltypes.Uint32:
+		return 10
+	}
+	return 20
+}
+
+// inType is the value of an expression in another type. It is called like the expression.
+type inType struct {
+	expression.UnaryExpressionStub
+	typ gms.Type
+}
+
+func (c *inType) String() string                 { return c.Child.String() }
+func (c *inType) Type(*gms.Context) gms.Type     { return c.typ }
+func (c *inType) IsNullable(x *gms.Context) bool { return c.Child.IsNullable(x) }
+
+// CollationCoercibility is that of the type.
+func (c *inType) CollationCoercibility(ctx *gms.Context) (gms.CollationID, byte) {
+	if types.IsText(c.typ) {
+		_, level := gms.GetCoercibility(ctx, c.Child)
+		return c.typ.(gms.StringType).Collation(), level
+	}
+	return gms.Collation_binary, 5
+}
+
+// WithChildren is another expression's value.
+func (c *inType) WithChildren(_ *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	if len(children) != 1 {
+		return nil, gms.ErrInvalidChildrenNumber.New(c, len(children), 1)
+	}
+	return &inType{expression.UnaryExpressionStub{Child: children[0]}, c.typ}, nil
+}
+
+// Eval returns the value.
+func (c *inType) Eval(ctx *gms.Context, row gms.Row) (any, error) {
+	v, err := c.Child.Eval(ctx, row)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	if types.IsText(c.typ) {
+		text, _, err := types.ConvertToCollatedString(ctx, v, c.Child.Type(ctx))
+		return text, err
+	}
+	if d, ok := c.typ.(gms.DecimalType); ok { // with all the digits that the type has
+		n, err := asDecimal(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		exact := new(apd.Decimal)
+		_, err = wide.Quantize(exact, n, -int32(d.Scale()))
+		return exact, err
+	}
+	v, _, err = c.typ.Convert(ctx, v)
+	return v, err
+}
+
+// memberText is the text of an ENUM or SET, everything else as it is.
+func memberText(ctx *gms.Context, e gms.Expression) gms.Expression {
+	if !e.Resolved() {
+		return e
+	}
+	var collation gms.CollationID
+	switch t := e.Type(ctx).(type) {
+	case gms.EnumType:
+		collation = t.Collation()
+	case gms.SetType:
+		collation = t.Collation()
+	default:
+		return e
+	}
+	text := types.MustCreateString(sqltypes.VarChar, 1024, collation)
+	return &inType{expression.UnaryExpressionStub{Child: e}, text}
+}
+
+// newExtreme is GREATEST (sign 1) or LEAST (-1), with the planner's for values of which some are
+// text and some are not.
+func newExtreme(ctx *gms.Context, name string, sign int, planners func(*gms.Context, ...gms.Expression) (gms.Expression, error), args []gms.Expression) (gms.Expression, error) {
+	if len(args) < 2 {
+		return nil, wrongCount(name)
+	}
+	args = unified(ctx, args...)
+	typ := sameType(ctx, args)
+	if typ == nil {
+		return planners(ctx, args...)
+	}
+	return &ownFunction{name, args, always(typ), func(ctx *gms.Context, _ *ownFunction, values []any) (any, error) {
+		best := values[0]
+		for _, v := range values[1:] {
+			n, err := compareValues(ctx, typ, v, best)
+			if err != nil {
+				return nil, err
+			}
+			if n*sign > 0 {
+				best = v
+			}
+		}
+		best, _, err := typ.Convert(ctx, best)
+		return best, err
+	}}, nil
+}
+
+func compareValues(ctx *gms.Context, typ gms.Type, a, b any) (int, error) {
+	if !types.IsInteger(typ) && !types.IsDecimal(typ) {
+		return typ.Compare(ctx, a, b)
+	}
+	x, err := asDecimal(ctx, a)
+	if err != nil {
+		return 0, err
+	}
+	y, err := asDecimal(ctx, b)
+	if err != nil {
+		return 0, err
+	}
+	return x.Cmp(y), nil
+}
+
+// sameType is the type of values that are all of one sort; nil where they are not, or where one
+// is not known yet.
+func sameType(ctx *gms.Context, args []gms.Expression) gms.Type {
+	integers, unsigned, texts, others := 0, 0, 0, 0
+	var first gms.Type
+	for _, e := range args {
+		if !e.Resolved() {
+			return nil
+		}
+		t := e.Type(ctx)
+		switch {
+		case types.IsNullType(t), types.IsTuple(t), types.IsDeferredType(t):
+			return nil
+		case types.IsInteger(t):
+			integers++
+			if types.IsUnsigned(t) {
+				unsigned++
+			}
+		case types.IsTextOnly(t):
+			texts++
+		default:
+			others++
+		}
+		if first == nil {
+			first = t
+		} else if others > 0 && !t.Equals(first) {
+			return nil
+		}
+	}
+	switch {
+	case others > 0 && (integers > 0 || texts > 0), integers > 0 && texts > 0:
+		return nil
+	case unsigned == len(args):
+		return types.Uint64
+	case unsigned > 0:
+		return types.MustCreateDecimalType(20, 0)
+	case integers > 0:
+		return types.Int64
+	case texts > 0:
+		return types.MustCreateString(sqltypes.Text, types.LongText.Length()/4, collationOf(ctx, args))
+	}
+	switch {
+	case types.IsDecimal(first), types.IsFloat(first), types.IsDatetimeType(first), types.IsDateType(first), types.IsTimestampType(first), types.IsTimespan(first):
+		return first
+	}
+	return nil
+}
+
+// collationOf is the collation by which texts are compared.
+func collationOf(ctx *gms.Context, args []gms.Expression) gms.CollationID {
+	collation, level := gms.GetCoercibility(ctx, args[0])
+	for _, e := range args[1:] {
+		c, l := gms.GetCoercibility(ctx, e)
+		collation, level = gms.ResolveCoercibility(collation, level, c, l)
+	}
+	if collation.CharacterSet() != gms.CharacterSet_utf8mb4 {
+		return gms.Collation_Default
+	}
+	return collation
+}
