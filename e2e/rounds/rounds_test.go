@@ -2,6 +2,7 @@ package rounds
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 var (
@@ -278,16 +281,13 @@ func (r *round) judge() {
 			return !ok || sorted(st.Executed) != want
 		})
 	})
-	sums := r.checksums(primary)
+	sums := asked(r, func() (string, error) { return r.checksums(primary) })
 	for _, name := range r.names {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		lists, err := readLists(ctx, r.pools[name], "")
-		r.must(err)
-		rows, err := readRows(ctx, r.pools[name])
-		r.must(err)
-		r.history.final(name, lists, rows)
-		if own := r.checksums(name); own != sums {
+		lists := asked(r, func() (map[string]string, error) { return readLists(ctx, r.pools[name], "") })
+		r.history.final(name, lists, asked(r, func() (map[int64]write, error) { return readRows(ctx, r.pools[name]) }))
+		if own := asked(r, func() (string, error) { return r.checksums(name) }); own != sums {
 			r.t.Errorf("%s has the checksums %s, the primary %s has %s", name, own, primary, sums)
 		}
 	}
@@ -300,17 +300,35 @@ func sorted(set string) string {
 	return strings.Join(parts, ",")
 }
 
-// checksums are those of the tables on a server.
-func (r *round) checksums(name string) (text string) {
+// asked is what a server answers. One that has just become a replica may still be ending the
+// sessions that it had as a primary: these are asked anew.
+func asked[T any](r *round, question func() (T, error)) (answer T) {
 	r.t.Helper()
+	r.await("a server answers", func() bool {
+		var err error
+		answer, err = question()
+		if errors.Is(err, mysql.ErrInvalidConn) {
+			return false
+		}
+		r.must(err)
+		return true
+	})
+	return answer
+}
+
+// checksums are those of the tables on a server.
+func (r *round) checksums(name string) (text string, err error) {
 	rows, err := r.pools[name].Query("CHECKSUM TABLE lists, writes")
-	r.must(err)
+	if err != nil {
+		return "", err
+	}
 	defer rows.Close()
 	for rows.Next() {
 		var table, sum string
-		r.must(rows.Scan(&table, &sum))
+		if err := rows.Scan(&table, &sum); err != nil {
+			return "", err
+		}
 		text += table + " " + sum + " "
 	}
-	r.must(rows.Err())
-	return text
+	return text, rows.Err()
 }

@@ -60,6 +60,8 @@ func exactly(ctx *gms.Context, plain gms.Aggregation, avg bool) gms.Aggregation 
 			scale = chosenScale(ctx, children[0])
 		}
 	case types.IsInteger(t), types.IsBoolean(t), types.IsYear(t), types.IsBit(t):
+	case types.IsFloat(t):
+		return &floatAggregate{plain}
 	default:
 		return plain
 	}
@@ -73,7 +75,55 @@ func exactly(ctx *gms.Context, plain gms.Aggregation, avg bool) gms.Aggregation 
 	if err != nil {
 		return plain
 	}
-	return &exactAggregate{Aggregation: plain, child: children[0], avg: avg, scale: uint8(scale), typ: typ}
+	return &exactAggregate{Aggregation: plain, child: summand(children[0]), avg: avg, scale: uint8(scale), typ: typ}
+}
+
+// summand is what is added up of an argument: of a quotient more digits than are shown of it.
+func summand(e gms.Expression) gms.Expression {
+	if div, ok := e.(*expression.Div); ok {
+		return &quotient{div}
+	}
+	return e
+}
+
+// quotient is a division of DECIMALs with the digits that MySQL computes: the shown ones, filled
+// up to words of nine.
+type quotient struct{ *expression.Div }
+
+// WithChildren divides other numbers.
+func (q *quotient) WithChildren(ctx *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	e, err := q.Div.WithChildren(ctx, children...)
+	if err != nil {
+		return nil, err
+	}
+	return summand(e), nil
+}
+
+// Eval is the quotient, cut; the planner's where it is no DECIMAL or there is none.
+func (q *quotient) Eval(ctx *gms.Context, row gms.Row) (any, error) {
+	shown, err := q.Div.Eval(ctx, row)
+	if _, ok := shown.(*apd.Decimal); !ok || err != nil {
+		return shown, err
+	}
+	var parts [2]*apd.Decimal
+	for i, e := range q.Children() {
+		v, err := e.Eval(ctx, row)
+		if err != nil {
+			return nil, err
+		}
+		if parts[i], err = asDecimal(ctx, v); err != nil {
+			return nil, err
+		}
+	}
+	scale := max(-parts[0].Exponent, 0) + divScale
+	c := *wide
+	c.Rounding = apd.RoundDown
+	result := new(apd.Decimal)
+	if _, err := c.Quo(result, parts[0], parts[1]); err != nil {
+		return shown, nil
+	}
+	_, err = c.Quantize(result, result, -(scale+8)/9*9)
+	return result, err
 }
 
 // chosenScale is the scale of an expression that chooses among numbers: of CASE the planner knows
@@ -126,7 +176,7 @@ func (a *exactAggregate) CollationCoercibility(*gms.Context) (gms.CollationID, b
 func (a *exactAggregate) with(plain gms.Aggregation) *exactAggregate {
 	c := *a
 	c.Aggregation = plain
-	c.child = plain.Children()[0]
+	c.child = summand(plain.Children()[0])
 	return &c
 }
 
@@ -164,11 +214,100 @@ func (a *exactAggregate) NewWindowFunction(ctx *gms.Context) (gms.WindowFunction
 	if err != nil {
 		return nil, err
 	}
-	child, err := transform.Clone(ctx, a.child)
+	child, err := transform.Clone(ctx, a.Children()[0])
 	if err != nil {
 		return nil, err
 	}
 	return &exactWindow{WindowFunction: framing, expr: child, avg: a.avg, scale: a.scale}, nil
+}
+
+// floatAggregate is SUM or AVG of floating-point numbers. Over a window the planner's is 0 of no
+// number, not NULL.
+type floatAggregate struct{ gms.Aggregation }
+
+// FunctionName is sum or avg.
+func (a *floatAggregate) FunctionName() string {
+	return a.Aggregation.(gms.FunctionExpression).FunctionName()
+}
+
+// Description is the planner's.
+func (a *floatAggregate) Description() string {
+	return a.Aggregation.(gms.FunctionExpression).Description()
+}
+
+// DebugString is the planner's.
+func (a *floatAggregate) DebugString(ctx *gms.Context) string {
+	return gms.DebugString(ctx, a.Aggregation)
+}
+
+// CollationCoercibility is that of a number.
+func (a *floatAggregate) CollationCoercibility(*gms.Context) (gms.CollationID, byte) {
+	return gms.Collation_binary, 5
+}
+
+// WithChildren is the aggregate of another argument.
+func (a *floatAggregate) WithChildren(ctx *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	plain, err := a.Aggregation.WithChildren(ctx, children...)
+	if err != nil {
+		return nil, err
+	}
+	return &floatAggregate{plain.(gms.Aggregation)}, nil
+}
+
+// WithWindow is the aggregate over a window.
+func (a *floatAggregate) WithWindow(ctx *gms.Context, w *gms.WindowDefinition) gms.WindowAdaptableExpression {
+	return &floatAggregate{a.Aggregation.WithWindow(ctx, w).(gms.Aggregation)}
+}
+
+// WithId is the aggregate under another id.
+func (a *floatAggregate) WithId(id gms.ColumnId) gms.IdExpression {
+	return &floatAggregate{a.Aggregation.WithId(id).(gms.Aggregation)}
+}
+
+// NewWindowFunction is the aggregate over frames.
+func (a *floatAggregate) NewWindowFunction(ctx *gms.Context) (gms.WindowFunction, error) {
+	framing, err := a.Aggregation.NewWindowFunction(ctx)
+	if err != nil {
+		return nil, err
+	}
+	child, err := transform.Clone(ctx, a.Children()[0])
+	return &floatWindow{WindowFunction: framing, expr: child}, err
+}
+
+// floatWindow knows how many numbers are before each row of a partition.
+type floatWindow struct {
+	gms.WindowFunction
+	expr    gms.Expression
+	start   int
+	numbers []int
+}
+
+// StartPartition reads the partition.
+func (w *floatWindow) StartPartition(ctx *gms.Context, in gms.WindowInterval, rows gms.WindowBuffer) error {
+	if err := w.WindowFunction.StartPartition(ctx, in, rows); err != nil {
+		return err
+	}
+	w.start, w.numbers = in.Start, make([]int, 1, in.End-in.Start+1)
+	for i := in.Start; i < in.End; i++ {
+		v, err := w.expr.Eval(ctx, rows[i])
+		if err != nil {
+			return err
+		}
+		n := w.numbers[len(w.numbers)-1]
+		if v != nil {
+			n++
+		}
+		w.numbers = append(w.numbers, n)
+	}
+	return nil
+}
+
+// Compute is NULL of a frame without numbers.
+func (w *floatWindow) Compute(ctx *gms.Context, in gms.WindowInterval, rows gms.WindowBuffer) (any, error) {
+	if in.End <= in.Start || w.numbers[in.End-w.start] == w.numbers[in.Start-w.start] {
+		return nil, nil
+	}
+	return w.WindowFunction.Compute(ctx, in, rows)
 }
 
 // total adds exactly: in an int64 while that holds it.
@@ -216,8 +355,11 @@ func (t *total) result(avg bool, scale uint8) any {
 	}
 	if !avg {
 		sum := new(apd.Decimal).Set(t.decimal())
-		if sum.Exponent > -int32(scale) && scale < types.DecimalTypeMaxScale { // integers alone were chosen from among decimals
-			_, _ = wide.Quantize(sum, sum, -int32(scale))
+		// Integers alone were chosen from among decimals, or quotients have more digits.
+		if sum.Exponent != -int32(scale) && scale < types.DecimalTypeMaxScale {
+			c := *wide
+			c.Rounding = apd.RoundHalfUp
+			_, _ = c.Quantize(sum, sum, -int32(scale))
 		}
 		return sum
 	}

@@ -143,8 +143,11 @@ func ownArithmetic(ctx *gms.Context, e expression.ArithmeticOp) (gms.Expression,
 	// operands: only the outermost operation may be wrapped.
 	operands, wrapped := slices.Clone(e.Children()), false
 	for i, operand := range operands {
-		if z, ok := operand.(*plainZero); ok {
+		switch z := operand.(type) {
+		case *plainZero:
 			operands[i], wrapped = z.Arithmetic, true
+		case *plainMod:
+			operands[i], wrapped = z.Mod, true
 		}
 	}
 	result, same := gms.Expression(e), transform.SameTree
@@ -154,6 +157,9 @@ func ownArithmetic(ctx *gms.Context, e expression.ArithmeticOp) (gms.Expression,
 			return nil, transform.SameTree, err
 		}
 		same = transform.NewTree
+	}
+	if m, ok := result.(*expression.Mod); ok {
+		return &plainMod{m}, transform.NewTree, nil
 	}
 	a, ok := result.(*expression.Arithmetic)
 	if !ok {
@@ -186,8 +192,30 @@ func (z *plainZero) WithChildren(ctx *gms.Context, children ...gms.Expression) (
 // Eval returns 0 for -0.
 func (z *plainZero) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	v, err := z.Arithmetic.Eval(ctx, row)
+	return withoutSign(v), err
+}
+
+func withoutSign(v any) any {
 	if d, ok := v.(*apd.Decimal); ok && d.Negative && d.IsZero() {
-		return new(apd.Decimal).Abs(d), err
+		return new(apd.Decimal).Abs(d)
 	}
-	return v, err
+	return v
+}
+
+// plainMod is %, of which the same is to be said.
+type plainMod struct{ *expression.Mod }
+
+// WithChildren does it for other operands.
+func (z *plainMod) WithChildren(ctx *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	e, err := z.Mod.WithChildren(ctx, children...)
+	if err != nil {
+		return nil, err
+	}
+	return &plainMod{e.(*expression.Mod)}, nil
+}
+
+// Eval returns 0 for -0.
+func (z *plainMod) Eval(ctx *gms.Context, row gms.Row) (any, error) {
+	v, err := z.Mod.Eval(ctx, row)
+	return withoutSign(v), err
 }

@@ -34,7 +34,12 @@ func chooseFunction(name string) (gms.Function, bool) {
 		}}, true
 	case "coalesce":
 		return gms.FunctionN{Name: name, Fn: func(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
-			return function.NewCoalesce(ctx, unified(ctx, args...)...)
+			args = unified(ctx, args...)
+			e, err := function.NewCoalesce(ctx, args...)
+			if err != nil || !e.Resolved() {
+				return e, err
+			}
+			return collatedText(ctx, e, collationOf(ctx, args)), nil
 		}}, true
 	case "greatest":
 		return gms.FunctionN{Name: name, Fn: func(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
@@ -43,6 +48,23 @@ func chooseFunction(name string) (gms.Function, bool) {
 	case "least":
 		return gms.FunctionN{Name: name, Fn: func(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
 			return newExtreme(ctx, name, -1, function.NewLeast, args)
+		}}, true
+	case "round":
+		return gms.FunctionN{Name: name, Fn: func(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
+			e, err := function.NewRound(ctx, args...)
+			return rounded(ctx, e, args), err
+		}}, true
+	case "ceil", "ceiling":
+		return gms.Function1{Name: name, Fn: func(ctx *gms.Context, e gms.Expression) gms.Expression {
+			return function.NewCeil(ctx, &freshDecimal{expression.UnaryExpressionStub{Child: e}})
+		}}, true
+	case "floor":
+		return gms.Function1{Name: name, Fn: func(ctx *gms.Context, e gms.Expression) gms.Expression {
+			return function.NewFloor(ctx, &freshDecimal{expression.UnaryExpressionStub{Child: e}})
+		}}, true
+	case "truncate":
+		return gms.Function2{Name: name, Fn: func(ctx *gms.Context, a, digits gms.Expression) gms.Expression {
+			return rounded(ctx, function.NewTruncate(ctx, a, digits), []gms.Expression{a, digits})
 		}}, true
 	case "min":
 		return gms.Function1{Name: name, Fn: func(ctx *gms.Context, e gms.Expression) gms.Expression {
@@ -54,6 +76,68 @@ func chooseFunction(name string) (gms.Function, bool) {
 		}}, true
 	}
 	return nil, false
+}
+
+// freshDecimal is a value that may be changed: the planner's CEIL and FLOOR round the number that
+// they are given, which is the one in the row.
+type freshDecimal struct{ expression.UnaryExpressionStub }
+
+func (f *freshDecimal) String() string                 { return f.Child.String() }
+func (f *freshDecimal) Type(ctx *gms.Context) gms.Type { return f.Child.Type(ctx) }
+
+// CollationCoercibility is that of the value.
+func (f *freshDecimal) CollationCoercibility(ctx *gms.Context) (gms.CollationID, byte) {
+	return gms.GetCoercibility(ctx, f.Child)
+}
+
+// WithChildren is another value.
+func (f *freshDecimal) WithChildren(_ *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	if len(children) != 1 {
+		return nil, gms.ErrInvalidChildrenNumber.New(f, len(children), 1)
+	}
+	return &freshDecimal{expression.UnaryExpressionStub{Child: children[0]}}, nil
+}
+
+// Eval returns the value, a DECIMAL as a copy.
+func (f *freshDecimal) Eval(ctx *gms.Context, row gms.Row) (any, error) {
+	v, err := f.Child.Eval(ctx, row)
+	if d, ok := v.(*apd.Decimal); ok {
+		return new(apd.Decimal).Set(d), err
+	}
+	return v, err
+}
+
+// rounded is ROUND or TRUNCATE of a DECIMAL with the scale that MySQL gives it, where the digits
+// are said.
+func rounded(ctx *gms.Context, e gms.Expression, args []gms.Expression) gms.Expression {
+	if e == nil || !e.Resolved() {
+		return e
+	}
+	t, ok := args[0].Type(ctx).(gms.DecimalType)
+	if !ok {
+		return e
+	}
+	digits := int64(0)
+	if len(args) > 1 {
+		literal, ok := args[1].(*expression.Literal)
+		if !ok {
+			return e
+		}
+		if literal.Value() == nil {
+			return e
+		}
+		n, err := integerOf(ctx, literal.Value())
+		if err != nil {
+			return e
+		}
+		digits = min(max(n, 0), int64(t.Scale()))
+	}
+	whole := int64(t.Precision()) - int64(t.Scale()) + 1
+	typ, err := types.CreateDecimalType(uint8(min(whole+digits, types.DecimalTypeMaxPrecision)), uint8(digits))
+	if err != nil {
+		return e
+	}
+	return &inType{expression.UnaryExpressionStub{Child: e}, typ}
 }
 
 // unifiedCase is a CASE with values of one type; nil where they are.
@@ -92,8 +176,12 @@ func unified(ctx *gms.Context, values ...gms.Expression) []gms.Expression {
 		}
 	}
 	values = slices.Clone(values)
-	if len(values) > 1 {
-		for i, v := range values {
+	for i, v := range values {
+		if c, ok := v.(*expression.Case); ok {
+			if other := unifiedCase(ctx, c); other != nil {
+				values[i] = other
+			}
+		} else if len(values) > 1 {
 			values[i] = memberText(ctx, v)
 		}
 	}
@@ -110,10 +198,13 @@ func unified(ctx *gms.Context, values ...gms.Expression) []gms.Expression {
 }
 
 // commonType is the type of one of some values where these are exact numbers among which is a
-// DECIMAL, numbers among which is a DOUBLE, or dates of which some have a time; nil for all else.
+// DECIMAL, numbers among which is a DOUBLE, dates of which some have a time, or texts; nil for
+// all else.
 func commonType(ctx *gms.Context, values []gms.Expression) gms.Type {
 	exact, approximate, decimals, dates, moments, others := 0, 0, 0, 0, 0, 0
 	whole, scale, digits := 0, 0, 0
+	var texts []gms.Expression
+	length := int64(0)
 	for _, v := range values {
 		switch t := v.Type(ctx); {
 		case types.IsNullType(t):
@@ -128,17 +219,23 @@ func commonType(ctx *gms.Context, values []gms.Expression) gms.Type {
 		case isDay(ctx, v):
 			dates++
 		case types.IsTime(t):
-			n, known := secondDigits(ctx, v)
-			if !known {
-				n = 6
+			n := 6
+			if d, ok := t.(gms.DatetimeType); ok {
+				n = d.Precision()
 			}
 			digits, moments = max(digits, n), moments+1
+		case types.IsTextOnly(t):
+			texts, length = append(texts, v), max(length, t.(gms.StringType).Length())
 		default:
 			others++
 		}
 	}
 	switch {
-	case others > 0 || (exact+approximate > 0 && dates+moments > 0):
+	case others > 0 || exact+approximate > 0 && dates+moments > 0:
+	case len(texts) > 0:
+		if len(texts) > 1 && exact+approximate+dates+moments == 0 {
+			return textType(length, collationOf(ctx, texts))
+		}
 	case approximate > 0 && exact > 0:
 		return types.Float64
 	case decimals > 0 && scale < types.DecimalTypeMaxScale: // more is not known
@@ -146,7 +243,7 @@ func commonType(ctx *gms.Context, values []gms.Expression) gms.Type {
 		if err == nil {
 			return t
 		}
-	case dates > 0 && moments > 0:
+	case moments > 0 && dates+moments > 1:
 		return types.MustCreateDatetimeType(sqltypes.Datetime, digits)
 	}
 	return nil
@@ -242,6 +339,14 @@ func newExtreme(ctx *gms.Context, name string, sign int, planners func(*gms.Cont
 		return nil, wrongCount(name)
 	}
 	args = unified(ctx, args...)
+	texts := slices.ContainsFunc(args, func(e gms.Expression) bool { return e.Resolved() && types.IsTextOnly(e.Type(ctx)) })
+	for i, e := range args { // a date beside a text is one
+		if texts && e.Resolved() && (types.IsTime(e.Type(ctx)) || types.IsTimespan(e.Type(ctx))) {
+			if text := textOf(ctx, e, asText); text != nil {
+				args[i] = text
+			}
+		}
+	}
 	typ := sameType(ctx, args)
 	if typ == nil {
 		return planners(ctx, args...)
@@ -316,7 +421,7 @@ func sameType(ctx *gms.Context, args []gms.Expression) gms.Type {
 	case integers > 0:
 		return types.Int64
 	case texts > 0:
-		return types.MustCreateString(sqltypes.Text, types.LongText.Length()/4, collationOf(ctx, args))
+		return textType(types.LongText.Length(), collationOf(ctx, args))
 	}
 	switch {
 	case types.IsDecimal(first), types.IsFloat(first), types.IsDatetimeType(first), types.IsDateType(first), types.IsTimestampType(first), types.IsTimespan(first):

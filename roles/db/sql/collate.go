@@ -21,7 +21,7 @@ func init() {
 	analyzer.OnceAfterAll = append([]analyzer.Rule{{Id: -1, Apply: lateTemporalTexts}, rule}, analyzer.OnceAfterAll...)
 	analyzer.OnceAfterAll = append(analyzer.OnceAfterAll, analyzer.Rule{Id: -1, Apply: fitPlan}, analyzer.Rule{Id: -1, Apply: lockTargets},
 		analyzer.Rule{Id: -1, Apply: findIndexes}, analyzer.Rule{Id: -1, Apply: quicken}, analyzer.Rule{Id: -1, Apply: noteNarrow})
-	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: distinctCounts}, {Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: wholeQueries}, {Id: -1, Apply: derivedOfAssigned}}, analyzer.OnceBeforeDefault...)
+	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: distinctCounts}, {Id: -1, Apply: unifyUnions}, {Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: wholeQueries}, {Id: -1, Apply: derivedOfAssigned}}, analyzer.OnceBeforeDefault...)
 	// The short cut for simple SELECTs has rules of its own; any rule here turns it off.
 	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: oneRowEach}, analyzer.Rule{Id: -1, Apply: sayEscapes},
 		analyzer.Rule{Id: -1, Apply: exactDecimals}, analyzer.Rule{Id: -1, Apply: temporalTexts})
@@ -37,6 +37,8 @@ func init() {
 			break
 		}
 	}
+	// The types of a UNION's columns are unified before, and by values that are the same.
+	analyzer.DefaultValidationRules = slices.DeleteFunc(slices.Clone(analyzer.DefaultValidationRules), func(r analyzer.Rule) bool { return r.Id.String() == "validateUnionSchemasMatch" })
 	for i := range analyzer.DefaultRules {
 		if r := &analyzer.DefaultRules[i]; r.Id.String() == "validateNoHiddenSystemColumns" {
 			r.Apply = besideHiddenColumns(r.Apply)

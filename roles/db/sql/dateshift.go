@@ -31,58 +31,57 @@ type dateShift struct {
 // columns of derived tables have it.
 func shiftCalls(st sqlparser.Statement) {
 	eachSelect(st, func(s *sqlparser.Select) {
-		for _, e := range s.SelectExprs {
-			if e, ok := e.(*sqlparser.AliasedExpr); ok {
-				e.Expr = shiftCallsIn(e.Expr)
-			}
-		}
-		for i, e := range s.GroupBy {
-			s.GroupBy[i] = shiftCallsIn(e)
-		}
-		if s.Having != nil {
-			s.Having.Expr = shiftCallsIn(s.Having.Expr)
-		}
-		for _, o := range s.OrderBy {
-			o.Expr = shiftCallsIn(o.Expr)
+		if hasTables(s) {
+			eachListed(s, func(e sqlparser.Expr) sqlparser.Expr { return replaced(e, shiftCall) })
 		}
 	})
 }
 
-// shiftCallsIn does so in an expression without its subqueries, from the inside.
-func shiftCallsIn(e sqlparser.Expr) sqlparser.Expr {
-	var found []*sqlparser.BinaryExpr
-	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
-		if b, ok := n.(*sqlparser.BinaryExpr); ok && (b.Operator == sqlparser.PlusStr || b.Operator == sqlparser.MinusStr) {
-			found = append(found, b)
-		}
-		_, query := n.(*sqlparser.Subquery)
-		return !query, nil
-	}, e)
-	for _, b := range slices.Backward(found) {
-		date, span := b.Left, b.Right
-		if _, ok := date.(*sqlparser.IntervalExpr); ok && b.Operator == sqlparser.PlusStr {
+// Names of these functions, which no statement says.
+const (
+	plusInterval  = "+ interval"
+	minusInterval = "- interval"
+)
+
+// shiftCall is the call, nil for what is no such sum.
+func shiftCall(e sqlparser.Expr) sqlparser.Expr {
+	b, ok := e.(*sqlparser.BinaryExpr)
+	if !ok {
+		return nil
+	}
+	name, date, span := minusInterval, b.Left, b.Right
+	switch b.Operator {
+	case sqlparser.MinusStr:
+	case sqlparser.PlusStr:
+		name = plusInterval
+		if _, first := date.(*sqlparser.IntervalExpr); first {
 			date, span = span, date
 		}
-		if _, ok := span.(*sqlparser.IntervalExpr); !ok {
-			continue
-		}
-		name := "date_add"
-		if b.Operator == sqlparser.MinusStr {
-			name = "date_sub"
-		}
-		call := &sqlparser.FuncExpr{Name: sqlparser.NewColIdent(name), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: date}, &sqlparser.AliasedExpr{Expr: span}}}
-		e = sqlparser.ReplaceExpr(e, b, call)
+	default:
+		return nil
 	}
-	return e
+	if _, ok := span.(*sqlparser.IntervalExpr); !ok {
+		return nil
+	}
+	return &sqlparser.FuncExpr{Name: sqlparser.NewColIdent(name), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: date}, &sqlparser.AliasedExpr{Expr: span}}}
 }
 
-// shiftFunction finds DATE_ADD and DATE_SUB for the planner.
+// shiftFunction finds them, DATE_ADD and DATE_SUB for the planner.
 func shiftFunction(name string) (gms.Function, bool) {
-	planners := function.NewDateAdd
+	var planners func(*gms.Context, ...gms.Expression) (gms.Expression, error)
 	switch name {
 	case "date_add":
+		planners = function.NewDateAdd
 	case "date_sub":
 		planners = function.NewDateSub
+	case plusInterval:
+		planners = func(_ *gms.Context, args ...gms.Expression) (gms.Expression, error) {
+			return expression.NewPlus(args[0], args[1]), nil
+		}
+	case minusInterval:
+		planners = func(_ *gms.Context, args ...gms.Expression) (gms.Expression, error) {
+			return expression.NewMinus(args[0], args[1]), nil
+		}
 	default:
 		return nil, false
 	}
@@ -223,6 +222,13 @@ func secondDigits(ctx *gms.Context, e gms.Expression) (digits int, known bool) {
 		return 0, false
 	}
 	switch e := e.(type) {
+	case *inType:
+		return t.Precision(), true
+	case *function.If, *function.IfNull, *function.Coalesce, *expression.Case:
+		return t.Precision(), slices.ContainsFunc(e.Children(), func(e gms.Expression) bool { // of one type, see unified
+			digits, known := secondDigits(ctx, e)
+			return known && digits == t.Precision()
+		})
 	case *expression.GetField:
 		return t.Precision(), e.Database() != ""
 	case *dateShift:

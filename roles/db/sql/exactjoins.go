@@ -126,6 +126,15 @@ func sameKind(ctx *gms.Context, l, r gms.Expression) (gms.Expression, gms.Expres
 	}
 	lp, ls := digitsOf(lt)
 	rp, rs := digitsOf(rt)
+	if ls == 0 && rs == 0 && types.IsInteger(lt) && types.IsInteger(rt) {
+		return l, r, false
+	}
+	if !isField(l) || !isField(r) { // of what is computed the planner's type is a guess
+		widest := func(e gms.Expression) gms.Expression {
+			return expression.NewConvertWithLengthAndScale(e, expression.ConvertToDecimal, mostDigits, types.DecimalTypeMaxScale)
+		}
+		return widest(l), widest(r), true
+	}
 	switch {
 	case ls < rs:
 		return expression.NewConvertWithLengthAndScale(l, expression.ConvertToDecimal, min(mostDigits, lp-ls+rs), rs), r, true
@@ -133,6 +142,11 @@ func sameKind(ctx *gms.Context, l, r gms.Expression) (gms.Expression, gms.Expres
 		return l, expression.NewConvertWithLengthAndScale(r, expression.ConvertToDecimal, min(mostDigits, rp-rs+ls), ls), true
 	}
 	return l, r, false
+}
+
+func isField(e gms.Expression) bool {
+	_, ok := e.(*expression.GetField)
+	return ok
 }
 
 // digitsOf are the digits of an exact number, and those of them behind the point.

@@ -29,7 +29,7 @@ func besideConstants(check analyzer.RuleFunc) analyzer.RuleFunc {
 
 // withoutConstants is a plan for the check alone.
 func withoutConstants(ctx *gms.Context, n gms.Node) (gms.Node, error) {
-	own := groupedColumns(ctx, n)
+	own, aggregates := groupedColumns(ctx, n), aggregateColumns(ctx, n)
 	without, _, err := transform.NodeWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
 		switch n.(type) { // what the check reads; others may be changed by WithExpressions themselves
 		case *plan.GroupBy, *plan.Project, *plan.Sort, *plan.Having, *plan.Filter, *plan.JoinNode:
@@ -37,7 +37,7 @@ func withoutConstants(ctx *gms.Context, n gms.Node) (gms.Node, error) {
 			return n, transform.SameTree, nil
 		}
 		with := n.(gms.Expressioner)
-		exprs, changed, err := standIns(ctx, with.Expressions(), own)
+		exprs, changed, err := standIns(ctx, with.Expressions(), own, aggregates)
 		if err != nil || !changed {
 			return n, transform.SameTree, err
 		}
@@ -48,17 +48,17 @@ func withoutConstants(ctx *gms.Context, n gms.Node) (gms.Node, error) {
 }
 
 // standIns are expressions with constants and subqueries said as the check knows them.
-func standIns(ctx *gms.Context, exprs []gms.Expression, own gms.ColSet) (others []gms.Expression, changed bool, err error) {
+func standIns(ctx *gms.Context, exprs []gms.Expression, own gms.ColSet, aggregates map[gms.ColumnId]string) (others []gms.Expression, changed bool, err error) {
 	others = slices.Clone(exprs)
 	for i, e := range exprs {
-		if other := standIn(ctx, e, own); other != nil {
+		if other := standIn(ctx, e, own, aggregates); other != nil {
 			others[i], changed = other, true
 			continue
 		}
 		if e == nil || len(e.Children()) == 0 {
 			continue
 		}
-		children, inner, err := standIns(ctx, e.Children(), own)
+		children, inner, err := standIns(ctx, e.Children(), own, aggregates)
 		if err != nil {
 			return nil, false, err
 		}
@@ -73,10 +73,14 @@ func standIns(ctx *gms.Context, exprs []gms.Expression, own gms.ColSet) (others 
 }
 
 // standIn is what the check is told of a constant or a subquery; nil for all else.
-func standIn(ctx *gms.Context, e gms.Expression, own gms.ColSet) gms.Expression {
+func standIn(ctx *gms.Context, e gms.Expression, own gms.ColSet, aggregates map[gms.ColumnId]string) gms.Expression {
 	switch e := e.(type) {
 	case *expression.SystemVar, *expression.UserVar:
 		return anyConstant()
+	case *expression.GetField:
+		if text, ok := aggregates[e.Id()]; ok { // which the check finds by its text, that other rules change
+			return &queryOfColumns{expression.NaryExpression{ChildExpressions: []gms.Expression{anyConstant()}}, text}
+		}
 	case *plan.Subquery:
 		return ofColumns(ctx, e, e.String(), own)
 	case *plan.ExistsSubquery:
@@ -110,7 +114,24 @@ func groupedColumns(ctx *gms.Context, n gms.Node) gms.ColSet {
 	return all
 }
 
-// queryOfColumns stands for a subquery where only matters which columns around it it names.
+// aggregateColumns are the columns that are aggregates, with these as texts.
+func aggregateColumns(ctx *gms.Context, n gms.Node) map[gms.ColumnId]string {
+	texts := map[gms.ColumnId]string{}
+	transform.InspectWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) bool {
+		if group, ok := n.(*plan.GroupBy); ok {
+			for _, e := range group.SelectDeps {
+				if a, ok := e.(gms.Aggregation); ok && a.Id() > 0 {
+					texts[a.Id()] = a.String()
+				}
+			}
+		}
+		return true
+	})
+	return texts
+}
+
+// queryOfColumns stands for a subquery, or an aggregate, where only matters which columns around it
+// it names.
 type queryOfColumns struct {
 	expression.NaryExpression
 	text string

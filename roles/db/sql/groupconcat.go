@@ -46,34 +46,15 @@ var (
 // options as text, the arguments, what they are sorted by.
 func groupConcatCalls(st sqlparser.Statement) {
 	eachSelect(st, func(s *sqlparser.Select) {
-		for _, e := range s.SelectExprs {
-			if e, ok := e.(*sqlparser.AliasedExpr); ok {
-				e.Expr = concatCallsIn(e.Expr)
-			}
-		}
-		if s.Having != nil {
-			s.Having.Expr = concatCallsIn(s.Having.Expr)
-		}
-		for _, o := range s.OrderBy {
-			o.Expr = concatCallsIn(o.Expr)
-		}
+		eachListed(s, func(e sqlparser.Expr) sqlparser.Expr {
+			return replaced(e, func(e sqlparser.Expr) sqlparser.Expr {
+				if g, ok := e.(*sqlparser.GroupConcatExpr); ok {
+					return concatCall(g)
+				}
+				return nil
+			})
+		})
 	})
-}
-
-// concatCallsIn does so in an expression without its subqueries.
-func concatCallsIn(e sqlparser.Expr) sqlparser.Expr {
-	var found []*sqlparser.GroupConcatExpr
-	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
-		if g, ok := n.(*sqlparser.GroupConcatExpr); ok {
-			found = append(found, g)
-		}
-		_, query := n.(*sqlparser.Subquery)
-		return !query, nil
-	}, e)
-	for _, g := range found {
-		e = sqlparser.ReplaceExpr(e, g, concatCall(g))
-	}
-	return e
 }
 
 func concatCall(g *sqlparser.GroupConcatExpr) *sqlparser.FuncExpr {

@@ -10,6 +10,7 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/expression/function"
 	"github.com/dolthub/go-mysql-server/sql/expression/function/aggregation"
+	"github.com/dolthub/go-mysql-server/sql/expression/function/aggregation/window"
 	"github.com/dolthub/go-mysql-server/sql/plan"
 	"github.com/dolthub/go-mysql-server/sql/transform"
 	"github.com/dolthub/go-mysql-server/sql/types"
@@ -313,8 +314,25 @@ func restrictionOf(ctx *gms.Context, e gms.Expression, schema gms.Schema, below 
 			}
 		}
 		return found
-	case *expression.Alias, *aggregation.Min, *aggregation.Max, *aggregation.First, *aggregation.Last, *aggregation.AnyValue,
-		*function.Coalesce, *function.IfNull, *function.NullIf:
+	case *aggregation.Min: // whose children are those of its window too
+		return restrictionOf(ctx, e.Child, schema, below)
+	case *aggregation.Max:
+		return restrictionOf(ctx, e.Child, schema, below)
+	case *aggregation.First:
+		return restrictionOf(ctx, e.Child, schema, below)
+	case *aggregation.Last:
+		return restrictionOf(ctx, e.Child, schema, below)
+	case *aggregation.AnyValue:
+		return restrictionOf(ctx, e.Child, schema, below)
+	case *window.FirstValue:
+		return restrictionOf(ctx, e.Child, schema, below)
+	case *window.LastValue:
+		return restrictionOf(ctx, e.Child, schema, below)
+	case *window.Lag:
+		return restrictionOf(ctx, e.ChildExpressions[0], schema, below)
+	case *window.Lead:
+		return restrictionOf(ctx, e.ChildExpressions[0], schema, below)
+	case *expression.Alias, *function.Coalesce, *function.IfNull, *function.NullIf:
 	default:
 		return found
 	}

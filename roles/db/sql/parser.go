@@ -2,6 +2,8 @@ package sql
 
 import (
 	"context"
+	"regexp"
+	"slices"
 	"strconv"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -87,9 +89,11 @@ func parseText(text string, options sqlparser.ParserOptions) (sqlparser.Statemen
 
 func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
 	st = someIndexes(matchCalls(text, st))
+	keepNamesCollation(text, st)
 	sayOrdinals(st)
 	groupByConstants(st)
 	shiftCalls(st)
+	typedCalls(st)
 	groupConcatCalls(st)
 	tellApart(st)
 	keepDigits(st)
@@ -124,6 +128,27 @@ func sayOrdinals(st sqlparser.Statement) {
 		}
 		return true, nil
 	}, st)
+}
+
+// namesCollation is the collation of SET NAMES … COLLATE, which the parser drops.
+var namesCollation = regexp.MustCompile(`(?i)\bnames\s+(?:'[^']*'|"[^"]*"|\w+)\s+collate\s+(?:'(\w+)'|"(\w+)"|(\w+))`)
+
+// keepNamesCollation sets it after the names.
+func keepNamesCollation(text string, st sqlparser.Statement) {
+	set, ok := st.(*sqlparser.Set)
+	if !ok {
+		return
+	}
+	for i, e := range set.Exprs {
+		if !e.Name.Name.EqualString("names") {
+			continue
+		}
+		if found := namesCollation.FindStringSubmatch(text); found != nil {
+			name := sqlparser.NewStrVal([]byte(found[1] + found[2] + found[3]))
+			set.Exprs = slices.Insert(set.Exprs, i+1, &sqlparser.SetVarExpr{Name: sqlparser.NewColName("collation_connection"), Expr: name, Scope: sqlparser.SetScope_Session})
+		}
+		return
+	}
 }
 
 // groupByConstants says a constant that is grouped by as an expression: the planner takes each for
