@@ -177,10 +177,15 @@ func unified(ctx *gms.Context, values ...gms.Expression) []gms.Expression {
 	}
 	values = slices.Clone(values)
 	for i, v := range values {
-		if c, ok := v.(*expression.Case); ok {
-			if other := unifiedCase(ctx, c); other != nil {
-				values[i] = other
-			}
+		var other gms.Expression
+		switch v := v.(type) {
+		case *expression.Case:
+			other = unifiedCase(ctx, v)
+		case *expression.Convert:
+			other = exactCast(ctx, v)
+		}
+		if other != nil {
+			values[i] = other
 		} else if len(values) > 1 {
 			values[i] = memberText(ctx, v)
 		}

@@ -90,6 +90,7 @@ func parseText(text string, options sqlparser.ParserOptions) (sqlparser.Statemen
 func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
 	st = someIndexes(matchCalls(text, st))
 	keepNamesCollation(text, st)
+	sayDigits(st)
 	sayOrdinals(st)
 	groupByConstants(st)
 	shiftCalls(st)

@@ -80,6 +80,11 @@ func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 		return shift, transform.NewTree, nil
 	}
 	unchanged := transform.SameTree
+	if c, ok := e.(*expression.Convert); ok && c.Resolved() {
+		if other := exactCast(ctx, c); other != nil {
+			e, unchanged = other, transform.NewTree
+		}
+	}
 	if c, ok := e.(*expression.Case); ok && c.Resolved() {
 		if other := unifiedCase(ctx, c); other != nil {
 			e, unchanged = other, transform.NewTree

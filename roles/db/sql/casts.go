@@ -1,0 +1,139 @@
+package sql
+
+import (
+	"math"
+	"reflect"
+	"strings"
+
+	"github.com/cockroachdb/apd/v3"
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/types"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
+
+// sayDigits says the digits of each CAST to DECIMAL that says none: ten, as in MySQL. The planner
+// casts so for itself, to any number of digits.
+func sayDigits(st sqlparser.Statement) {
+	if st == nil {
+		return
+	}
+	nodes := []sqlparser.SQLNode{st}
+	if ddl, ok := st.(*sqlparser.DDL); ok { // what the parser's walk leaves out
+		if ddl.TriggerSpec != nil {
+			nodes = append(nodes, ddl.TriggerSpec.Body)
+		}
+		if ddl.ProcedureSpec != nil {
+			nodes = append(nodes, ddl.ProcedureSpec.Body)
+		}
+	}
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		if c, ok := n.(*sqlparser.ConvertExpr); ok && c.Type != nil && c.Type.Length == nil && strings.EqualFold(c.Type.Type, "decimal") {
+			c.Type.Length = sqlparser.NewIntVal([]byte("10"))
+		}
+		return true, nil
+	}, nodes...)
+}
+
+// exactCast is a CAST to DECIMAL without digits behind the point, which the planner leaves all
+// that there are, or one of a DOUBLE to an integer, where it rounds halves away from zero; nil for
+// every other.
+func exactCast(ctx *gms.Context, c *expression.Convert) gms.Expression {
+	v := reflect.ValueOf(c).Elem()
+	switch v.FieldByName("castToType").String() {
+	case expression.ConvertToDecimal:
+		digits := v.FieldByName("typeLength").Int()
+		if digits == 0 || v.FieldByName("typeScale").Int() > 0 {
+			return nil
+		}
+		t, err := types.CreateDecimalType(uint8(min(digits, types.DecimalTypeMaxPrecision)), 0)
+		if err != nil {
+			return nil
+		}
+		return &wholeDecimal{expression.UnaryExpressionStub{Child: expression.NewConvert(c.Child, expression.ConvertToDecimal)}, t, c.String()}
+	case expression.ConvertToSigned, expression.ConvertToUnsigned:
+		if _, done := c.Child.(*evenFloat); done || !types.IsFloat(c.Child.Type(ctx)) {
+			return nil
+		}
+		e, err := c.WithChildren(ctx, &evenFloat{expression.UnaryExpressionStub{Child: c.Child}})
+		if err != nil {
+			return nil
+		}
+		return e
+	}
+	return nil
+}
+
+// wholeDecimal is a number as a DECIMAL without digits behind the point.
+type wholeDecimal struct {
+	expression.UnaryExpressionStub
+	typ  gms.DecimalType
+	text string
+}
+
+func (w *wholeDecimal) String() string             { return w.text }
+func (w *wholeDecimal) Type(*gms.Context) gms.Type { return w.typ }
+
+// CollationCoercibility is that of a number.
+func (w *wholeDecimal) CollationCoercibility(*gms.Context) (gms.CollationID, byte) {
+	return gms.Collation_binary, 5
+}
+
+// WithChildren is another number.
+func (w *wholeDecimal) WithChildren(_ *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	if len(children) != 1 {
+		return nil, gms.ErrInvalidChildrenNumber.New(w, len(children), 1)
+	}
+	return &wholeDecimal{expression.UnaryExpressionStub{Child: children[0]}, w.typ, w.text}, nil
+}
+
+// Eval rounds, and clips what is out of range with a warning.
+func (w *wholeDecimal) Eval(ctx *gms.Context, row gms.Row) (any, error) {
+	v, err := w.Child.Eval(ctx, row)
+	d, ok := v.(*apd.Decimal)
+	if err != nil || !ok {
+		return v, err
+	}
+	c := *wide
+	c.Rounding = apd.RoundHalfUp
+	whole := new(apd.Decimal)
+	if _, err := c.Quantize(whole, d, 0); err != nil {
+		return nil, err
+	}
+	if whole.NumDigits() > int64(w.typ.Precision()) {
+		ctx.Warn(1264, "Out of range value for column '%s' at row 1", w.text)
+		most := apd.New(1, int32(w.typ.Precision()))
+		if _, err := c.Sub(most, most, apd.New(1, 0)); err != nil {
+			return nil, err
+		}
+		most.Negative = whole.Negative
+		return most, nil
+	}
+	return withoutSign(whole), nil
+}
+
+// evenFloat is a DOUBLE rounded as MySQL rounds it to an integer: halves to the even one.
+type evenFloat struct{ expression.UnaryExpressionStub }
+
+func (f *evenFloat) String() string                 { return f.Child.String() }
+func (f *evenFloat) Type(ctx *gms.Context) gms.Type { return f.Child.Type(ctx) }
+
+// WithChildren is another DOUBLE.
+func (f *evenFloat) WithChildren(_ *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	if len(children) != 1 {
+		return nil, gms.ErrInvalidChildrenNumber.New(f, len(children), 1)
+	}
+	return &evenFloat{expression.UnaryExpressionStub{Child: children[0]}}, nil
+}
+
+// Eval rounds.
+func (f *evenFloat) Eval(ctx *gms.Context, row gms.Row) (any, error) {
+	v, err := f.Child.Eval(ctx, row)
+	switch n := v.(type) {
+	case float64:
+		return math.RoundToEven(n), err
+	case float32:
+		return float32(math.RoundToEven(float64(n))), err
+	}
+	return v, err
+}
