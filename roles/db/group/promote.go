@@ -56,7 +56,7 @@ func nextEpoch(top uint64, index int) uint64 {
 	return (top/MaxMembers+1)*MaxMembers + uint64(index)
 }
 
-// Run promotes. With R replicas and Need acknowledgements any R - Need + 1 replicas hold every
+// Run promotes; of one server only one at a time may run, as its epochs are its own. With R replicas and Need acknowledgements any R - Need + 1 replicas hold every
 // commit that was answered: so many accept a new epoch, after which none of them acknowledges
 // in the old one, and of their sets the one that holds all others is taken. An error means that no
 // server was opened, but for one that says so.

@@ -51,6 +51,9 @@ func chooseFunction(name string) (gms.Function, bool) {
 		}}, true
 	case "round":
 		return gms.FunctionN{Name: name, Fn: func(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
+			if len(args) == 1 && args[0].Resolved() && types.IsFloat(args[0].Type(ctx)) {
+				return function.NewRound(ctx, &evenFloat{expression.UnaryExpressionStub{Child: args[0]}})
+			}
 			e, err := function.NewRound(ctx, args...)
 			return rounded(ctx, e, args), err
 		}}, true

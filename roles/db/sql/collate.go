@@ -286,5 +286,15 @@ type distinctRows gms.Schema
 
 // HashOf is the hash of row.
 func (d distinctRows) HashOf(ctx *gms.Context, row gms.Row) (uint64, error) {
+	for i, v := range row {
+		if truth, ok := v.(bool); ok { // as FALSE, which is 0 of the same type
+			n := int8(0)
+			if truth {
+				n = 1
+			}
+			row = slices.Clone(row)
+			row[i] = n
+		}
+	}
 	return hash.HashOf(ctx, gms.Schema(d), row)
 }

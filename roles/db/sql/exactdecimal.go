@@ -37,12 +37,20 @@ func exactPlan(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, 
 			if literal, ok := bareLiteral(e); ok {
 				return literal, transform.NewTree, nil
 			}
+			same := transform.SameTree
 			if mixed, err := compareMixed(ctx, e); mixed != nil || err != nil {
 				return mixed, transform.NewTree, err
 			}
+			dated, err := comparedDates(ctx, e)
+			if err != nil {
+				return nil, transform.SameTree, err
+			}
+			if dated != nil {
+				e, same = dated, transform.NewTree
+			}
 			turned, err := exactComparison(ctx, e)
 			if err != nil || turned == nil {
-				return e, transform.SameTree, err
+				return e, same, err
 			}
 			return turned, transform.NewTree, nil
 		})
