@@ -19,6 +19,7 @@ func tellApart(st sqlparser.Statement) {
 		if len(calls) < 2 {
 			return
 		}
+		twice := shownTwice(s)
 		known := map[string][]string{} // the parts that count as they are, by whole texts in lower case
 		for _, call := range calls {
 			at := 0
@@ -31,7 +32,7 @@ func tellApart(st sqlparser.Statement) {
 			}
 			exact, lower := exactParts(call), strings.ToLower(sqlparser.String(call))
 			others := slices.Index(known[lower], exact)
-			if others < 0 {
+			if others < 0 || twice[call] {
 				others = len(known[lower])
 				known[lower] = append(known[lower], exact)
 			}
@@ -40,6 +41,23 @@ func tellApart(st sqlparser.Statement) {
 			}
 		}
 	})
+}
+
+// shownTwice are the aggregates that a query shows once more under the same name: the planner takes
+// the name of the first, MAX(t.x), for a column.
+func shownTwice(s *sqlparser.Select) map[*sqlparser.FuncExpr]bool {
+	seen, twice := map[string]bool{}, map[*sqlparser.FuncExpr]bool{}
+	for _, e := range s.SelectExprs {
+		shown, ok := e.(*sqlparser.AliasedExpr)
+		if !ok || !shown.As.IsEmpty() {
+			continue
+		}
+		if call, ok := shown.Expr.(*sqlparser.FuncExpr); ok {
+			text := strings.ToLower(sqlparser.String(call))
+			twice[call], seen[text] = seen[text], true
+		}
+	}
+	return twice
 }
 
 // aggregatesOf are the aggregates of a query without those of its subqueries.

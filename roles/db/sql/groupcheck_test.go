@@ -20,6 +20,9 @@ func TestSubqueriesBesideGroups(t *testing.T) {
 	c.fails(1055, "SELECT k, EXISTS (SELECT 1 FROM names WHERE names.k = t.n) FROM t GROUP BY k")
 	c.want("SELECT k, COUNT(*) AS count, SUM(IF(n >= 10.5, 1, 0)) AS many FROM (SELECT * FROM t) AS q GROUP BY k HAVING (SUM(IF(n >= 10.5, 1, 0)) > 0) ORDER BY count DESC, k", "1|2|1", "2|1|1")
 	c.want("SELECT x.c, x.m FROM (SELECT 'q' AS l, COUNT(*) AS c, MIN(IF(n >= 2.5, 1, k)) AS m FROM t GROUP BY k, l) x ORDER BY x.c", "1|1", "2|1")
+	c.want("SELECT MAX(t.n), MAX(t.n), COUNT(*) FROM t HAVING MAX(t.n) > 0", "30|30|3")
+	c.want("SELECT t.k, SUM(t.n), SUM(t.n) FROM t GROUP BY t.k HAVING SUM(t.n) > 0 ORDER BY SUM(t.n), t.k", "1|30|30", "2|30|30")
+	c.want("SELECT 0 AS x UNION SELECT FALSE UNION SELECT TRUE UNION SELECT 1", "0", "1")
 	c.must("CREATE VIEW v AS SELECT k, (SELECT name FROM names WHERE names.k = t.k) AS name, COUNT(*) AS c FROM t GROUP BY k")
 	c.want("SELECT * FROM v ORDER BY k", "1|one|2", "2|two|1")
 }
