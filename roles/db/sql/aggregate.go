@@ -101,28 +101,32 @@ func (q *quotient) WithChildren(ctx *gms.Context, children ...gms.Expression) (g
 
 // Eval is the quotient, cut; the planner's where it is no DECIMAL or there is none.
 func (q *quotient) Eval(ctx *gms.Context, row gms.Row) (any, error) {
-	shown, err := q.Div.Eval(ctx, row)
-	if _, ok := shown.(*apd.Decimal); !ok || err != nil {
-		return shown, err
-	}
 	var parts [2]*apd.Decimal
 	for i, e := range q.Children() {
 		v, err := e.Eval(ctx, row)
-		if err != nil {
+		if err != nil || v == nil {
 			return nil, err
+		}
+		if !isExact(e.Type(ctx)) {
+			return q.Div.Eval(ctx, row)
 		}
 		if parts[i], err = asDecimal(ctx, v); err != nil {
 			return nil, err
 		}
 	}
+	if parts[1].IsZero() {
+		return q.Div.Eval(ctx, row) // which says so, by sql_mode
+	}
 	scale := max(-parts[0].Exponent, 0) + divScale
-	c := *wide
+	scale = (scale + 8) / 9 * 9
+	digits := parts[0].NumDigits() + int64(max(parts[0].Exponent, 0)) + int64(max(-parts[1].Exponent, 0)) + int64(scale) + 2
+	c := apd.BaseContext.WithPrecision(uint32(digits))
 	c.Rounding = apd.RoundDown
 	result := new(apd.Decimal)
 	if _, err := c.Quo(result, parts[0], parts[1]); err != nil {
-		return shown, nil
+		return q.Div.Eval(ctx, row)
 	}
-	_, err = c.Quantize(result, result, -(scale+8)/9*9)
+	_, err := c.Quantize(result, result, -scale)
 	return result, err
 }
 

@@ -13,34 +13,69 @@ import (
 //	SELECT MAX(CONCAT(s, 'A')), MAX(CONCAT(s, 'a'))
 //
 // once. COALESCE of one argument is that argument.
+//
+// So are those of a query within it by such a text: it would take SUM(n) of
+//
+//	SELECT SUM(n) / (SELECT SUM(n) FROM t) FROM t GROUP BY k
+//
+// for the one outside.
 func tellApart(st sqlparser.Statement) {
-	eachSelect(st, func(s *sqlparser.Select) {
-		calls := aggregatesOf(s)
-		if len(calls) < 2 {
-			return
+	for _, n := range nodesOf(st) {
+		tellApartIn(n, nil)
+	}
+}
+
+// tellApartIn does so in a part of a statement; outer are the aggregates of the queries around it.
+func tellApartIn(n sqlparser.SQLNode, outer map[string][]string) {
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		s, ok := n.(*sqlparser.Select)
+		if !ok {
+			return true, nil
 		}
-		twice := shownTwice(s)
-		known := map[string][]string{} // the parts that count as they are, by whole texts in lower case
-		for _, call := range calls {
-			at := 0
-			if call.Name.EqualString("group_concat") {
-				at = 1 // behind its options
-			}
-			arg, ok := call.Exprs[at].(*sqlparser.AliasedExpr)
-			if !ok {
-				continue
-			}
-			exact, lower := exactParts(call), strings.ToLower(sqlparser.String(call))
-			others := slices.Index(known[lower], exact)
-			if others < 0 || twice[call] {
-				others = len(known[lower])
-				known[lower] = append(known[lower], exact)
-			}
-			for range others {
-				arg.Expr = &sqlparser.FuncExpr{Name: sqlparser.NewColIdent("coalesce"), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: arg.Expr}}}
-			}
+		known := apartHere(s, outer)
+		for _, from := range s.From {
+			tellApartIn(from, nil)
 		}
-	})
+		for _, part := range []sqlparser.SQLNode{s.SelectExprs, s.Where, s.GroupBy, s.Having, s.OrderBy} {
+			tellApartIn(part, known)
+		}
+		if s.With != nil {
+			tellApartIn(s.With, nil)
+		}
+		return false, nil
+	}, n)
+}
+
+// apartHere does so for the aggregates of one query, and returns what counts as they are, by whole
+// texts in lower case, of them and of outer.
+func apartHere(s *sqlparser.Select, outer map[string][]string) map[string][]string {
+	known := map[string][]string{}
+	for text, parts := range outer {
+		for range parts {
+			known[text] = append(known[text], "\x00outside")
+		}
+	}
+	twice := shownTwice(s)
+	for _, call := range aggregatesOf(s) {
+		at := 0
+		if call.Name.EqualString("group_concat") {
+			at = 1 // behind its options
+		}
+		arg, ok := call.Exprs[at].(*sqlparser.AliasedExpr)
+		if !ok {
+			continue
+		}
+		exact, lower := exactParts(call), strings.ToLower(sqlparser.String(call))
+		others := slices.Index(known[lower], exact)
+		if others < 0 || twice[call] {
+			others = len(known[lower])
+			known[lower] = append(known[lower], exact)
+		}
+		for range others {
+			arg.Expr = &sqlparser.FuncExpr{Name: sqlparser.NewColIdent("coalesce"), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: arg.Expr}}}
+		}
+	}
+	return known
 }
 
 // shownTwice are the aggregates that a query shows once more under the same name: the planner takes
@@ -64,7 +99,7 @@ func shownTwice(s *sqlparser.Select) map[*sqlparser.FuncExpr]bool {
 func aggregatesOf(s *sqlparser.Select) []*sqlparser.FuncExpr {
 	var calls []*sqlparser.FuncExpr
 	visit := func(n sqlparser.SQLNode) (bool, error) {
-		if f, ok := n.(*sqlparser.FuncExpr); ok && f.Over == nil && len(f.Exprs) > 0 && (f.IsAggregate() || f.Name.EqualString("group_concat")) {
+		if f, ok := n.(*sqlparser.FuncExpr); ok && f.Over == nil && len(f.Exprs) > 0 && (f.IsAggregate() || f.Name.EqualString("group_concat") || f.Name.EqualString("any_value")) {
 			calls = append(calls, f)
 		}
 		_, query := n.(*sqlparser.Subquery)
@@ -97,11 +132,21 @@ func exactParts(call *sqlparser.FuncExpr) string {
 
 // eachSelect visits every SELECT of a statement, in bodies of triggers and routines too.
 func eachSelect(st sqlparser.Statement, visit func(*sqlparser.Select)) {
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		if s, ok := n.(*sqlparser.Select); ok {
+			visit(s)
+		}
+		return true, nil
+	}, nodesOf(st)...)
+}
+
+// nodesOf are a statement and what the parser's walk leaves out of it.
+func nodesOf(st sqlparser.Statement) []sqlparser.SQLNode {
 	if st == nil {
-		return
+		return nil
 	}
 	nodes := []sqlparser.SQLNode{st}
-	if ddl, ok := st.(*sqlparser.DDL); ok { // what the parser's walk leaves out
+	if ddl, ok := st.(*sqlparser.DDL); ok {
 		if ddl.TriggerSpec != nil {
 			nodes = append(nodes, ddl.TriggerSpec.Body)
 		}
@@ -109,10 +154,5 @@ func eachSelect(st sqlparser.Statement, visit func(*sqlparser.Select)) {
 			nodes = append(nodes, ddl.ProcedureSpec.Body)
 		}
 	}
-	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
-		if s, ok := n.(*sqlparser.Select); ok {
-			visit(s)
-		}
-		return true, nil
-	}, nodes...)
+	return nodes
 }

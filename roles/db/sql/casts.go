@@ -15,24 +15,12 @@ import (
 // sayDigits says the digits of each CAST to DECIMAL that says none: ten, as in MySQL. The planner
 // casts so for itself, to any number of digits.
 func sayDigits(st sqlparser.Statement) {
-	if st == nil {
-		return
-	}
-	nodes := []sqlparser.SQLNode{st}
-	if ddl, ok := st.(*sqlparser.DDL); ok { // what the parser's walk leaves out
-		if ddl.TriggerSpec != nil {
-			nodes = append(nodes, ddl.TriggerSpec.Body)
-		}
-		if ddl.ProcedureSpec != nil {
-			nodes = append(nodes, ddl.ProcedureSpec.Body)
-		}
-	}
 	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
 		if c, ok := n.(*sqlparser.ConvertExpr); ok && c.Type != nil && c.Type.Length == nil && strings.EqualFold(c.Type.Type, "decimal") {
 			c.Type.Length = sqlparser.NewIntVal([]byte("10"))
 		}
 		return true, nil
-	}, nodes...)
+	}, nodesOf(st)...)
 }
 
 // exactCast is a CAST to DECIMAL without digits behind the point, which the planner leaves all

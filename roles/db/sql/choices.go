@@ -30,6 +30,10 @@ func chooseFunction(name string) (gms.Function, bool) {
 		}}, true
 	case "nullif":
 		return gms.Function2{Name: name, Fn: func(ctx *gms.Context, a, b gms.Expression) gms.Expression {
+			number := func(e gms.Expression) bool { return !e.Resolved() || types.IsNumber(e.Type(ctx)) }
+			if number(a) || number(b) {
+				return function.NewNullIf(ctx, a, b)
+			}
 			return function.NewNullIf(ctx, memberText(ctx, a), memberText(ctx, b))
 		}}, true
 	case "coalesce":
@@ -39,7 +43,8 @@ func chooseFunction(name string) (gms.Function, bool) {
 			if err != nil || !e.Resolved() {
 				return e, err
 			}
-			return collatedText(ctx, e, collationOf(ctx, args)), nil
+			collation, level := coercibilityOf(ctx, args)
+			return collatedText(ctx, e, collation, level), nil
 		}}, true
 	case "greatest":
 		return gms.FunctionN{Name: name, Fn: func(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
@@ -227,9 +232,14 @@ func commonType(ctx *gms.Context, values []gms.Expression) gms.Type {
 		case isDay(ctx, v):
 			dates++
 		case types.IsTime(t):
-			n := 6
-			if d, ok := t.(gms.DatetimeType); ok {
-				n = d.Precision()
+			n, known := secondDigits(ctx, v)
+			if f, ok := v.(*expression.GetField); ok && !known {
+				if d, ok := f.Type(ctx).(gms.DatetimeType); ok {
+					n, known = d.Precision(), true
+				}
+			}
+			if !known {
+				others++
 			}
 			digits, moments = max(digits, n), moments+1
 		case types.IsTextOnly(t):
@@ -440,13 +450,18 @@ func sameType(ctx *gms.Context, args []gms.Expression) gms.Type {
 
 // collationOf is the collation by which texts are compared.
 func collationOf(ctx *gms.Context, args []gms.Expression) gms.CollationID {
+	collation, _ := coercibilityOf(ctx, args)
+	if collation.CharacterSet() != gms.CharacterSet_utf8mb4 {
+		return gms.Collation_Default
+	}
+	return collation
+}
+
+func coercibilityOf(ctx *gms.Context, args []gms.Expression) (gms.CollationID, byte) {
 	collation, level := gms.GetCoercibility(ctx, args[0])
 	for _, e := range args[1:] {
 		c, l := gms.GetCoercibility(ctx, e)
 		collation, level = gms.ResolveCoercibility(collation, level, c, l)
 	}
-	if collation.CharacterSet() != gms.CharacterSet_utf8mb4 {
-		return gms.Collation_Default
-	}
-	return collation
+	return collation, level
 }

@@ -33,21 +33,25 @@ func init() {
 				if err != nil || !e.Resolved() {
 					return e, err
 				}
-				collation, _ := gms.GetCoercibility(ctx, e)
-				return collatedText(ctx, e, collation), nil
+				collation, level := gms.GetCoercibility(ctx, e)
+				return collatedText(ctx, e, collation, level), nil
 			}}
 		}
 	}
 }
 
-// collatedText is an expression with the collation that its text has in its type.
-func collatedText(ctx *gms.Context, e gms.Expression, collation gms.CollationID) gms.Expression {
+// collatedText is an expression with the collation that its text has in its type, but for what is
+// made of constants alone: that gives way to a column's, which a type cannot say.
+func collatedText(ctx *gms.Context, e gms.Expression, collation gms.CollationID, level byte) gms.Expression {
 	t, ok := e.Type(ctx).(gms.StringType)
-	if !ok || !types.IsTextOnly(t) || collation == t.Collation() || collation == gms.Collation_Unspecified || collation.CharacterSet() != gms.CharacterSet_utf8mb4 {
+	if !ok || level >= constantLevel || !types.IsTextOnly(t) || collation == t.Collation() || collation == gms.Collation_Unspecified || collation.CharacterSet() != gms.CharacterSet_utf8mb4 {
 		return e
 	}
 	return &inType{expression.UnaryExpressionStub{Child: e}, textType(t.Length(), collation)}
 }
+
+// constantLevel is the coercibility of literals.
+const constantLevel = 4
 
 // textType is a text of so many characters, or the longest that there is.
 func textType(length int64, collation gms.CollationID) gms.Type {

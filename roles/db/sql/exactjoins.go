@@ -126,14 +126,12 @@ func sameKind(ctx *gms.Context, l, r gms.Expression) (gms.Expression, gms.Expres
 	}
 	lp, ls := digitsOf(lt)
 	rp, rs := digitsOf(rt)
-	if ls == 0 && rs == 0 && types.IsInteger(lt) && types.IsInteger(rt) {
-		return l, r, false
+	// Of what is computed the planner knows the digits behind the point only.
+	if !isField(l) {
+		lp = mostDigits
 	}
-	if !isField(l) || !isField(r) { // of what is computed the planner's type is a guess
-		widest := func(e gms.Expression) gms.Expression {
-			return expression.NewConvertWithLengthAndScale(e, expression.ConvertToDecimal, mostDigits, types.DecimalTypeMaxScale)
-		}
-		return widest(l), widest(r), true
+	if !isField(r) {
+		rp = mostDigits
 	}
 	switch {
 	case ls < rs:

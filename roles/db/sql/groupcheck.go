@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"maps"
 	"slices"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -30,14 +31,18 @@ func besideConstants(check analyzer.RuleFunc) analyzer.RuleFunc {
 // withoutConstants is a plan for the check alone.
 func withoutConstants(ctx *gms.Context, n gms.Node) (gms.Node, error) {
 	own, aggregates := groupedColumns(ctx, n), aggregateColumns(ctx, n)
+	aliases := aliasColumns(ctx, n, aggregates)
 	without, _, err := transform.NodeWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
 		switch n.(type) { // what the check reads; others may be changed by WithExpressions themselves
 		case *plan.GroupBy, *plan.Project, *plan.Sort, *plan.Having, *plan.Filter, *plan.JoinNode:
 		default:
 			return n, transform.SameTree, nil
 		}
-		with := n.(gms.Expressioner)
-		exprs, changed, err := standIns(ctx, with.Expressions(), own, aggregates)
+		with, known := n.(gms.Expressioner), aggregates
+		if _, sorts := n.(*plan.Sort); sorts {
+			known = aliases // they are looked at where they are shown
+		}
+		exprs, changed, err := standIns(ctx, with.Expressions(), own, known)
 		if err != nil || !changed {
 			return n, transform.SameTree, err
 		}
@@ -122,6 +127,26 @@ func aggregateColumns(ctx *gms.Context, n gms.Node) map[gms.ColumnId]string {
 			for _, e := range group.SelectDeps {
 				if a, ok := e.(gms.Aggregation); ok && a.Id() > 0 {
 					texts[a.Id()] = a.String()
+				}
+			}
+		}
+		return true
+	})
+	return texts
+}
+
+// aliasColumns are the aggregates, and what a HAVING's query shows under another name.
+func aliasColumns(ctx *gms.Context, n gms.Node, aggregates map[gms.ColumnId]string) map[gms.ColumnId]string {
+	texts := maps.Clone(aggregates)
+	transform.InspectWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) bool {
+		having, ok := n.(*plan.Having)
+		if !ok {
+			return true
+		}
+		if project, ok := having.Child.(*plan.Project); ok {
+			for _, e := range project.Projections {
+				if alias, ok := e.(*expression.Alias); ok && alias.Id() > 0 {
+					texts[alias.Id()] = alias.Name()
 				}
 			}
 		}

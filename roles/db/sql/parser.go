@@ -132,7 +132,7 @@ func sayOrdinals(st sqlparser.Statement) {
 }
 
 // namesCollation is the collation of SET NAMES … COLLATE, which the parser drops.
-var namesCollation = regexp.MustCompile(`(?i)\bnames\s+(?:'[^']*'|"[^"]*"|\w+)\s+collate\s+(?:'(\w+)'|"(\w+)"|(\w+))`)
+var namesCollation = regexp.MustCompile(`(?i)^\s*set\s+names\s+(?:'[^']*'|"[^"]*"|\w+)\s+collate\s+(?:'(\w+)'|"(\w+)"|(\w+))`)
 
 // keepNamesCollation sets it after the names.
 func keepNamesCollation(text string, st sqlparser.Statement) {

@@ -33,6 +33,7 @@ func init() {
 		return ctx.QueryTime().UTC().Truncate(24 * time.Hour), nil
 	})
 	ownFunctions["timestamp"] = gms.FunctionN{Name: "timestamp", Fn: newTimestamp}
+	ownFunctions["datetime"] = ownFunctions["timestamp"] // what definitions say
 	ownFunctions["utc_time"] = gms.FunctionN{Name: "utc_time", Fn: newUTCTime}
 }
 
