@@ -218,6 +218,7 @@ func commonType(ctx *gms.Context, values []gms.Expression) gms.Type {
 	whole, scale, digits := 0, 0, 0
 	var texts []gms.Expression
 	length := int64(0)
+	signed, unsigned := false, false // integers, of which only the second may be over 2⁶³
 	for _, v := range values {
 		switch t := v.Type(ctx); {
 		case types.IsNullType(t):
@@ -227,6 +228,7 @@ func commonType(ctx *gms.Context, values []gms.Expression) gms.Type {
 			exact, decimals = exact+1, decimals+1
 		case types.IsInteger(t), types.IsBoolean(t):
 			whole, exact = max(whole, integerDigits(t)), exact+1
+			signed, unsigned = signed || !types.IsUnsigned(t), unsigned || t.Type() == sqltypes.Uint64
 		case types.IsFloat(t):
 			approximate++
 		case isDay(ctx, v):
@@ -256,6 +258,8 @@ func commonType(ctx *gms.Context, values []gms.Expression) gms.Type {
 		}
 	case approximate > 0 && exact > 0:
 		return types.Float64
+	case decimals == 0 && signed && unsigned:
+		return types.MustCreateDecimalType(20, 0)
 	case decimals > 0 && scale < types.DecimalTypeMaxScale: // more is not known
 		t, err := types.CreateDecimalType(uint8(min(whole+scale, types.DecimalTypeMaxPrecision)), uint8(scale))
 		if err == nil {

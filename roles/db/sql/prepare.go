@@ -73,7 +73,13 @@ func (s *Session) prepare(ctx context.Context, query string) (*statement, error)
 // placeholders lists the parameters; the parser numbers them v1, v2 ….
 func (p *statement) placeholders() error {
 	n := 0
-	err := sqlparser.Walk(func(node sqlparser.SQLNode) (bool, error) {
+	var visit sqlparser.Visit
+	visit = func(node sqlparser.SQLNode) (bool, error) {
+		if op, ok := node.(*sqlparser.SetOp); ok && op != nil { // of which the parser's walk visits the parts alone
+			if err := sqlparser.Walk(visit, op.With, op.OrderBy, op.Limit); err != nil {
+				return false, err
+			}
+		}
 		if v, ok := node.(*sqlparser.SQLVal); ok && v.Type == sqlparser.ValArg {
 			i, err := strconv.Atoi(string(v.Val[2:])) // ":v" and the number
 			if err != nil {
@@ -82,7 +88,8 @@ func (p *statement) placeholders() error {
 			n = max(n, i)
 		}
 		return true, nil
-	}, p.parsed)
+	}
+	err := sqlparser.Walk(visit, p.parsed)
 	for i := 1; i <= n; i++ {
 		p.names = append(p.names, "v"+strconv.Itoa(i))
 	}
