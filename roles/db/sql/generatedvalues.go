@@ -37,6 +37,12 @@ type generatedValues struct {
 // no table with such columns. st itself is not changed: it may belong to a prepared
 // statement, or to a routine.
 func (s *Session) withoutGenerated(st sqlparser.Statement) (sqlparser.Statement, *generatedValues, error) {
+	if insert, ok := st.(*sqlparser.Insert); ok {
+		nameSelected(insert, func(name sqlparser.TableName) []string {
+			all, _ := s.columnsOf(name)
+			return all
+		})
+	}
 	var name sqlparser.TableName
 	var lenient bool
 	switch st := st.(type) {

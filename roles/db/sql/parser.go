@@ -99,6 +99,7 @@ func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
 	tellApart(st)
 	keepDigits(st)
 	keepTriggerTargets(st)
+	nameSelectedByList(st)
 	keepRestrictions(st)
 	return st
 }
