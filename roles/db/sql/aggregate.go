@@ -19,11 +19,34 @@ import (
 // exactAggregate is SUM or AVG of integers or decimals, which MySQL gives as DECIMAL;
 // the planner's own add floating-point numbers.
 type exactAggregate struct {
-	gms.Aggregation
+	plainAggregate
 	child gms.Expression
 	avg   bool
 	scale uint8 // of the arguments
 	typ   gms.Type
+}
+
+// plainAggregate is the planner's SUM or AVG, of which ours are made.
+type plainAggregate struct{ gms.Aggregation }
+
+// FunctionName is sum or avg.
+func (a plainAggregate) FunctionName() string {
+	return a.Aggregation.(gms.FunctionExpression).FunctionName()
+}
+
+// Description is the planner's.
+func (a plainAggregate) Description() string {
+	return a.Aggregation.(gms.FunctionExpression).Description()
+}
+
+// DebugString is the planner's.
+func (a plainAggregate) DebugString(ctx *gms.Context) string {
+	return gms.DebugString(ctx, a.Aggregation)
+}
+
+// CollationCoercibility is that of a number.
+func (a plainAggregate) CollationCoercibility(*gms.Context) (gms.CollationID, byte) {
+	return gms.Collation_binary, 5
 }
 
 var (
@@ -61,7 +84,7 @@ func exactly(ctx *gms.Context, plain gms.Aggregation, avg bool) gms.Aggregation 
 		}
 	case types.IsInteger(t), types.IsBoolean(t), types.IsYear(t), types.IsBit(t):
 	case types.IsFloat(t):
-		return &floatAggregate{plain}
+		return ofFloats(plain)
 	default:
 		return plain
 	}
@@ -75,7 +98,7 @@ func exactly(ctx *gms.Context, plain gms.Aggregation, avg bool) gms.Aggregation 
 	if err != nil {
 		return plain
 	}
-	return &exactAggregate{Aggregation: plain, child: summand(children[0]), avg: avg, scale: uint8(scale), typ: typ}
+	return &exactAggregate{plainAggregate: plainAggregate{plain}, child: summand(children[0]), avg: avg, scale: uint8(scale), typ: typ}
 }
 
 // summand is what is added up of an argument: of a quotient more digits than are shown of it.
@@ -151,31 +174,11 @@ func chosenScale(ctx *gms.Context, e gms.Expression) int {
 	return scale
 }
 
-// FunctionName is sum or avg.
-func (a *exactAggregate) FunctionName() string {
-	return a.Aggregation.(gms.FunctionExpression).FunctionName()
-}
-
-// Description is the planner's.
-func (a *exactAggregate) Description() string {
-	return a.Aggregation.(gms.FunctionExpression).Description()
-}
-
 // Type is a DECIMAL.
 func (a *exactAggregate) Type(*gms.Context) gms.Type { return a.typ }
 
 // IsNullable is true: of no rows the result is NULL.
 func (a *exactAggregate) IsNullable(*gms.Context) bool { return true }
-
-// DebugString is the planner's.
-func (a *exactAggregate) DebugString(ctx *gms.Context) string {
-	return gms.DebugString(ctx, a.Aggregation)
-}
-
-// CollationCoercibility is that of a number.
-func (a *exactAggregate) CollationCoercibility(*gms.Context) (gms.CollationID, byte) {
-	return gms.Collation_binary, 5
-}
 
 func (a *exactAggregate) with(plain gms.Aggregation) *exactAggregate {
 	c := *a
@@ -227,27 +230,9 @@ func (a *exactAggregate) NewWindowFunction(ctx *gms.Context) (gms.WindowFunction
 
 // floatAggregate is SUM or AVG of floating-point numbers. Over a window the planner's is 0 of no
 // number, not NULL.
-type floatAggregate struct{ gms.Aggregation }
+type floatAggregate struct{ plainAggregate }
 
-// FunctionName is sum or avg.
-func (a *floatAggregate) FunctionName() string {
-	return a.Aggregation.(gms.FunctionExpression).FunctionName()
-}
-
-// Description is the planner's.
-func (a *floatAggregate) Description() string {
-	return a.Aggregation.(gms.FunctionExpression).Description()
-}
-
-// DebugString is the planner's.
-func (a *floatAggregate) DebugString(ctx *gms.Context) string {
-	return gms.DebugString(ctx, a.Aggregation)
-}
-
-// CollationCoercibility is that of a number.
-func (a *floatAggregate) CollationCoercibility(*gms.Context) (gms.CollationID, byte) {
-	return gms.Collation_binary, 5
-}
+func ofFloats(plain gms.Aggregation) *floatAggregate { return &floatAggregate{plainAggregate{plain}} }
 
 // WithChildren is the aggregate of another argument.
 func (a *floatAggregate) WithChildren(ctx *gms.Context, children ...gms.Expression) (gms.Expression, error) {
@@ -255,17 +240,17 @@ func (a *floatAggregate) WithChildren(ctx *gms.Context, children ...gms.Expressi
 	if err != nil {
 		return nil, err
 	}
-	return &floatAggregate{plain.(gms.Aggregation)}, nil
+	return ofFloats(plain.(gms.Aggregation)), nil
 }
 
 // WithWindow is the aggregate over a window.
 func (a *floatAggregate) WithWindow(ctx *gms.Context, w *gms.WindowDefinition) gms.WindowAdaptableExpression {
-	return &floatAggregate{a.Aggregation.WithWindow(ctx, w).(gms.Aggregation)}
+	return ofFloats(a.Aggregation.WithWindow(ctx, w).(gms.Aggregation))
 }
 
 // WithId is the aggregate under another id.
 func (a *floatAggregate) WithId(id gms.ColumnId) gms.IdExpression {
-	return &floatAggregate{a.Aggregation.WithId(id).(gms.Aggregation)}
+	return ofFloats(a.Aggregation.WithId(id).(gms.Aggregation))
 }
 
 // NewWindowFunction is the aggregate over frames.
@@ -485,25 +470,15 @@ type distinctCount struct{ *aggregation.CountDistinct }
 
 // distinctCounts is a rule for plans as they come from the statement, the first: of the planner's
 // one that is made of other arguments nobody would know which column it is.
-func distinctCounts(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, _ *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
-	return withDistinctCounts(ctx, n)
-}
-
-func withDistinctCounts(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
-	return transform.NodeWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
-		return transform.OneNodeExpressions(ctx, n, func(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
-			switch e := e.(type) {
-			case *aggregation.CountDistinct:
-				return &distinctCount{e}, transform.NewTree, nil
-			case *plan.Subquery:
-				query, same, err := withDistinctCounts(ctx, e.Query)
-				if err != nil || same {
-					return e, transform.SameTree, err
-				}
-				return e.WithQuery(query), transform.NewTree, nil
-			}
-			return e, transform.SameTree, nil
-		})
+func distinctCounts(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, flags *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
+	if !analyzer.FlagIsSet(flags, gms.QFlagCount) && !analyzer.FlagIsSet(flags, gms.QFlagCountStar) {
+		return n, transform.SameTree, nil
+	}
+	return eachExpression(ctx, n, func(_ *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
+		if count, ok := e.(*aggregation.CountDistinct); ok {
+			return &distinctCount{count}, transform.NewTree, nil
+		}
+		return e, transform.SameTree, nil
 	})
 }
 

@@ -72,7 +72,7 @@ func apartHere(s *sqlparser.Select, outer map[string][]string) map[string][]stri
 			known[lower] = append(known[lower], exact)
 		}
 		for range others {
-			arg.Expr = &sqlparser.FuncExpr{Name: sqlparser.NewColIdent("coalesce"), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: arg.Expr}}}
+			arg.Expr = coalesced(arg.Expr)
 		}
 	}
 	return known
@@ -99,7 +99,7 @@ func shownTwice(s *sqlparser.Select) map[*sqlparser.FuncExpr]bool {
 func aggregatesOf(s *sqlparser.Select) []*sqlparser.FuncExpr {
 	var calls []*sqlparser.FuncExpr
 	visit := func(n sqlparser.SQLNode) (bool, error) {
-		if f, ok := n.(*sqlparser.FuncExpr); ok && f.Over == nil && len(f.Exprs) > 0 && (f.IsAggregate() || f.Name.EqualString("group_concat") || f.Name.EqualString("any_value")) {
+		if f, ok := n.(*sqlparser.FuncExpr); ok && isAggregate(f) {
 			calls = append(calls, f)
 		}
 		_, query := n.(*sqlparser.Subquery)
@@ -111,6 +111,10 @@ func aggregatesOf(s *sqlparser.Select) []*sqlparser.FuncExpr {
 	}
 	_ = sqlparser.Walk(visit, s.OrderBy)
 	return calls
+}
+
+func isAggregate(f *sqlparser.FuncExpr) bool {
+	return f.Over == nil && len(f.Exprs) > 0 && (f.IsAggregate() || f.Name.EqualString("group_concat") || f.Name.EqualString("any_value"))
 }
 
 // exactParts are the texts and tables' names in a call.
@@ -128,31 +132,4 @@ func exactParts(call *sqlparser.FuncExpr) string {
 		return true, nil
 	}, call)
 	return strings.Join(parts, "\x00")
-}
-
-// eachSelect visits every SELECT of a statement, in bodies of triggers and routines too.
-func eachSelect(st sqlparser.Statement, visit func(*sqlparser.Select)) {
-	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
-		if s, ok := n.(*sqlparser.Select); ok {
-			visit(s)
-		}
-		return true, nil
-	}, nodesOf(st)...)
-}
-
-// nodesOf are a statement and what the parser's walk leaves out of it.
-func nodesOf(st sqlparser.Statement) []sqlparser.SQLNode {
-	if st == nil {
-		return nil
-	}
-	nodes := []sqlparser.SQLNode{st}
-	if ddl, ok := st.(*sqlparser.DDL); ok {
-		if ddl.TriggerSpec != nil {
-			nodes = append(nodes, ddl.TriggerSpec.Body)
-		}
-		if ddl.ProcedureSpec != nil {
-			nodes = append(nodes, ddl.ProcedureSpec.Body)
-		}
-	}
-	return nodes
 }

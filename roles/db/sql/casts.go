@@ -12,15 +12,12 @@ import (
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 )
 
-// sayDigits says the digits of each CAST to DECIMAL that says none: ten, as in MySQL. The planner
+// sayDigits says the digits of a CAST to DECIMAL that says none: ten, as in MySQL. The planner
 // casts so for itself, to any number of digits.
-func sayDigits(st sqlparser.Statement) {
-	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
-		if c, ok := n.(*sqlparser.ConvertExpr); ok && c.Type != nil && c.Type.Length == nil && strings.EqualFold(c.Type.Type, "decimal") {
-			c.Type.Length = sqlparser.NewIntVal([]byte("10"))
-		}
-		return true, nil
-	}, nodesOf(st)...)
+func sayDigits(c *sqlparser.ConvertExpr) {
+	if c.Type != nil && c.Type.Length == nil && strings.EqualFold(c.Type.Type, "decimal") {
+		c.Type.Length = sqlparser.NewIntVal([]byte("10"))
+	}
 }
 
 // exactCast is a CAST to DECIMAL without digits behind the point, which the planner leaves all
@@ -40,10 +37,10 @@ func exactCast(ctx *gms.Context, c *expression.Convert) gms.Expression {
 		}
 		return &wholeDecimal{expression.UnaryExpressionStub{Child: expression.NewConvert(c.Child, expression.ConvertToDecimal)}, t, c.String()}
 	case expression.ConvertToSigned, expression.ConvertToUnsigned:
-		if _, done := c.Child.(*evenFloat); done || !types.IsFloat(c.Child.Type(ctx)) {
+		if _, done := c.Child.(*adjusted); done || !types.IsFloat(c.Child.Type(ctx)) {
 			return nil
 		}
-		e, err := c.WithChildren(ctx, &evenFloat{expression.UnaryExpressionStub{Child: c.Child}})
+		e, err := c.WithChildren(ctx, evenFloat(c.Child))
 		if err != nil {
 			return nil
 		}
@@ -101,27 +98,56 @@ func (w *wholeDecimal) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 }
 
 // evenFloat is a DOUBLE rounded as MySQL rounds it to an integer: halves to the even one.
-type evenFloat struct{ expression.UnaryExpressionStub }
-
-func (f *evenFloat) String() string                 { return f.Child.String() }
-func (f *evenFloat) Type(ctx *gms.Context) gms.Type { return f.Child.Type(ctx) }
-
-// WithChildren is another DOUBLE.
-func (f *evenFloat) WithChildren(_ *gms.Context, children ...gms.Expression) (gms.Expression, error) {
-	if len(children) != 1 {
-		return nil, gms.ErrInvalidChildrenNumber.New(f, len(children), 1)
-	}
-	return &evenFloat{expression.UnaryExpressionStub{Child: children[0]}}, nil
+func evenFloat(e gms.Expression) gms.Expression {
+	return &adjusted{expression.UnaryExpressionStub{Child: e}, func(v any) any {
+		switch n := v.(type) {
+		case float64:
+			return math.RoundToEven(n)
+		case float32:
+			return float32(math.RoundToEven(float64(n)))
+		}
+		return v
+	}}
 }
 
-// Eval rounds.
-func (f *evenFloat) Eval(ctx *gms.Context, row gms.Row) (any, error) {
-	v, err := f.Child.Eval(ctx, row)
-	switch n := v.(type) {
-	case float64:
-		return math.RoundToEven(n), err
-	case float32:
-		return float32(math.RoundToEven(float64(n))), err
+// freshDecimal is a value that may be changed: the planner's CEIL and FLOOR round the number that
+// they are given, which is the one in the row.
+func freshDecimal(e gms.Expression) gms.Expression {
+	return &adjusted{expression.UnaryExpressionStub{Child: e}, func(v any) any {
+		if d, ok := v.(*apd.Decimal); ok {
+			return new(apd.Decimal).Set(d)
+		}
+		return v
+	}}
+}
+
+// adjusted is another value of the same type, and called the same.
+type adjusted struct {
+	expression.UnaryExpressionStub
+	adjust func(v any) any
+}
+
+func (a *adjusted) String() string                 { return a.Child.String() }
+func (a *adjusted) Type(ctx *gms.Context) gms.Type { return a.Child.Type(ctx) }
+
+// CollationCoercibility is that of the value.
+func (a *adjusted) CollationCoercibility(ctx *gms.Context) (gms.CollationID, byte) {
+	return gms.GetCoercibility(ctx, a.Child)
+}
+
+// WithChildren adjusts another value.
+func (a *adjusted) WithChildren(_ *gms.Context, children ...gms.Expression) (gms.Expression, error) {
+	if len(children) != 1 {
+		return nil, gms.ErrInvalidChildrenNumber.New(a, len(children), 1)
 	}
-	return v, err
+	return &adjusted{expression.UnaryExpressionStub{Child: children[0]}, a.adjust}, nil
+}
+
+// Eval returns the value, adjusted.
+func (a *adjusted) Eval(ctx *gms.Context, row gms.Row) (any, error) {
+	v, err := a.Child.Eval(ctx, row)
+	if err != nil {
+		return nil, err
+	}
+	return a.adjust(v), nil
 }

@@ -57,18 +57,18 @@ func chooseFunction(name string) (gms.Function, bool) {
 	case "round":
 		return gms.FunctionN{Name: name, Fn: func(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
 			if len(args) == 1 && args[0].Resolved() && types.IsFloat(args[0].Type(ctx)) {
-				return function.NewRound(ctx, &evenFloat{expression.UnaryExpressionStub{Child: args[0]}})
+				return function.NewRound(ctx, evenFloat(args[0]))
 			}
 			e, err := function.NewRound(ctx, args...)
 			return rounded(ctx, e, args), err
 		}}, true
 	case "ceil", "ceiling":
 		return gms.Function1{Name: name, Fn: func(ctx *gms.Context, e gms.Expression) gms.Expression {
-			return function.NewCeil(ctx, &freshDecimal{expression.UnaryExpressionStub{Child: e}})
+			return function.NewCeil(ctx, freshDecimal(e))
 		}}, true
 	case "floor":
 		return gms.Function1{Name: name, Fn: func(ctx *gms.Context, e gms.Expression) gms.Expression {
-			return function.NewFloor(ctx, &freshDecimal{expression.UnaryExpressionStub{Child: e}})
+			return function.NewFloor(ctx, freshDecimal(e))
 		}}, true
 	case "truncate":
 		return gms.Function2{Name: name, Fn: func(ctx *gms.Context, a, digits gms.Expression) gms.Expression {
@@ -86,35 +86,6 @@ func chooseFunction(name string) (gms.Function, bool) {
 	return nil, false
 }
 
-// freshDecimal is a value that may be changed: the planner's CEIL and FLOOR round the number that
-// they are given, which is the one in the row.
-type freshDecimal struct{ expression.UnaryExpressionStub }
-
-func (f *freshDecimal) String() string                 { return f.Child.String() }
-func (f *freshDecimal) Type(ctx *gms.Context) gms.Type { return f.Child.Type(ctx) }
-
-// CollationCoercibility is that of the value.
-func (f *freshDecimal) CollationCoercibility(ctx *gms.Context) (gms.CollationID, byte) {
-	return gms.GetCoercibility(ctx, f.Child)
-}
-
-// WithChildren is another value.
-func (f *freshDecimal) WithChildren(_ *gms.Context, children ...gms.Expression) (gms.Expression, error) {
-	if len(children) != 1 {
-		return nil, gms.ErrInvalidChildrenNumber.New(f, len(children), 1)
-	}
-	return &freshDecimal{expression.UnaryExpressionStub{Child: children[0]}}, nil
-}
-
-// Eval returns the value, a DECIMAL as a copy.
-func (f *freshDecimal) Eval(ctx *gms.Context, row gms.Row) (any, error) {
-	v, err := f.Child.Eval(ctx, row)
-	if d, ok := v.(*apd.Decimal); ok {
-		return new(apd.Decimal).Set(d), err
-	}
-	return v, err
-}
-
 // rounded is ROUND or TRUNCATE of a DECIMAL with the scale that MySQL gives it, where the digits
 // are said.
 func rounded(ctx *gms.Context, e gms.Expression, args []gms.Expression) gms.Expression {
@@ -128,10 +99,7 @@ func rounded(ctx *gms.Context, e gms.Expression, args []gms.Expression) gms.Expr
 	digits := int64(0)
 	if len(args) > 1 {
 		literal, ok := args[1].(*expression.Literal)
-		if !ok {
-			return e
-		}
-		if literal.Value() == nil {
+		if !ok || literal.Value() == nil {
 			return e
 		}
 		n, err := integerOf(ctx, literal.Value())
@@ -161,8 +129,7 @@ func unifiedCase(ctx *gms.Context, c *expression.Case) gms.Expression {
 	branches := slices.Clone(c.Branches)
 	otherwise := c.Else
 	for i, v := range unified(ctx, values...) {
-		_, made := v.(*inType)
-		changed = changed || made
+		changed = changed || !v.Type(ctx).Equals(values[i].Type(ctx))
 		if i < len(branches) {
 			branches[i].Value = v
 		} else {

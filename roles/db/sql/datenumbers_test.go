@@ -6,15 +6,10 @@ import "testing"
 func TestDatesBesideNumbersAsMariaDB(t *testing.T) {
 	conn := mariadb(t)
 	c := newServer(t).test()
-	for _, q := range []string{
+	onBoth(t, c, conn,
 		"CREATE TABLE g (id INT PRIMARY KEY, d DATE, dt DATETIME, ts TIMESTAMP(3) NULL, t TIME, i INT, n DECIMAL(20,2), KEY (d), KEY (dt, i))",
 		"INSERT INTO g VALUES (1, '2024-01-01', '2024-01-01 10:00:00', '2024-01-01 10:00:00.5', '10:00:00', 1, 20240101), (2, NULL, NULL, NULL, NULL, 20240101, NULL), (3, '1999-01-01', '1999-01-01 00:00:00', '1999-01-01', '00:00:00', 19990101, 19990101)",
-	} {
-		c.must(q)
-		if _, err := conn.ExecContext(t.Context(), q); err != nil {
-			t.Fatal(q, err)
-		}
-	}
+	)
 	for _, direct := range []string{"0", "1"} {
 		c.must("SET direct = " + direct)
 		for _, column := range []string{"d", "dt", "ts", "DATE(dt)", "LAST_DAY(d)", "d + INTERVAL 1 DAY", "IFNULL(d, dt)"} {

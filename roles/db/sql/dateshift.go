@@ -26,29 +26,15 @@ type dateShift struct {
 	first  bool // the interval stands before the date
 }
 
-// shiftCalls makes calls of sums of dates and intervals in what a SELECT shows, groups and sorts by,
-// for which the planner asks for a function: of a sum it takes the type for a DATETIME's, and
-// columns of derived tables have it.
-func shiftCalls(st sqlparser.Statement) {
-	eachSelect(st, func(s *sqlparser.Select) {
-		if hasTables(s) {
-			eachListed(s, func(e sqlparser.Expr) sqlparser.Expr { return replaced(e, shiftCall) })
-		}
-	})
-}
-
-// Names of these functions, which no statement says.
+// Names of the functions that sums of dates and intervals are made into, which no statement says.
 const (
 	plusInterval  = "+ interval"
 	minusInterval = "- interval"
 )
 
-// shiftCall is the call, nil for what is no such sum.
-func shiftCall(e sqlparser.Expr) sqlparser.Expr {
-	b, ok := e.(*sqlparser.BinaryExpr)
-	if !ok {
-		return nil
-	}
+// shiftCall is the call for a sum, nil for what is none. Of a sum the planner takes the type for a
+// DATETIME's, and columns of derived tables have it.
+func shiftCall(b *sqlparser.BinaryExpr) sqlparser.Expr {
 	name, date, span := minusInterval, b.Left, b.Right
 	switch b.Operator {
 	case sqlparser.MinusStr:

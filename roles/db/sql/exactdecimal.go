@@ -21,39 +21,26 @@ import (
 // below, which is exact. So is one of a DATE column with a date that has a time of day.
 // Columns of different collations are told by which to compare (compareMixed).
 func exactDecimals(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.Scope, _ analyzer.RuleSelector, _ *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
-	return exactPlan(ctx, n)
-}
-
-func exactPlan(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
-	return transform.NodeWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
-		return transform.OneNodeExpressions(ctx, n, func(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
-			if query, ok := e.(*plan.Subquery); ok {
-				inner, same, err := exactPlan(ctx, query.Query)
-				if err != nil || same {
-					return e, transform.SameTree, err
-				}
-				return query.WithQuery(inner), transform.NewTree, nil
-			}
-			if literal, ok := bareLiteral(e); ok {
-				return literal, transform.NewTree, nil
-			}
-			same := transform.SameTree
-			if mixed, err := compareMixed(ctx, e); mixed != nil || err != nil {
-				return mixed, transform.NewTree, err
-			}
-			dated, err := comparedDates(ctx, e)
-			if err != nil {
-				return nil, transform.SameTree, err
-			}
-			if dated != nil {
-				e, same = dated, transform.NewTree
-			}
-			turned, err := exactComparison(ctx, e)
-			if err != nil || turned == nil {
-				return e, same, err
-			}
-			return turned, transform.NewTree, nil
-		})
+	return eachExpression(ctx, n, func(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
+		if literal, ok := bareLiteral(e); ok {
+			return literal, transform.NewTree, nil
+		}
+		if mixed, err := compareMixed(ctx, e); mixed != nil || err != nil {
+			return mixed, transform.NewTree, err
+		}
+		same := transform.SameTree
+		dated, err := comparedDates(ctx, e)
+		if err != nil {
+			return nil, transform.SameTree, err
+		}
+		if dated != nil {
+			e, same = dated, transform.NewTree
+		}
+		turned, err := exactComparison(ctx, e)
+		if err != nil || turned == nil {
+			return e, same, err
+		}
+		return turned, transform.NewTree, nil
 	})
 }
 

@@ -17,7 +17,7 @@ import (
 // SELECT COUNT(*), @@x and SELECT k, (SELECT 1) … GROUP BY k.
 func besideConstants(check analyzer.RuleFunc) analyzer.RuleFunc {
 	return func(ctx *gms.Context, a *analyzer.Analyzer, n gms.Node, scope *plan.Scope, sel analyzer.RuleSelector, flags *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
-		if !analyzer.FlagIsSet(flags, gms.QFlagAggregation) {
+		if !analyzer.FlagIsSet(flags, gms.QFlagAggregation) || !gms.LoadSqlMode(ctx).OnlyFullGroupBy() {
 			return n, transform.SameTree, nil
 		}
 		without, err := withoutConstants(ctx, n)

@@ -42,21 +42,7 @@ var (
 	_ gms.FunctionExpression = (*groupConcat)(nil)
 )
 
-// groupConcatCalls makes calls of each GROUP_CONCAT, for which the planner asks for a function:
-// options as text, the arguments, what they are sorted by.
-func groupConcatCalls(st sqlparser.Statement) {
-	eachSelect(st, func(s *sqlparser.Select) {
-		eachListed(s, func(e sqlparser.Expr) sqlparser.Expr {
-			return replaced(e, func(e sqlparser.Expr) sqlparser.Expr {
-				if g, ok := e.(*sqlparser.GroupConcatExpr); ok {
-					return concatCall(g)
-				}
-				return nil
-			})
-		})
-	})
-}
-
+// concatCall is a GROUP_CONCAT as a call of options as text, the arguments, what they are sorted by.
 func concatCall(g *sqlparser.GroupConcatExpr) *sqlparser.FuncExpr {
 	options := concatOptions{distinct: g.Distinct != "", separator: ","}
 	if !g.Separator.DefaultSeparator {
@@ -96,7 +82,7 @@ func (o concatOptions) text() string {
 	return string(text) + ":" + o.separator
 }
 
-// newGroupConcat makes the aggregate of the arguments that groupConcatCalls gives it.
+// newGroupConcat makes the aggregate of the arguments that concatCall gives it.
 func newGroupConcat(ctx *gms.Context, args ...gms.Expression) (gms.Expression, error) {
 	var text string
 	if len(args) > 0 {

@@ -7,15 +7,7 @@ func TestGroupConcatAsMariaDB(t *testing.T) {
 	conn := mariadb(t)
 	s := newServer(t)
 	c := s.test()
-	both := func(queries ...string) {
-		t.Helper()
-		for _, q := range queries {
-			c.must(q)
-			if _, err := conn.ExecContext(t.Context(), q); err != nil {
-				t.Fatal(q, err)
-			}
-		}
-	}
+	both := func(queries ...string) { t.Helper(); onBoth(t, c, conn, queries...) }
 	both("CREATE TABLE t (id INT PRIMARY KEY, k INT, s VARCHAR(20) COLLATE utf8mb4_general_ci, b VARBINARY(20), n DECIMAL(6,2), d DATE, e ENUM('x','y'))",
 		"INSERT INTO t VALUES (1, 1, 'b', 'B', 1.50, '2024-01-02', 'y'), (2, 1, '', 'a', 2.00, '2024-01-01', 'x'), (3, 1, 'B', NULL, NULL, NULL, NULL), (4, 2, NULL, NULL, NULL, NULL, NULL), (5, 3, '', '', 0, '2024-01-01', 'x'), (6, 1, 'ab', 'c', 1.5, '2024-01-02', 'x'), (7, 1, 'a', 'bc', 1.5, '2024-01-02', 'x')")
 	for _, e := range []string{

@@ -34,28 +34,13 @@ func intervalCalls(text string, st sqlparser.Statement, err error) (read string,
 
 // spansOfLists says whether a statement has a span of time of several values: it is none.
 func spansOfLists(st sqlparser.Statement) (found bool) {
-	if st == nil {
-		return false
-	}
-	nodes := []sqlparser.SQLNode{st}
-	if ddl, ok := st.(*sqlparser.DDL); ok { // what the parser's walk leaves out
-		if ddl.ViewSpec != nil {
-			nodes = append(nodes, ddl.ViewSpec.ViewExpr)
-		}
-		if ddl.TriggerSpec != nil {
-			nodes = append(nodes, ddl.TriggerSpec.Body)
-		}
-		if ddl.ProcedureSpec != nil {
-			nodes = append(nodes, ddl.ProcedureSpec.Body)
-		}
-	}
 	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
 		if span, ok := n.(*sqlparser.IntervalExpr); ok {
 			_, list := span.Expr.(sqlparser.ValTuple)
 			found = found || list
 		}
 		return !found, nil
-	}, nodes...)
+	}, nodesOf(st)...)
 	return found
 }
 

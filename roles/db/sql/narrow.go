@@ -306,6 +306,9 @@ func restrictions(ctx *gms.Context, n gms.Node) []store.ColumnType {
 // restrictionOf is the type in the catalog that the values of an expression have, of which
 // schema and below are the columns that it sees.
 func restrictionOf(ctx *gms.Context, e gms.Expression, schema gms.Schema, below []store.ColumnType) (found store.ColumnType) {
+	if of := takenFrom(e); of != nil {
+		return restrictionOf(ctx, of, schema, below)
+	}
 	switch e := e.(type) {
 	case *expression.GetField:
 		for i, c := range schema {
@@ -314,24 +317,6 @@ func restrictionOf(ctx *gms.Context, e gms.Expression, schema gms.Schema, below 
 			}
 		}
 		return found
-	case *aggregation.Min: // whose children are those of its window too
-		return restrictionOf(ctx, e.Child, schema, below)
-	case *aggregation.Max:
-		return restrictionOf(ctx, e.Child, schema, below)
-	case *aggregation.First:
-		return restrictionOf(ctx, e.Child, schema, below)
-	case *aggregation.Last:
-		return restrictionOf(ctx, e.Child, schema, below)
-	case *aggregation.AnyValue:
-		return restrictionOf(ctx, e.Child, schema, below)
-	case *window.FirstValue:
-		return restrictionOf(ctx, e.Child, schema, below)
-	case *window.LastValue:
-		return restrictionOf(ctx, e.Child, schema, below)
-	case *window.Lag:
-		return restrictionOf(ctx, e.ChildExpressions[0], schema, below)
-	case *window.Lead:
-		return restrictionOf(ctx, e.ChildExpressions[0], schema, below)
 	case *expression.Alias, *function.Coalesce, *function.IfNull, *function.NullIf:
 	default:
 		return found
@@ -348,6 +333,32 @@ func restrictionOf(ctx *gms.Context, e gms.Expression, schema gms.Schema, below 
 		found, first = d, false
 	}
 	return found
+}
+
+// takenFrom is the argument of an aggregate or a function over a window that takes one of its values
+// as it is; its children are those of the window too. nil for all else.
+func takenFrom(e gms.Expression) gms.Expression {
+	switch e := e.(type) {
+	case *aggregation.Min:
+		return e.Child
+	case *aggregation.Max:
+		return e.Child
+	case *aggregation.First:
+		return e.Child
+	case *aggregation.Last:
+		return e.Child
+	case *aggregation.AnyValue:
+		return e.Child
+	case *window.FirstValue:
+		return e.Child
+	case *window.LastValue:
+		return e.Child
+	case *window.Lag:
+		return e.ChildExpressions[0]
+	case *window.Lead:
+		return e.ChildExpressions[0]
+	}
+	return nil
 }
 
 // wider is what two columns of a result have in common.

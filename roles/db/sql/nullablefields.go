@@ -17,7 +17,12 @@ func nullableFields(ctx *gms.Context, _ *analyzer.Analyzer, n gms.Node, _ *plan.
 	if len(nullable) == 0 {
 		return n, transform.SameTree, nil
 	}
-	return withNullable(ctx, n, nullable)
+	return eachExpression(ctx, n, func(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
+		if f, ok := e.(*expression.GetField); ok && nullable[f.TableId()] && !f.IsNullable(ctx) {
+			return retyped(f, f.Type(ctx), true), transform.NewTree, nil
+		}
+		return e, transform.SameTree, nil
+	})
 }
 
 // addNullable adds the tables on the right of LEFT JOINs, in subqueries too.
@@ -44,26 +49,5 @@ func addNullable(ctx *gms.Context, n gms.Node, nullable map[gms.TableId]bool) {
 			}
 		}
 		return true
-	})
-}
-
-func withNullable(ctx *gms.Context, n gms.Node, nullable map[gms.TableId]bool) (gms.Node, transform.TreeIdentity, error) {
-	return transform.NodeWithOpaque(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
-		return transform.OneNodeExpressions(ctx, n, func(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
-			switch e := e.(type) {
-			case *plan.Subquery:
-				inner, same, err := withNullable(ctx, e.Query, nullable)
-				if err != nil || same {
-					return e, transform.SameTree, err
-				}
-				return e.WithQuery(inner), transform.NewTree, nil
-			case *expression.GetField:
-				if nullable[e.TableId()] && !e.IsNullable(ctx) {
-					f := expression.NewGetFieldWithTable(int(e.Id()), int(e.TableId()), e.Type(ctx), e.Database(), e.Table(), e.Name(), true)
-					return f.WithIndex(e.Index()), transform.NewTree, nil
-				}
-			}
-			return e, transform.SameTree, nil
-		})
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
@@ -90,46 +91,75 @@ func parseText(text string, options sqlparser.ParserOptions) (sqlparser.Statemen
 func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
 	st = someIndexes(matchCalls(text, st))
 	keepNamesCollation(text, st)
-	sayDigits(st)
-	sayOrdinals(st)
-	groupByConstants(st)
-	shiftCalls(st)
-	typedCalls(st)
-	groupConcatCalls(st)
-	tellApart(st)
+	sayOtherwise(st)
 	keepDigits(st)
 	keepTriggerTargets(st)
-	nameSelectedByList(st)
 	keepRestrictions(st)
 	return st
 }
 
-// sayOrdinals says ORDER BY 1 of a SELECT DISTINCT by the expression that it means, where that
-// is more than a column: the planner would compute it of rows that have its value only.
-func sayOrdinals(st sqlparser.Statement) {
-	if st == nil {
-		return
-	}
+// sayOtherwise says all parts of a statement, and of the bodies of triggers and routines, in words
+// that the planner takes as MySQL does, on one walk.
+func sayOtherwise(st sqlparser.Statement) {
+	aggregates := 0
 	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
-		s, ok := n.(*sqlparser.Select)
-		if !ok || !s.QueryOpts.Distinct {
-			return true, nil
-		}
-		for _, o := range s.OrderBy {
-			v, ok := o.Expr.(*sqlparser.SQLVal)
-			if !ok || v.Type != sqlparser.IntVal {
-				continue
+		switch n := n.(type) {
+		case *sqlparser.Select:
+			sayOrdinals(n)
+			groupByConstants(n)
+			callListed(n)
+		case *sqlparser.FuncExpr:
+			if isAggregate(n) {
+				aggregates++
 			}
-			at, err := strconv.Atoi(string(v.Val))
-			if err != nil || at < 1 || at > len(s.SelectExprs) {
-				continue
-			}
-			if e := selected(s.SelectExprs[:at]); e != nil {
-				o.Expr = e
-			}
+		case *sqlparser.ConvertExpr:
+			sayDigits(n)
+		case *sqlparser.Insert:
+			nameSelected(n, func(sqlparser.TableName) []string { return nil })
 		}
 		return true, nil
-	}, st)
+	}, nodesOf(st)...)
+	if aggregates > 1 {
+		tellApart(st)
+	}
+}
+
+// nodesOf are a statement and what the parser's walk leaves out of it.
+func nodesOf(st sqlparser.Statement) []sqlparser.SQLNode {
+	if st == nil {
+		return nil
+	}
+	nodes := []sqlparser.SQLNode{st}
+	if ddl, ok := st.(*sqlparser.DDL); ok {
+		if ddl.TriggerSpec != nil {
+			nodes = append(nodes, ddl.TriggerSpec.Body)
+		}
+		if ddl.ProcedureSpec != nil {
+			nodes = append(nodes, ddl.ProcedureSpec.Body)
+		}
+	}
+	return nodes
+}
+
+// sayOrdinals says ORDER BY 1 of a SELECT DISTINCT by the expression that it means, where that
+// is more than a column: the planner would compute it of rows that have its value only.
+func sayOrdinals(s *sqlparser.Select) {
+	if !s.QueryOpts.Distinct {
+		return
+	}
+	for _, o := range s.OrderBy {
+		v, ok := o.Expr.(*sqlparser.SQLVal)
+		if !ok || v.Type != sqlparser.IntVal {
+			continue
+		}
+		at, err := strconv.Atoi(string(v.Val))
+		if err != nil || at < 1 || at > len(s.SelectExprs) {
+			continue
+		}
+		if e := selected(s.SelectExprs[:at]); e != nil {
+			o.Expr = e
+		}
+	}
 }
 
 // namesCollation is the collation of SET NAMES … COLLATE, which the parser drops.
@@ -155,14 +185,98 @@ func keepNamesCollation(text string, st sqlparser.Statement) {
 
 // groupByConstants says a constant that is grouped by as an expression: the planner takes each for
 // the number of a column.
-func groupByConstants(st sqlparser.Statement) {
-	eachSelect(st, func(s *sqlparser.Select) {
-		for i, e := range s.GroupBy {
-			if v, ok := e.(*sqlparser.SQLVal); ok && v.Type != sqlparser.IntVal && v.Type != sqlparser.ValArg {
-				s.GroupBy[i] = &sqlparser.FuncExpr{Name: sqlparser.NewColIdent("coalesce"), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: e}}}
+func groupByConstants(s *sqlparser.Select) {
+	for i, e := range s.GroupBy {
+		if v, ok := e.(*sqlparser.SQLVal); ok && v.Type != sqlparser.IntVal && v.Type != sqlparser.ValArg {
+			s.GroupBy[i] = coalesced(e)
+		}
+	}
+}
+
+// callListed makes calls of what a SELECT shows, groups and sorts by that is none: of these the
+// planner asks for a function, whose type is right.
+func callListed(s *sqlparser.Select) {
+	typed := hasTables(s)
+	change := func(e sqlparser.Expr) sqlparser.Expr {
+		return replaced(e, func(e sqlparser.Expr) sqlparser.Expr {
+			switch e := e.(type) {
+			case *sqlparser.GroupConcatExpr:
+				return concatCall(e)
+			case *sqlparser.BinaryExpr:
+				if typed {
+					return shiftCall(e)
+				}
+			case *sqlparser.CaseExpr:
+				if typed {
+					return coalesced(e)
+				}
+			case *sqlparser.ConvertExpr:
+				if typed && e.Type != nil && strings.EqualFold(e.Type.Type, "char") {
+					return coalesced(e)
+				}
+			}
+			return nil
+		})
+	}
+	for _, e := range s.SelectExprs {
+		if e, ok := e.(*sqlparser.AliasedExpr); ok {
+			e.Expr = change(e.Expr)
+		}
+	}
+	for i, e := range s.GroupBy {
+		s.GroupBy[i] = change(e)
+	}
+	if s.Having != nil {
+		s.Having.Expr = change(s.Having.Expr)
+	}
+	for _, o := range s.OrderBy {
+		o.Expr = change(o.Expr)
+	}
+}
+
+// hasTables says whether a SELECT has tables. Those without are shown at once, and are what expressions
+// of definitions are read as, which must be like those that a condition says.
+func hasTables(s *sqlparser.Select) bool {
+	for _, from := range s.From {
+		if t, ok := from.(*sqlparser.AliasedTableExpr); ok {
+			if name, ok := t.Expr.(sqlparser.TableName); ok && name.Name.String() == "dual" {
+				continue
 			}
 		}
-	})
+		return true
+	}
+	return false
+}
+
+// replaced is an expression without those in it, but for its subqueries', that other knows, from
+// the inside.
+func replaced(e sqlparser.Expr, other func(sqlparser.Expr) sqlparser.Expr) sqlparser.Expr {
+	switch e.(type) {
+	case *sqlparser.ColName, *sqlparser.SQLVal: // most of them
+		if o := other(e); o != nil {
+			return o
+		}
+		return e
+	}
+	var found []sqlparser.Expr
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		if e, ok := n.(sqlparser.Expr); ok {
+			found = append(found, e)
+		}
+		_, query := n.(*sqlparser.Subquery)
+		return !query, nil
+	}, e)
+	for i := len(found) - 1; i >= 0; i-- {
+		if o := other(found[i]); o != nil {
+			e = sqlparser.ReplaceExpr(e, found[i], o)
+		}
+	}
+	return e
+}
+
+// coalesced is COALESCE of one argument, which is that argument, of a type that is right.
+func coalesced(e sqlparser.Expr) sqlparser.Expr {
+	return &sqlparser.FuncExpr{Name: sqlparser.NewColIdent("coalesce"), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: e}}}
 }
 
 // selected is the last of some selected expressions; nil where it has a name, is a column, or

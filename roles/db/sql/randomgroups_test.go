@@ -1,11 +1,9 @@
 package sql
 
 import (
-	gosql "database/sql"
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -284,44 +282,9 @@ func TestRandomGroupsAsMariaDB(t *testing.T) {
 	}
 	c := newServer(t).test()
 	for n := range sets {
-		groupsDiffer(t, conn, c, seed+uint64(n), each)
+		j := &groupQueries{rnd: rand.New(rand.NewPCG(seed+uint64(n), 3))}
+		script := j.create()
+		onBoth(t, c, conn, script...)
+		queriesDiffer(t, conn, c, seed+uint64(n), script, each, j.query)
 	}
-}
-
-func groupsDiffer(t *testing.T, conn *gosql.Conn, c *client, seed uint64, queries int) {
-	j := &groupQueries{rnd: rand.New(rand.NewPCG(seed, 3))}
-	script := j.create()
-	for _, q := range script {
-		c.must(q)
-		if _, err := conn.ExecContext(t.Context(), q); err != nil {
-			t.Fatalf("%s: %v", q, err)
-		}
-	}
-	for range queries {
-		q := j.query()
-		if ours, theirs := bothAnswers(conn, c, q.String()); ours != theirs {
-			small := shrunk(q, func(q string) bool {
-				ours, theirs := bothAnswers(conn, c, q)
-				return ours != theirs
-			})
-			ours, theirs := bothAnswers(conn, c, small)
-			t.Errorf("seed %d\n%s;\n%s;\n  ours: %.300s\ntheirs: %.300s", seed, strings.Join(script, ";\n"), small, ours, theirs)
-		}
-	}
-}
-
-// bothAnswers are the sorted rows of a query here and in MariaDB; both are empty where MariaDB
-// fails.
-func bothAnswers(conn *gosql.Conn, c *client, q string) (ours, theirs string) {
-	rows, err := rowsOf(conn, q)
-	if err != nil {
-		return "", ""
-	}
-	slices.Sort(rows)
-	out, err := c.run(q)
-	if err != nil {
-		return err.Error(), fmt.Sprint(rows)
-	}
-	slices.Sort(out.rows)
-	return fmt.Sprint(out.rows), fmt.Sprint(rows)
 }

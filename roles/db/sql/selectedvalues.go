@@ -56,17 +56,6 @@ func nameSelected(insert *sqlparser.Insert, columnsOf func(sqlparser.TableName) 
 	insert.Rows, insert.Columns = outer, columns
 }
 
-// nameSelectedByList does so in every statement that lists its columns, in bodies of triggers and
-// routines too.
-func nameSelectedByList(st sqlparser.Statement) {
-	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
-		if insert, ok := n.(*sqlparser.Insert); ok && insert != nil {
-			nameSelected(insert, func(sqlparser.TableName) []string { return nil })
-		}
-		return true, nil
-	}, nodesOf(st)...)
-}
-
 func newValue(c sqlparser.ColIdent) *sqlparser.ColName {
 	return &sqlparser.ColName{Name: c, Qualifier: sqlparser.TableName{Name: sqlparser.NewTableIdent(newValues)}}
 }

@@ -6,13 +6,7 @@ import "testing"
 func TestValuesOfSelectAsMariaDB(t *testing.T) {
 	conn := mariadb(t)
 	c := newServer(t).test()
-	both := func(q string) {
-		t.Helper()
-		c.must(q)
-		if _, err := conn.ExecContext(t.Context(), q); err != nil {
-			t.Fatal(q, err)
-		}
-	}
+	both := func(q string) { t.Helper(); onBoth(t, c, conn, q) }
 	for _, q := range []string{
 		"CREATE TABLE t (id INT PRIMARY KEY, x INT, y INT, s VARCHAR(10))", "INSERT INTO t VALUES (1, 10, 5, 'a'), (2, 20, 6, 'b'), (3, NULL, 7, NULL)",
 		"CREATE TABLE u (id INT PRIMARY KEY, x INT, n INT DEFAULT 0)", "INSERT INTO u VALUES (1, 0, 1)", "CREATE TABLE g (id INT PRIMARY KEY, x INT, d INT AS (x * 2) STORED)", "INSERT INTO g (id, x) VALUES (1, 1)",

@@ -27,15 +27,10 @@ func unifyPlan(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, 
 			return n, transform.SameTree, nil
 		}
 		return transform.OneNodeExpressions(ctx, n, func(ctx *gms.Context, e gms.Expression) (gms.Expression, transform.TreeIdentity, error) {
-			query, ok := e.(*plan.Subquery)
-			if !ok {
-				return e, transform.SameTree, nil
+			if query, ok := e.(*plan.Subquery); ok {
+				return withQuery(query, func(n gms.Node) (gms.Node, transform.TreeIdentity, error) { return unifyPlan(ctx, n) })
 			}
-			inner, same, err := unifyPlan(ctx, query.Query)
-			if err != nil || same {
-				return e, transform.SameTree, err
-			}
-			return query.WithQuery(inner), transform.NewTree, nil
+			return e, transform.SameTree, nil
 		})
 	})
 }
@@ -147,7 +142,7 @@ func firstColumns(n gms.Node) (ids []gms.ColumnId) {
 
 // retyped is a column as one of another type.
 func retyped(f *expression.GetField, t gms.Type, nullable bool) *expression.GetField {
-	return expression.NewGetFieldWithTable(int(f.Id()), int(f.TableId()), t, f.Database(), f.Table(), f.Name(), nullable)
+	return expression.NewGetFieldWithTable(int(f.Id()), int(f.TableId()), t, f.Database(), f.Table(), f.Name(), nullable).WithIndex(f.Index()).(*expression.GetField)
 }
 
 // convertedColumn is a column that the planner has converted, or has found to be right as it is;

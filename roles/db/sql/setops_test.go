@@ -11,15 +11,10 @@ import (
 func TestUnionsOfSeveralParts(t *testing.T) {
 	conn := mariadb(t)
 	c := newServer(t).test()
-	for _, q := range []string{
+	onBoth(t, c, conn,
 		"SET NAMES utf8mb4 COLLATE utf8mb4_general_ci", "CREATE TABLE t (id INT PRIMARY KEY, n DECIMAL(8,2), d DATE, s VARCHAR(8) COLLATE utf8mb4_general_ci, e ENUM('x','y') COLLATE utf8mb4_general_ci, big DECIMAL(40,0), wide DECIMAL(65,0), u BIGINT UNSIGNED DEFAULT 18446744073709551615, KEY (n), KEY (big))",
 		"INSERT INTO t (id, n, d, s, e, big, wide) VALUES (1, 1.5, '2024-01-01', 'b', 'y', 1234567890123456789012345678901234567890, 1234567890123456789012345678901234567890), (2, 2, '2024-01-02', 'a', 'x', 1234567890123456789012345678901234567889, 5), (3, NULL, NULL, NULL, NULL, NULL, NULL)",
-	} {
-		c.must(q)
-		if _, err := conn.ExecContext(t.Context(), q); err != nil {
-			t.Fatal(q, err)
-		}
-	}
+	)
 	for _, q := range []string{
 		"SELECT d FROM t UNION SELECT CAST('2024-01-01 00:00:00' AS DATETIME) UNION SELECT d FROM t ORDER BY 1", "SELECT s FROM t UNION ALL SELECT 'AB' UNION ALL SELECT 'C' ORDER BY 1", "SELECT NULL a UNION SELECT e FROM t UNION SELECT 'XX' ORDER BY 1",
 		"SELECT 1 UNION SELECT n FROM t UNION SELECT 2 ORDER BY 1", "SELECT 1 UNION SELECT 2.50 UNION SELECT 1.0 UNION SELECT 2.5 ORDER BY 1", "SELECT COUNT(*) FROM (SELECT s FROM t UNION SELECT 'A' UNION SELECT 'b') q",
