@@ -42,6 +42,10 @@ const (
 	// leave little for when the writers wait.
 	caughtUp     = 200
 	caughtUpTime = 50 * time.Millisecond
+	// Writers who leave each round at least half of the rows of the one before rest after each
+	// commit, twice as long each time: else they might never be caught up with.
+	shortestRest = time.Millisecond
+	longestRest  = 500 * time.Millisecond
 )
 
 // beginAlteration prepares a statement that can leave the writers of its table alone; nil
@@ -289,7 +293,8 @@ func (a *alteration) follow(ctx *gms.Context, st sqlparser.Statement) error {
 		return err
 	}
 	a.say("following changes")
-	for {
+	var rest time.Duration
+	for last := 0; ; {
 		began := time.Now()
 		n, err := a.build.CatchUp(ctx)
 		if err != nil {
@@ -298,6 +303,12 @@ func (a *alteration) follow(ctx *gms.Context, st sqlparser.Statement) error {
 		if n < caughtUp || time.Since(began) < caughtUpTime {
 			break
 		}
+		if last > 0 && n > last/2 {
+			rest = min(max(2*rest, shortestRest), longestRest)
+			a.build.SlowWriters(rest)
+			a.say("following changes, writers rest for %v each time", rest)
+		}
+		last = n
 	}
 	return a.lock(ctx, st)
 }

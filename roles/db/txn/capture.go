@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"sync/atomic"
+	"time"
 
 	"stack/roles/db/store"
 )
@@ -22,7 +23,8 @@ type capture struct {
 	primaries []uint32
 	prefixes  [][]byte
 	limit     int
-	changed   []changes // of each; the leader's
+	changed   []changes    // of each; the leader's
+	pause     atomic.Int64 // ns that a writer rests after its commit
 	closed    atomic.Bool
 }
 
@@ -85,6 +87,7 @@ func (c *capture) note(r *commitRequest) error {
 		for i, id := range c.primaries {
 			if span, ok := r.large.spans[id]; ok {
 				c.changed[i].addSpan(span)
+				c.slow(r)
 			}
 		}
 		return nil
@@ -93,11 +96,15 @@ func (c *capture) note(r *commitRequest) error {
 		for i, prefix := range c.prefixes {
 			if bytes.HasPrefix(key, prefix) {
 				c.changed[i].add(key, c.limit)
+				c.slow(r)
 			}
 		}
 		return nil
 	})
 }
+
+// slow has the writer of a request rest.
+func (c *capture) slow(r *commitRequest) { r.pause = max(r.pause, time.Duration(c.pause.Load())) }
 
 // spans are the first and the last key of each index that a large set writes.
 type spans map[uint32]store.KeyRange

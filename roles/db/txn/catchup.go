@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/dolthub/go-mysql-server/sql"
@@ -36,6 +37,14 @@ func (b *Build) CatchUp(ctx context.Context) (n int, err error) {
 	}
 	parents, err := b.followParents(ctx, changed[1:], next)
 	return n + parents, err
+}
+
+// SlowWriters has whoever writes the tables of the build rest for a while after each commit, without
+// locks, until the build is closed: those that outrun CatchUp would keep it from ever ending.
+func (b *Build) SlowWriters(rest time.Duration) {
+	if b.capture != nil {
+		b.capture.pause.Store(int64(rest))
+	}
 }
 
 // catchUp brings what has been built of the table itself up to the next state.

@@ -170,6 +170,7 @@ func (t *Txn) Commit(ctx context.Context) error {
 	}
 	t.letGo()
 	var err error
+	var rest time.Duration
 	if t.HasWrites() {
 		r := &commitRequest{
 			set: t.set, catalog: t.staged, drops: t.drops, built: t.built, frees: t.frees, owner: &t.owner,
@@ -189,7 +190,7 @@ func (t *Txn) Commit(ctx context.Context) error {
 		}
 		switch {
 		case err == nil:
-			t.pos, t.built = r.pos, nil
+			t.pos, t.built, rest = r.pos, nil, r.pause
 			t.e.changed.committed(&t.touched)
 		case err == errAbandoned:
 			t.ended = true // outlive does the rest
@@ -201,7 +202,20 @@ func (t *Txn) Commit(ctx context.Context) error {
 		err = t.e.queue.commit(&commitRequest{})
 	}
 	t.end()
+	if rest > 0 && !t.applies {
+		pause(ctx, rest)
+	}
 	return err
+}
+
+// pause waits, or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // Position is that of the commit; zero where nothing was logged.

@@ -12,7 +12,6 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -21,8 +20,8 @@ import (
 type conn struct {
 	stream
 	srv   *Server
-	cfg   *Config         // as it was when the current command began
-	sys   syscall.RawConn // nil where the transport has no descriptor
+	cfg   *Config // as it was when the current command began
+	sock  *socket // what raw is; nil where the transport has no descriptor
 	id    uint32
 	extra bool // took the place beyond MaxConnections
 
@@ -49,6 +48,8 @@ type conn struct {
 	receiving atomic.Bool
 	lingers   bool // the last packet has to arrive before the socket is closed
 
+	commandsSeen uint32 // by chooseWait
+
 	// since is when the running statement began (Unix nanoseconds), 0 between them.
 	since atomic.Int64
 
@@ -70,13 +71,8 @@ func newConn(s *Server, cfg *Config, nc net.Conn, id uint32) *conn {
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.results.c = c
 	c.results.scratch = make([]byte, 0, 64)
-	if sc, ok := nc.(syscall.Conn); ok {
-		c.sys, _ = sc.SyscallConn()
-	}
-	if tc, ok := nc.(*net.TCPConn); ok {
-		tc.SetNoDelay(true)
-		// A peer that vanishes without a word is noticed after a minute and a half.
-		tc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 10 * time.Second, Count: 3})
+	if c.sock = newSocket(nc); c.sock != nil {
+		c.nc, c.raw = c.sock, c.sock
 	}
 	switch a := nc.RemoteAddr().(type) {
 	case *net.TCPAddr:
@@ -221,6 +217,7 @@ func (c *conn) commands() error {
 		if err := c.mustEnd(); err != nil {
 			return err
 		}
+		c.chooseWait()
 		p, err := c.readPacket(c.maxPacket(), or(c.state.WaitTimeout, c.cfg.WaitTimeout))
 		if errors.Is(err, errWoken) {
 			continue
@@ -316,9 +313,18 @@ func (c *conn) end(why error) {
 	c.cancel(why)
 	c.wake()
 	if !c.ready.Load() {
-		c.raw.Close()
+		c.cut()
 	}
 	c.hurryUp()
+}
+
+// cut ends what the connection's goroutine reads and writes.
+func (c *conn) cut() {
+	if c.sock != nil {
+		c.sock.cut()
+		return
+	}
+	c.raw.Close()
 }
 
 var _ slog.LogValuer = (*Error)(nil)

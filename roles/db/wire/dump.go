@@ -127,6 +127,9 @@ func (c *conn) dump(what string, from DumpFrom, ok bool) error {
 func (c *conn) sendLog(ctx context.Context, d Dump, nonBlock bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if c.sock != nil {
+		c.sock.toPoller() // two goroutines use it from now on
+	}
 	c.srv.dumpBegins(c)
 	defer c.srv.dumpEnds(c)
 	if c.zip == nil {

@@ -19,6 +19,7 @@ type Server struct {
 	auth   *authenticator
 	stats  counters
 	start  time.Time
+	alone  alone
 
 	mu        sync.Mutex
 	conns     map[uint32]*conn
@@ -266,7 +267,7 @@ func (s *Server) endAll() {
 		s.mu.Unlock()
 		for _, c := range open {
 			if hard {
-				c.raw.Close()
+				c.cut()
 			} else {
 				c.end(ErrShutdown)
 			}

@@ -46,10 +46,10 @@ func (s *Server) watch() {
 // hungUp asks the kernel whether the peer has closed its side. A client of this
 // protocol never half-closes: it has nothing more to ask only when it leaves.
 func (c *conn) hungUp() (gone bool) {
-	if c.sys == nil || c.ctx.Err() != nil {
+	if c.sock == nil || c.ctx.Err() != nil {
 		return false
 	}
-	err := c.sys.Control(func(fd uintptr) {
+	err := c.sock.control(func(fd uintptr) {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		n, err := unix.Poll(p, 0)
 		gone = err == nil && n == 1 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
