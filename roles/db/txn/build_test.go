@@ -544,3 +544,39 @@ func TestRebuildOfOlderLayouts(t *testing.T) {
 	expect(t, all(t, tx, next, Scan{Columns: []int{0, 4}}), "[1 <nil> <nil> <nil> 42]", "[2 <nil> <nil> <nil> 42]")
 	checkClean(t, e)
 }
+
+// Writers of a table that is built can be made to rest after a commit, which stands meanwhile; those of another
+// table, and all once the build is closed, go on at once.
+func TestBuildSlowsWriters(t *testing.T) {
+	e, _ := openMem(t, vfs.NewMem(), Options{})
+	table := createTable(t, e, people(t))
+	desc := people(t)
+	desc.Name = "others"
+	others := createTable(t, e, desc)
+	tx := e.Begin(RepeatableRead)
+	defer tx.Rollback()
+	b := begun(t, e, tx, buildChanges()["two indexes"])
+	defer b.Close()
+	b.SlowWriters(time.Hour)
+	write(t, e, func(tx *Txn) error { return tx.InsertRow(ctx, others, person(1, "a", 1, "")) })
+	slow := e.Begin(RepeatableRead)
+	must(t, slow.InsertRow(ctx, table, person(1, "a", 1, "")))
+	leaves, leave := context.WithCancel(ctx)
+	ended := make(chan error)
+	go func() { ended <- slow.Commit(leaves) }()
+	must(t, waitFor(func() bool {
+		tx := e.Begin(RepeatableRead)
+		defer tx.Rollback()
+		return len(all(t, tx, table, Scan{})) == 1
+	}))
+	select {
+	case err := <-ended:
+		t.Errorf("the writer did not rest (%v)", err)
+	case <-time.After(20 * time.Millisecond):
+		leave()
+		must(t, <-ended)
+	}
+	leave()
+	must(t, b.Close())
+	write(t, e, func(tx *Txn) error { return tx.InsertRow(ctx, table, person(2, "b", 1, "")) })
+}
