@@ -56,13 +56,14 @@ func (r *Role) switchOver(w http.ResponseWriter, q *http.Request) {
 }
 
 // switchOver makes another server the primary in place of this one, which lives. Commits wait until it has
-// what is in the log; then the servers enter a new epoch. Where the target fails on the way this
-// server, which takes part and has everything, is the primary again.
+// what is in the log; then the servers enter a new epoch. Where the target fails on the way this server is the
+// primary again. One that does not answer at the beginning is not waited for while commits wait.
 func (m *member) switchOver(ctx context.Context, to string, need int) (*group.Promoted, error) {
 	if s, _ := m.State(ctx); !s.Open {
 		return nil, fmt.Errorf("this server is not the primary, %s is: run stack db switchover there", orUnknown(s.Primary))
 	}
-	target, err := m.targetOf(ctx, to)
+	others, states := group.Answering(ctx, m.others)
+	target, err := m.targetOf(others, states, to)
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +83,8 @@ func (m *member) switchOver(ctx context.Context, to string, need int) (*group.Pr
 			break
 		}
 	}
-	p := group.Promotion{Self: m.name, Need: need, Members: append([]group.Member{m}, m.others...), Switch: true, Prefer: target.Name()}
-	return p.Run(ctx)
+	p := group.Promotion{Self: m.name, Need: need, Members: append([]group.Member{m}, others...), Prefer: target.Name()}
+	return p.Switchover(ctx)
 }
 
 func orUnknown(name string) string {
@@ -93,19 +94,14 @@ func orUnknown(name string) string {
 	return name
 }
 
-// targetOf is the server of this name, or the one that lacks least.
-func (m *member) targetOf(ctx context.Context, to string) (group.Member, error) {
+// targetOf is the server of this name, or the one that lacks least, of those that have said their states.
+func (m *member) targetOf(others []group.Member, states map[string]group.State, to string) (group.Member, error) {
 	var best group.Member
 	most := ""
-	for _, o := range m.others {
-		if to != "" && o.Name() != to {
-			continue
-		}
-		s, err := o.State(ctx)
+	for _, o := range others {
+		s, answers := states[o.Name()]
 		switch {
-		case err != nil && to != "":
-			return nil, err
-		case err != nil || s.Epoch != m.data.db.Epoch():
+		case to != "" && o.Name() != to, !answers, s.Epoch != m.data.db.Epoch():
 			continue
 		case best == nil || contains(s.Executed, most):
 			best, most = o, s.Executed

@@ -190,6 +190,9 @@ var (
 	quotedUCA9 = regexp.MustCompile(`(?i)(\bcollate\s*=?\s*)['"](utf8mb4_(?:[a-z_]+_)?0900_(?:ai_ci|as_ci|as_cs|bin))['"]`)
 	hashed     = regexp.MustCompile(`(?is)\bidentified\s+(?:with|via)\s+['"` + "`" + `]?caching_sha2_password['"` + "`" + `]?(?:\s+(?:as|using)\s+(?:0x[0-9a-f]*|'(?:[^'\\]|\\.|'')*'))?`)
 	account    = regexp.MustCompile(`(?i)^\s*(?:create|alter)\s+user\b`)
+	privileges = regexp.MustCompile(`(?is)^(\s*(?:grant|revoke)\s+)(.*?)(\s+on\s.*)`)
+	// dynamic are MySQL 8's privileges of one word; MariaDB's own have blanks.
+	dynamic = regexp.MustCompile(`(?i)^\s*[a-z]+(?:_[a-z]+)+\s*$`)
 
 	lacking = []struct {
 		name string
@@ -199,6 +202,7 @@ var (
 		{"invisible indexes", regexp.MustCompile(`(?i)\b(?:(?:index|key)\b[^,;]*\)\s*|alter\s+index\s+\S+\s+)(?:in)?visible\b`)},
 		{"CREATE SPATIAL REFERENCE SYSTEM", regexp.MustCompile(`(?i)^\s*create\s+(?:or\s+replace\s+)?spatial\s+reference\b`)},
 		{"SRID of a column", regexp.MustCompile(`(?i)\bsrid\s+\d`)},
+		{"indexes over expressions", regexp.MustCompile(`(?i)\b(?:index|key)\b[^(,;]*\(\s*(?:[^(),]+(?:\(\s*\d+\s*\))?[^(),]*,\s*)*\(`)},
 		{"LATERAL", regexp.MustCompile(`(?i)\blateral\s*\(`)},
 	}
 )
@@ -207,10 +211,42 @@ var (
 // caching_sha2_password, so such an account is there and cannot log in.
 const noPassword = "IDENTIFIED WITH mysql_native_password AS '*FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF'"
 
+// nothing is a statement that does nothing.
+const nothing = "DO 0"
+
+// withoutDynamic leaves the dynamic privileges out of a GRANT or REVOKE, which are those of a list between head and tail.
+func withoutDynamic(text, head, list, tail string) string {
+	var kept []string
+	all, depth, from := 0, 0, 0
+	for i, c := range list + "," {
+		switch {
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == ',' && depth == 0:
+			if one := list[from:i]; !dynamic.MatchString(one) {
+				kept = append(kept, one)
+			}
+			all, from = all+1, i+1
+		}
+	}
+	switch len(kept) {
+	case all:
+		return text
+	case 0:
+		return nothing
+	}
+	return head + strings.TrimSpace(strings.Join(kept, ",")) + tail
+}
+
 // forMariaDB is a statement in MariaDB's words; Refused, naming it, where there are none.
 func forMariaDB(text string) (string, error) {
 	if account.MatchString(text) {
 		return hashed.ReplaceAllString(text, noPassword), nil
+	}
+	if m := privileges.FindStringSubmatch(text); m != nil {
+		return withoutDynamic(text, m[1], m[2], m[3]), nil
 	}
 	text = quotedUCA9.ReplaceAllString(text, "$1$2")
 	plain := strings.Builder{}

@@ -29,10 +29,9 @@ type Promotion struct {
 	Degrades bool
 	// Force goes on where that cannot be proved to lose nothing.
 	Force bool
-	// Switch replaces a primary that lives and takes part: Prefer takes its place if it has all that
-	// the others have.
+	// Switch is Switchover's: the primary lives and takes part.
 	Switch bool
-	Prefer string
+	Prefer string // is taken if it has all that the others have
 
 	remembers bool // the primary until now answers, says itself that it was, and has what it had
 	lost      bool // its disk was taken back to an earlier state: it is not taken again

@@ -20,6 +20,8 @@ type fake struct {
 	name    string
 	down    bool
 	deaf    bool // answers questions and accepts nothing
+	jammed  bool // cannot be opened
+	asked   int  // for its state
 	epoch   uint64
 	primary string
 	before  string // the last primary, of the epoch decided
@@ -48,6 +50,7 @@ func (f *fake) executed() string {
 func (f *fake) State(context.Context) (State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.asked++
 	if f.down {
 		return State{}, errDown
 	}
@@ -82,7 +85,7 @@ func (f *fake) Accept(_ context.Context, epoch uint64, primary string) (string, 
 func (f *fake) Open(_ context.Context, epoch uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.down || epoch != f.epoch {
+	if f.down || f.jammed || epoch != f.epoch {
 		return errDown
 	}
 	f.open, f.primary = true, f.name
@@ -274,5 +277,50 @@ func TestPromotionsModel(t *testing.T) {
 	}
 	if proved < 500 {
 		t.Errorf("only %d promotions were proved", proved)
+	}
+}
+
+// A switchover whose target cannot be opened leaves the primary what it was, in a new epoch, and says so; one that
+// was refused changes nothing; one that works takes the target.
+func TestSwitchoverReverts(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		change  func(s []*fake)
+		primary string
+		text    string // in the error; empty: none
+	}{
+		{"works", func([]*fake) {}, "db2", ""},
+		{"the target cannot be opened", func(s []*fake) { s[1].jammed = true }, "db1", "connection refused; promote again; db1 is the primary, of epoch"},
+		{"the target dies on the way", func(s []*fake) { s[1].jammed, s[1].deaf = true, true }, "db1", ""},
+		{"refused", func(s []*fake) { s[0].primary, s[1].primary, s[2].primary = "", "", "" }, "db1", "nothing was changed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, members := newGroup(2)
+			c.change(s)
+			p := Promotion{Members: members, Self: "db1", Need: 1, Prefer: "db2"}
+			_, err := p.Switchover(t.Context())
+			if c.text == "" && err != nil || c.text != "" && (err == nil || !strings.Contains(err.Error(), c.text)) {
+				t.Errorf("got %v", err)
+			}
+			for _, f := range s {
+				if f.open != (f.name == c.primary) {
+					t.Errorf("%s open: %v", f.name, f.open)
+				}
+			}
+		})
+	}
+}
+
+// A server that has not answered is not asked again.
+func TestAnswering(t *testing.T) {
+	s, members := newGroup(2)
+	s[2].down = true
+	asked, states := Answering(t.Context(), members)
+	if len(asked) != 3 || len(states) != 2 || states["db2"].Name != "db2" {
+		t.Fatalf("%d servers, of whom %v answer", len(asked), states)
+	}
+	p := Promotion{Members: asked, Self: "db1", Need: 1, Prefer: "db2"}
+	if done, err := p.Switchover(t.Context()); err != nil || done.Primary != "db2" || s[2].asked != 1 {
+		t.Errorf("%+v, %v, db3 was asked %d times", done, err, s[2].asked)
 	}
 }

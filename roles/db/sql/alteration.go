@@ -45,7 +45,7 @@ const (
 	// Writers who leave each round at least half of the rows of the one before rest after each
 	// commit, twice as long each time: else they might never be caught up with.
 	shortestRest = time.Millisecond
-	longestRest  = 500 * time.Millisecond
+	longestRest  = 200 * time.Millisecond
 )
 
 // beginAlteration prepares a statement that can leave the writers of its table alone; nil
@@ -292,25 +292,27 @@ func (a *alteration) follow(ctx *gms.Context, st sqlparser.Statement) error {
 	if err := a.fill(ctx, true); err != nil {
 		return err
 	}
+	return a.lock(ctx, st)
+}
+
+// catchUp follows what has changed until little is left. Writers who are faster rest meanwhile, and go on doing so:
+// the table is to be locked next.
+func (a *alteration) catchUp(ctx *gms.Context) error {
 	a.say("following changes")
 	var rest time.Duration
 	for last := 0; ; {
 		began := time.Now()
 		n, err := a.build.CatchUp(ctx)
-		if err != nil {
+		if err != nil || n < caughtUp || time.Since(began) < caughtUpTime {
 			return err
-		}
-		if n < caughtUp || time.Since(began) < caughtUpTime {
-			break
 		}
 		if last > 0 && n > last/2 {
 			rest = min(max(2*rest, shortestRest), longestRest)
 			a.build.SlowWriters(rest)
-			a.say("following changes, writers rest for %v each time", rest)
+			a.say("following changes, writers rest for %v after each commit", rest)
 		}
 		last = n
 	}
-	return a.lock(ctx, st)
 }
 
 // fill copies the table as it is now.
@@ -341,6 +343,9 @@ func (a *alteration) lock(ctx *gms.Context, st sqlparser.Statement) error {
 	s := a.s
 	limit := s.seconds("lock_wait_timeout")
 	for began := time.Now(); ; {
+		if err := a.catchUp(ctx); err != nil {
+			return err
+		}
 		a.say("waiting for the table's writers")
 		if err := s.engine.locks.admit(ctx, s, kindDDL, st); err != nil {
 			return err
@@ -355,10 +360,8 @@ func (a *alteration) lock(ctx *gms.Context, st sqlparser.Statement) error {
 		if time.Since(began) > limit {
 			return txn.ErrLockWaitTimeout
 		}
+		a.build.SlowWriters(0) // it may take as long as somebody's open transaction
 		if err := pause(ctx, min(switchPause, limit)); err != nil {
-			return err
-		}
-		if _, err := a.build.CatchUp(ctx); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"stack/roles/db/store"
+	"stack/roles/db/txn"
 )
 
 // stored is the newest definition of test.t.
@@ -199,6 +200,26 @@ func TestKillAlterTable(t *testing.T) {
 	c.want("SELECT id FROM t WHERE a = 22", "2")
 	other.want(fmt.Sprintf("SELECT state FROM performance_schema.processlist WHERE id = %d", c.ID()), "")
 	s.isWhole()
+}
+
+// A writer that rests for the sake of an ALTER TABLE has committed, and goes on at once when it is killed.
+func TestKillRestingWriter(t *testing.T) {
+	s := newServer(t)
+	c, other := s.test(), s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY)")
+	tx := s.db.Begin(txn.RepeatableRead)
+	defer tx.Rollback()
+	b, err := tx.NewBuild(t.Context(), s.stored(), s.stored(), nil, nil, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	b.SlowWriters(time.Hour)
+	insert := s.begin(t, c, "INSERT INTO t VALUES (1)")
+	waitFor(t, func() bool { return len(other.must("SELECT id FROM t").rows) == 1 })
+	other.must(fmt.Sprintf("KILL QUERY %d", c.ID()))
+	insert.ends(0)
+	c.must("SELECT 1")
 }
 
 // Wherever an ALTER TABLE is when it is killed, or its client leaves, nothing of it stays: no file, no

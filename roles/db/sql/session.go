@@ -231,6 +231,9 @@ func (s *Session) CommitTransaction(ctx *gms.Context, _ gms.Transaction) error {
 	if wrote {
 		s.engine.stats.committed(time.Since(start))
 	}
+	if rest := tx.Rest(); rest > 0 && s.replay == nil {
+		pause(ctx, rest) // what ends it does not undo the commit
+	}
 	return nil
 }
 

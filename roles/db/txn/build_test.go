@@ -545,38 +545,35 @@ func TestRebuildOfOlderLayouts(t *testing.T) {
 	checkClean(t, e)
 }
 
-// Writers of a table that is built can be made to rest after a commit, which stands meanwhile; those of another
-// table, and all once the build is closed, go on at once.
+// Writers of a table that is built are told to rest after a commit; those of another table are not, nor any once
+// the build is closed.
 func TestBuildSlowsWriters(t *testing.T) {
 	e, _ := openMem(t, vfs.NewMem(), Options{})
 	table := createTable(t, e, people(t))
 	desc := people(t)
 	desc.Name = "others"
 	others := createTable(t, e, desc)
+	rest := func(table *store.Table, id int64) time.Duration {
+		tx := e.Begin(RepeatableRead)
+		must(t, tx.InsertRow(ctx, table, person(id, fmt.Sprint(id), 1, "")))
+		must(t, tx.Commit(ctx))
+		return tx.Rest()
+	}
 	tx := e.Begin(RepeatableRead)
 	defer tx.Rollback()
 	b := begun(t, e, tx, buildChanges()["two indexes"])
 	defer b.Close()
 	b.SlowWriters(time.Hour)
-	write(t, e, func(tx *Txn) error { return tx.InsertRow(ctx, others, person(1, "a", 1, "")) })
-	slow := e.Begin(RepeatableRead)
-	must(t, slow.InsertRow(ctx, table, person(1, "a", 1, "")))
-	leaves, leave := context.WithCancel(ctx)
-	ended := make(chan error)
-	go func() { ended <- slow.Commit(leaves) }()
-	must(t, waitFor(func() bool {
-		tx := e.Begin(RepeatableRead)
-		defer tx.Rollback()
-		return len(all(t, tx, table, Scan{})) == 1
-	}))
-	select {
-	case err := <-ended:
-		t.Errorf("the writer did not rest (%v)", err)
-	case <-time.After(20 * time.Millisecond):
-		leave()
-		must(t, <-ended)
+	if slow, other := rest(table, 1), rest(others, 1); slow != time.Hour || other != 0 {
+		t.Errorf("writers of the table rest for %v, of another %v", slow, other)
 	}
-	leave()
+	b.SlowWriters(0)
+	if d := rest(table, 2); d != 0 {
+		t.Errorf("writers rest for %v although they are slow enough", d)
+	}
+	b.SlowWriters(time.Hour)
 	must(t, b.Close())
-	write(t, e, func(tx *Txn) error { return tx.InsertRow(ctx, table, person(2, "b", 1, "")) })
+	if d := rest(table, 3); d != 0 {
+		t.Errorf("writers rest for %v after the build", d)
+	}
 }

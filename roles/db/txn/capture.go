@@ -24,7 +24,7 @@ type capture struct {
 	prefixes  [][]byte
 	limit     int
 	changed   []changes    // of each; the leader's
-	pause     atomic.Int64 // ns that a writer rests after its commit
+	rest      atomic.Int64 // ns that a writer rests after its commit
 	closed    atomic.Bool
 }
 
@@ -104,7 +104,7 @@ func (c *capture) note(r *commitRequest) error {
 }
 
 // slow has the writer of a request rest.
-func (c *capture) slow(r *commitRequest) { r.pause = max(r.pause, time.Duration(c.pause.Load())) }
+func (c *capture) slow(r *commitRequest) { r.rest = max(r.rest, time.Duration(c.rest.Load())) }
 
 // spans are the first and the last key of each index that a large set writes.
 type spans map[uint32]store.KeyRange

@@ -39,11 +39,11 @@ func (b *Build) CatchUp(ctx context.Context) (n int, err error) {
 	return n + parents, err
 }
 
-// SlowWriters has whoever writes the tables of the build rest for a while after each commit, without
-// locks, until the build is closed: those that outrun CatchUp would keep it from ever ending.
+// SlowWriters tells whoever writes the tables of the build to rest for a while after each commit (Txn.Rest),
+// until the build is closed: those that outrun CatchUp would keep it from ever ending.
 func (b *Build) SlowWriters(rest time.Duration) {
 	if b.capture != nil {
-		b.capture.pause.Store(int64(rest))
+		b.capture.rest.Store(int64(rest))
 	}
 }
 

@@ -53,7 +53,7 @@ type commitRequest struct {
 	capture  *capture // cut it: view and changed are the answer
 	view     *view
 	changed  []changes
-	pause    time.Duration // that the writer rests after the commit, for the sake of a build
+	rest     time.Duration // of the writer after the commit, for the sake of a build
 	pos      Position
 	applied  uint64 // number among those applied since the start
 	done     chan error

@@ -57,6 +57,7 @@ type Txn struct {
 	kept     bool // the commit's outcome is not known: its locks stay
 	pos      Position
 
+	rest    time.Duration
 	touched touched // tables, for their statistics
 
 	rowLog    rowLog       // rows for the binary log
@@ -170,7 +171,6 @@ func (t *Txn) Commit(ctx context.Context) error {
 	}
 	t.letGo()
 	var err error
-	var rest time.Duration
 	if t.HasWrites() {
 		r := &commitRequest{
 			set: t.set, catalog: t.staged, drops: t.drops, built: t.built, frees: t.frees, owner: &t.owner,
@@ -190,7 +190,7 @@ func (t *Txn) Commit(ctx context.Context) error {
 		}
 		switch {
 		case err == nil:
-			t.pos, t.built, rest = r.pos, nil, r.pause
+			t.pos, t.built, t.rest = r.pos, nil, r.rest
 			t.e.changed.committed(&t.touched)
 		case err == errAbandoned:
 			t.ended = true // outlive does the rest
@@ -202,21 +202,12 @@ func (t *Txn) Commit(ctx context.Context) error {
 		err = t.e.queue.commit(&commitRequest{})
 	}
 	t.end()
-	if rest > 0 && !t.applies {
-		pause(ctx, rest)
-	}
 	return err
 }
 
-// pause waits, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
+// Rest is how long the writer should wait after its commit, for the sake of a Build that cannot keep up
+// with it: see SlowWriters.
+func (t *Txn) Rest() time.Duration { return t.rest }
 
 // Position is that of the commit; zero where nothing was logged.
 func (t *Txn) Position() Position { return t.pos }

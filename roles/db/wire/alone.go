@@ -18,13 +18,23 @@ type alone struct {
 // place is held by the one socket that the kernel waits for.
 type place struct{ holder atomic.Pointer[socket] }
 
-func (p *place) take(s *socket) bool { return p.holder.CompareAndSwap(nil, s) }
+// take takes the place if it is free, or its holder is not waiting but runs a statement.
+func (p *place) take(s *socket) bool {
+	held := p.holder.Load()
+	return (held == nil || held.busy()) && p.holder.CompareAndSwap(held, s)
+}
 
 func (p *place) leave(s *socket) { p.holder.CompareAndSwap(s, nil) }
 
 // chooseWait is called before each command.
 func (c *conn) chooseWait() {
-	if c.commandsSeen++; c.sock == nil || c.commandsSeen%aloneAfter != 0 {
+	if c.sock == nil {
+		return
+	}
+	if c.sock.inKernel() && c.srv.alone.place.holder.Load() != c.sock {
+		c.sock.toPoller() // the place was taken during a long statement
+	}
+	if c.commandsSeen++; c.commandsSeen%aloneAfter != 0 {
 		return
 	}
 	if c.srv.alone.last.Swap(c.id) != c.id {

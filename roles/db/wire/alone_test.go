@@ -5,11 +5,13 @@ import (
 	"errors"
 	"io"
 	"net"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"golang.org/x/sys/unix"
 )
 
@@ -72,6 +74,22 @@ func TestAlone(t *testing.T) {
 	}
 }
 
+// waitInKernel has the connection run a statement that waits, with the place of the one that the kernel waits for.
+func (r *raw) waitInKernel(s *Server, e *stub) {
+	r.t.Helper()
+	for {
+		sock := r.untilAlone(s)
+		r.query("wait here")
+		receive(r.t, "the query runs", e.running)
+		if s.alone.place.holder.Load() == sock {
+			return
+		}
+		s.Kill(r.id, true) // it has taken more than 10 ms
+		receive(r.t, "the query ends", e.causes)
+		r.read()
+	}
+}
+
 // What ends a connection ends one for which the kernel waits too.
 func TestEndAlone(t *testing.T) {
 	needsTwoProcessors(t)
@@ -80,8 +98,7 @@ func TestEndAlone(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, r *raw){
 		"killed while it waits": func(t *testing.T, r *raw) { s.Kill(r.id, false); r.expectClosed() },
 		"killed in a statement": func(t *testing.T, r *raw) {
-			r.query("wait here")
-			receive(t, "the query runs", e.running)
+			r.waitInKernel(s, e)
 			s.Kill(r.id, false)
 			if why := receive(t, "the cause", e.causes); !errors.Is(why, ErrConnectionKilled) {
 				t.Errorf("the statement ended because %v", why)
@@ -90,8 +107,7 @@ func TestEndAlone(t *testing.T) {
 		"its client leaves": func(t *testing.T, r *raw) { r.nc.Close() },
 		"its client resets": func(t *testing.T, r *raw) { r.nc.(*net.TCPConn).SetLinger(0); r.nc.Close() },
 		"its client leaves a statement": func(t *testing.T, r *raw) {
-			r.query("wait here")
-			receive(t, "the query runs", e.running)
+			r.waitInKernel(s, e)
 			r.nc.Close()
 			if why := receive(t, "the cause", e.causes); !errors.Is(why, ErrClientGone) {
 				t.Errorf("the statement ended because %v", why)
@@ -105,8 +121,7 @@ func TestEndAlone(t *testing.T) {
 			}
 		},
 		"cut by the server": func(t *testing.T, r *raw) {
-			r.query("wait here")
-			receive(t, "the query runs", e.running)
+			r.waitInKernel(s, e)
 			s.mu.Lock()
 			c := s.conns[r.id]
 			s.mu.Unlock()
@@ -167,4 +182,73 @@ func TestAloneAndBack(t *testing.T) {
 			t.Errorf("keepalive after %d s, nodelay %d, %v", idle, nodelay, err)
 		}
 	}
+}
+
+// A connection that runs a statement does not keep the place from another, and gives it up without harm.
+func TestAloneBesideALongStatement(t *testing.T) {
+	needsTwoProcessors(t)
+	e := newStub()
+	s, addr := serve(t, Config{}, e)
+	long, other := login1(t, addr, basicCaps), login1(t, addr, basicCaps)
+	long.waitInKernel(s, e)
+	other.untilAlone(s)
+	s.Kill(long.id, true)
+	long.expectErr(1317, "70100", "Query execution was interrupted")
+	for range 4 * aloneAfter {
+		for _, r := range []*raw{long, other} {
+			r.query("ok")
+			r.expectOK()
+		}
+	}
+}
+
+// The kernel waits over a Unix socket, below compression, and while a file of the client is read; a dump of the
+// log is the poller's.
+func TestAloneOfEverySort(t *testing.T) {
+	needsTwoProcessors(t)
+	e := newStub()
+	s, addr := serve(t, Config{}, e)
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "sql.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go s.Serve(l)
+	nc, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &raw{t: t, nc: nc}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	r.greet(r.read())
+	r.write(r.hello(basicCaps, "root", "", ""))
+	r.expectOK()
+	r.untilAlone(s)
+	r.command(comQuit)
+	r.expectClosed()
+
+	db := open(t, "root@tcp("+addr+")/?compress=true")
+	db.SetMaxOpenConns(1)
+	for n := 0; s.alone.place.holder.Load() == nil; n++ {
+		if _, err := db.Exec("ok"); err != nil || n > 100*aloneAfter {
+			t.Fatalf("the poller waits after %d commands (%v)", n, err)
+		}
+	}
+	mysql.RegisterReaderHandler("alone", func() io.Reader { return io.LimitReader(&slowly{}, 100) })
+	result, err := db.Exec("infile Reader::alone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := result.RowsAffected(); n != 100 {
+		t.Errorf("%d bytes of 100 were read", n)
+	}
+}
+
+// slowly gives ten bytes at a time, with longer pauses than the kernel waits.
+type slowly struct{}
+
+func (*slowly) Read(p []byte) (int, error) {
+	time.Sleep(3 * kernelWait / 2)
+	return copy(p, "0123456789"), nil
 }

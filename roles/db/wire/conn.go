@@ -71,7 +71,7 @@ func newConn(s *Server, cfg *Config, nc net.Conn, id uint32) *conn {
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.results.c = c
 	c.results.scratch = make([]byte, 0, 64)
-	if c.sock = newSocket(nc); c.sock != nil {
+	if c.sock = newSocket(nc, &c.since); c.sock != nil {
 		c.nc, c.raw = c.sock, c.sock
 	}
 	switch a := nc.RemoteAddr().(type) {

@@ -128,7 +128,9 @@ func (c *conn) sendLog(ctx context.Context, d Dump, nonBlock bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if c.sock != nil {
-		c.sock.toPoller() // two goroutines use it from now on
+		if err := c.sock.toPoller(); err != nil { // two goroutines use it from now on
+			return err
+		}
 	}
 	c.srv.dumpBegins(c)
 	defer c.srv.dumpEnds(c)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,24 +20,25 @@ import (
 // The connection's goroutine alone reads, writes, changes between the two and closes. The rest is for any.
 type socket struct {
 	local, remote net.Addr
+	since         *atomic.Int64 // when the running statement began; 0: none runs
 
 	mu          sync.Mutex
-	conn        net.Conn // the poller's; nil while the kernel waits, and once that is closed
-	file        *os.File // of the kernel's wait; nil while the poller waits, and once it is closed
-	fd          int      // file's
-	place       *place   // that it has while the kernel waits
-	read, write time.Time
+	conn        net.Conn  // the poller's; nil while the kernel waits, and once that is closed
+	file        *os.File  // of the kernel's wait; nil while the poller waits, and once it is closed
+	fd          int       // file's
+	place       *place    // that it has while the kernel waits
+	read, write time.Time // deadlines
 }
 
 // kernelWait is how long a system call of the kernel's wait may block. After that the poller waits.
 const kernelWait = 10 * time.Millisecond
 
 // newSocket takes over a connection; nil where it is neither of TCP nor a Unix socket.
-func newSocket(nc net.Conn) *socket {
+func newSocket(nc net.Conn, since *atomic.Int64) *socket {
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn:
 		tune(nc)
-		return &socket{conn: nc, local: nc.LocalAddr(), remote: nc.RemoteAddr()}
+		return &socket{conn: nc, local: nc.LocalAddr(), remote: nc.RemoteAddr(), since: since}
 	}
 	return nil
 }
@@ -50,11 +52,13 @@ func tune(nc net.Conn) {
 	}
 }
 
+func (s *socket) busy() bool { return s.since.Load() != 0 }
+
 // inKernel says whether the kernel waits.
 func (s *socket) inKernel() bool { return s.file != nil }
 
 // toKernel changes to the kernel's wait, where the place for that is free; after an error the poller
-// goes on. Deadlines are forgotten.
+// goes on.
 func (s *socket) toKernel(p *place) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,28 +90,29 @@ func (s *socket) toKernel(p *place) (err error) {
 		return os.NewSyscallError("fcntl", err)
 	}
 	s.conn.Close()
-	s.conn, s.file, s.fd, s.read, s.write = nil, os.NewFile(uintptr(fd), "client"), fd, time.Time{}, time.Time{}
+	s.conn, s.file, s.fd = nil, os.NewFile(uintptr(fd), "client"), fd
 	s.place = p
 	return nil
 }
 
 // toPoller changes back. Where that cannot be, for want of descriptors, the kernel goes on waiting.
-func (s *socket) toPoller() {
+func (s *socket) toPoller() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.file == nil {
-		return
+		return nil
 	}
 	conn, err := net.FileConn(s.file) // which makes the socket non-blocking
 	if err != nil {
 		unix.SetNonblock(s.fd, false)
-		return
+		return err
 	}
 	tune(conn)
 	conn.SetReadDeadline(s.read)
 	conn.SetWriteDeadline(s.write)
 	s.closeFile()
 	s.conn = conn
+	return nil
 }
 
 // Read is io.Reader's.
@@ -255,9 +260,9 @@ func (s *socket) SetDeadline(t time.Time) error {
 func (s *socket) setDeadline(t time.Time, own *time.Time, set func(net.Conn, time.Time) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	*own = t
 	switch {
 	case s.file != nil:
-		*own = t
 		return nil
 	case s.conn == nil:
 		return net.ErrClosed
