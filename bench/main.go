@@ -102,6 +102,9 @@ func run(arguments []string) error {
 	if err := measureDatabase(ctx, os.Stdout, s); err != nil {
 		return err
 	}
+	if err := measureHotRow(ctx, os.Stdout, s); err != nil {
+		return err
+	}
 	if err := measureBulk(ctx, os.Stdout, s); err != nil {
 		return err
 	}
