@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/gob"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -196,5 +197,36 @@ func TestDev(t *testing.T) {
 	}
 	if !strings.HasSuffix(n.DB.DataDir, "/.stack/data/db1") || n.Binds[0].Addr.Port() != DefaultPorts.DB {
 		t.Errorf("%s, %v", n.DB.DataDir, n.Binds)
+	}
+}
+
+// What commits wait for, and what happens when it does not come, follows from the number of database nodes, where it is not written.
+func TestAcknowledgementsByDefault(t *testing.T) {
+	for _, c := range []struct {
+		nodes       int
+		db          string
+		ack, policy string
+	}{
+		{1, "", "none", "degrade"},
+		{2, "", "one", "degrade"},
+		{3, "", "one", "strict"},
+		{3, "db: {ack: majority, ack_policy: degrade}\n", "majority", "degrade"},
+		{2, "db: {ack: none}\n", "none", "degrade"},
+	} {
+		text := "site: www.example.com\n" + c.db + "nodes:\n"
+		for n := range c.nodes {
+			text += fmt.Sprintf("  - {name: db%d, roles: [db], address: 10.0.0.3%d}\n", n+1, n+1)
+		}
+		cfg, err := Load(nowhere(Options{File: "f", Text: []byte(text), Environ: []string{"STACK_NODE=db1"}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := cfg.Resolve("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.DB.Ack != c.ack || n.DB.AckPolicy != c.policy {
+			t.Errorf("%d nodes, %q: ack %s, ack_policy %s; want %s, %s", c.nodes, c.db, n.DB.Ack, n.DB.AckPolicy, c.ack, c.policy)
+		}
 	}
 }
