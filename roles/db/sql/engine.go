@@ -22,6 +22,7 @@ import (
 	"stack/roles/db/seed"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
+	"stack/roles/db/userlock"
 	"stack/roles/db/wire"
 )
 
@@ -63,6 +64,7 @@ type Engine struct {
 	accounts    *accounts
 	references  references
 	locks       tableLocks
+	userLocks   userlock.Locks
 	sizes       sizes
 	statistics  statistics
 	stats       stats
@@ -176,6 +178,7 @@ func (e *Engine) newSession(c wire.Client) (*Session, error) {
 		engine:      e,
 		client:      c,
 		temporary:   map[string]*temporaryTable{},
+		userLocks:   e.userLocks.Owner(c.ID),
 	}
 	s.doing.ID = c.ID
 	if s.ofSite() != nil || s.ofBalancer() {

@@ -19,6 +19,7 @@ import (
 
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
+	"stack/roles/db/userlock"
 	"stack/roles/db/wire"
 )
 
@@ -128,6 +129,10 @@ func storeError(err error) error {
 		return mysqlError(1467, "Failed to read auto-increment value from storage engine")
 	case errors.Is(err, txn.ErrClosed):
 		return mysqlError(1053, "Server shutdown in progress")
+	case errors.Is(err, userlock.ErrDeadlock):
+		return mysqlError(3058, "Deadlock found when trying to get user-level lock; try rolling back transaction/releasing locks and restarting lock acquisition.")
+	case errors.Is(err, userlock.ErrTooMany):
+		return mysqlError(1206, "GET_LOCK() is refused: the session holds %d user-level locks, which is the most; free some with RELEASE_LOCK() or RELEASE_ALL_LOCKS()", userlock.MaxHeld)
 	case errors.Is(err, store.ErrKeyTooLong):
 		return mysqlError(1071, "Specified key was too long; max key length is 3072 bytes")
 	}

@@ -107,7 +107,7 @@ func withoutEffect(ctx *gms.Context, e gms.Expression) bool {
 			ok = false
 		case gms.FunctionExpression:
 			switch strings.ToLower(e.FunctionName()) {
-			case "sleep", "get_lock", "release_lock", "release_all_locks", "nextval", "last_insert_id", "benchmark":
+			case "sleep", "nextval", "last_insert_id", "benchmark":
 				ok = false
 			}
 		}

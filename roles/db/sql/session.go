@@ -13,6 +13,7 @@ import (
 
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
+	"stack/roles/db/userlock"
 	"stack/roles/db/wire"
 )
 
@@ -57,9 +58,10 @@ type Session struct {
 	level     string        // isolation level of the open transaction, empty: the session's
 	tables    []lockedTable // by LOCK TABLES
 	readLock  bool          // by FLUSH TABLES WITH READ LOCK
-	goesFirst bool          // the running statement goes before those that write its tables
-	calls     []*routine    // that call one another, the innermost last
-	released  bool          // by COMMIT RELEASE: the connection is to end
+	userLocks *userlock.Owner
+	goesFirst bool       // the running statement goes before those that write its tables
+	calls     []*routine // that call one another, the innermost last
+	released  bool       // by COMMIT RELEASE: the connection is to end
 
 	// prepared is the statement being executed by the binary protocol, under its text.
 	prepared     sqlparser.Statement
@@ -400,10 +402,7 @@ func (s *Session) Close() {
 		s.rollback()
 		s.unlockTables()
 		s.unlockGlobal()
-		ctx := s.context(context.Background(), "")
-		if _, err := s.engine.gms.LS.ReleaseAll(ctx); err != nil {
-			s.engine.log.Warn("user locks of a closed connection were not all released", "connection", s.ID(), "error", err)
-		}
+		s.userLocks.ReleaseAll()
 		s.dropTemporary()
 		s.engine.source.Forget(s.client.ID)
 		if s.engine.donor != nil {
