@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"errors"
 	"io"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -21,7 +22,15 @@ type groupRows struct {
 	groups    [][]gms.AggregationBuffer
 	read      bool
 	pos       int
+	limit     int64 // bytes that the groups may take; 0: any number
+	bytes     int64
 }
+
+// What a group takes beside the values that it is told by.
+const (
+	groupOverhead  = 96  // in the map and the list
+	bufferOverhead = 128 // of what is shown of it: a buffer, and a value in it
+)
 
 // grouped builds the rows of a GROUP BY.
 func (b distinctBuilder) grouped(ctx *gms.Context, n *plan.GroupBy, row gms.Row) (gms.RowIter, error) {
@@ -29,7 +38,14 @@ func (b distinctBuilder) grouped(ctx *gms.Context, n *plan.GroupBy, row gms.Row)
 	if err != nil {
 		return nil, err
 	}
-	return &groupRows{child: child, shown: n.SelectDeps, by: n.GroupByExprs, key: distinctRows(hash.ExprsToSchema(ctx, n.GroupByExprs...))}, nil
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return nil, errors.Join(err, child.Close(ctx))
+	}
+	return &groupRows{
+		child: child, shown: n.SelectDeps, by: n.GroupByExprs, key: distinctRows(hash.ExprsToSchema(ctx, n.GroupByExprs...)),
+		limit: s.engine.queryMemory.Load(),
+	}, nil
 }
 
 // Next returns the next group; the first call reads all rows.
@@ -72,6 +88,9 @@ func (g *groupRows) readAll(ctx *gms.Context) error {
 		}
 		group := at[key]
 		if group == nil {
+			if g.bytes += groupOverhead + bufferOverhead*int64(len(g.shown)) + memoryOf(values); g.limit > 0 && g.bytes > g.limit {
+				return errQueryMemory()
+			}
 			if group, err = g.newGroup(ctx); err != nil {
 				return err
 			}
@@ -122,6 +141,6 @@ func (g *groupRows) Close(ctx *gms.Context) error {
 			buffer.Dispose(ctx)
 		}
 	}
-	g.groups, g.pos = nil, 0
+	g.groups, g.pos, g.bytes = nil, 0, 0
 	return g.child.Close(ctx)
 }

@@ -1,9 +1,6 @@
 package sql
 
 import (
-	"math"
-	"runtime/debug"
-	"runtime/metrics"
 	"time"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -20,7 +17,6 @@ type measure uint8
 const (
 	measureNothing measure = iota
 	measureAll             // every row, until the node above is done
-	measureGroups          // one per group, of which there may be as many as rows
 	measureSort            // as measureAll, and rows that are sorted are counted as such
 	measureTop             // as many as a LIMIT says: they are only counted
 )
@@ -42,10 +38,6 @@ func measureOf(n gms.Node) measure {
 	case *plan.CachedResults:
 		if !n.IsFinalized() {
 			return measureAll
-		}
-	case *plan.GroupBy:
-		if len(n.GroupByExprs) > 0 {
-			return measureGroups
 		}
 	}
 	return measureNothing
@@ -83,7 +75,6 @@ type keptRows struct {
 	sorted *uint64 // counts the rows, if they are sorted
 	limit  int64
 	bytes  int64
-	next   int64 // bytes at which groups are looked at again
 }
 
 // Next returns the next row.
@@ -100,14 +91,6 @@ func (k *keptRows) Next(ctx *gms.Context) (gms.Row, error) {
 	}
 	if k.bytes += memoryOf(row); k.bytes <= k.limit {
 		return row, nil
-	}
-	if k.how == measureGroups {
-		// Most rows fall into groups that are there already. What these take is not known, so
-		// it is the process that must be out of memory.
-		if k.bytes < k.next || !memoryPressed() {
-			k.next = max(k.next, k.bytes+k.limit/8)
-			return row, nil
-		}
 	}
 	return nil, errQueryMemory()
 }
@@ -139,16 +122,4 @@ func memoryOf(row gms.Row) int64 {
 		}
 	}
 	return n
-}
-
-// memoryPressed reports whether the process is at its memory limit, by what it keeps on the
-// heap: the garbage of a moment does not count for long.
-func memoryPressed() bool {
-	limit := debug.SetMemoryLimit(-1)
-	if limit == math.MaxInt64 {
-		return false
-	}
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Kind() == metrics.KindUint64 && sample[0].Value.Uint64() > uint64(limit)
 }
