@@ -176,6 +176,7 @@ func (e *Engine) newSession(c wire.Client) (*Session, error) {
 		engine:      e,
 		client:      c,
 		temporary:   map[string]*temporaryTable{},
+		roles:       startingRoles(),
 	}
 	s.doing.ID = c.ID
 	if s.ofSite() != nil || s.ofBalancer() {

@@ -60,6 +60,7 @@ type Session struct {
 	goesFirst bool          // the running statement goes before those that write its tables
 	calls     []*routine    // that call one another, the innermost last
 	released  bool          // by COMMIT RELEASE: the connection is to end
+	roles     *roleChoice   // active ones of those that the account is granted
 
 	// prepared is the statement being executed by the binary protocol, under its text.
 	prepared     sqlparser.Statement
