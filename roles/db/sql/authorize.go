@@ -21,6 +21,13 @@ func (a authorization) HandleAuth(ctx *gms.Context, state gms.AuthorizationQuery
 	if auth.AuthType == sqlparser.AuthType_PROCESS {
 		return nil // SHOW PROCESSLIST: without the privilege it shows the account's own
 	}
+	access, inView := auth.Extra.(*viewAccess)
+	if s, err := sessionOf(ctx); err == nil {
+		s.views.checked = access
+	}
+	if inView {
+		return a.checkViewTable(ctx, state, access, auth)
+	}
 	if namesDatabase(auth) {
 		return a.AuthorizationHandler.HandleAuth(ctx, state, auth)
 	}

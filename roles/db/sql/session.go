@@ -61,6 +61,7 @@ type Session struct {
 	calls     []*routine    // that call one another, the innermost last
 	released  bool          // by COMMIT RELEASE: the connection is to end
 	roles     *roleChoice   // active ones of those that the account is granted
+	views     viewsRead     // of the running statement
 
 	// prepared is the statement being executed by the binary protocol, under its text.
 	prepared     sqlparser.Statement

@@ -60,7 +60,7 @@ func startingRoles() *roleChoice {
 // definer, be it the client's own account.
 func (s *Session) chosenRoles() *roleChoice {
 	ofDefiner := func(r *routine) bool { return !r.invoker && r.data.Definer != "" }
-	if slices.ContainsFunc(s.calls, ofDefiner) {
+	if s.views.forDefiner || slices.ContainsFunc(s.calls, ofDefiner) {
 		return startingRoles()
 	}
 	return s.roles

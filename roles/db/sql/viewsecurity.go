@@ -1,0 +1,139 @@
+package sql
+
+import (
+	"context"
+	"strings"
+
+	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
+
+// viewAccess says by whose privileges the tables that a view reads are checked. It hangs on
+// them as AuthInformation.Extra.
+type viewAccess struct {
+	view    string      // the outermost one, database.name: errors name it
+	definer *accountKey // nil: whoever the statement runs as
+}
+
+// viewsRead is what is known of the views of the running statement while the planner reads it.
+type viewsRead struct {
+	found   foundView
+	checked *viewAccess // of the table that was checked last; nil: it is not in a view
+	// forDefiner says that a table is being checked for a view's definer.
+	forDefiner bool
+}
+
+// foundView is a view that the planner has asked for: it parses the text next, if it is to be
+// read.
+type foundView struct {
+	database, name, text string
+	within               *viewAccess // of the view that reads this one
+}
+
+// noteView is told of a view that the planner has asked for.
+func (s *Session) noteView(database string, v gms.ViewDefinition) {
+	s.views.found = foundView{database, v.Name, v.CreateViewStatement, s.views.checked}
+}
+
+// checkedAsDefined marks the tables of a view that the planner reads: with SQL SECURITY DEFINER
+// they are checked for its definer, else for whom the view itself was checked for. The planner
+// would check them for the caller, and names without a database in the caller's.
+func checkedAsDefined(ctx context.Context, query string, st sqlparser.Statement) {
+	gctx, ok := ctx.(*gms.Context)
+	if !ok {
+		return
+	}
+	s, err := sessionOf(gctx)
+	if err != nil {
+		return
+	}
+	v := s.views.found
+	s.views.found = foundView{}
+	ddl, ok := st.(*sqlparser.DDL)
+	if !ok || ddl.ViewSpec == nil || v.name == "" || v.text != query {
+		return
+	}
+	access := &viewAccess{view: v.database + "." + v.name}
+	if v.within != nil {
+		*access = *v.within
+	}
+	if definer, ok := definerOf(ddl.ViewSpec); ok && !strings.EqualFold(ddl.ViewSpec.Security, "invoker") {
+		access.definer = &definer
+	}
+	ddl.Auth = sqlparser.AuthInformation{AuthType: sqlparser.AuthType_IGNORE, TargetType: sqlparser.AuthTargetType_Ignore}
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		if t, ok := n.(*sqlparser.AliasedTableExpr); ok {
+			t.Auth.Extra = access
+			if names := t.Auth.TargetNames; t.Auth.TargetType == sqlparser.AuthTargetType_SingleTableIdentifier && names[0] == "" {
+				t.Auth.TargetNames = []string{v.database, names[1]}
+			}
+		}
+		return true, nil
+	}, ddl.ViewSpec.ViewExpr)
+}
+
+// definerOf is the account that a view's text names as its definer, false where it names none.
+func definerOf(v *sqlparser.ViewSpec) (accountKey, bool) {
+	if v.Definer == "" {
+		return accountKey{}, false
+	}
+	a, err := (&scanner{text: v.Definer}).accountName()
+	return a, err == nil
+}
+
+// checkViewTable checks a table that a view reads.
+func (a authorization) checkViewTable(ctx *gms.Context, state gms.AuthorizationQueryState, access *viewAccess, auth sqlparser.AuthInformation) error {
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return err
+	}
+	if d := access.definer; d != nil {
+		if !s.engine.HasAccount(d.User, d.Host) {
+			return mysqlError(1449, "The user specified as a definer ('%s'@'%s') does not exist", d.User, d.Host)
+		}
+		client := s.BaseSession.Client()
+		set, age := s.BaseSession.GetPrivilegeSet()
+		defer func() {
+			s.views.forDefiner = false
+			s.BaseSession.SetClient(client)
+			s.BaseSession.SetPrivilegeSet(set, age)
+		}()
+		s.views.forDefiner = true
+		s.BaseSession.SetClient(gms.Client{User: d.User, Address: d.Host, Capabilities: client.Capabilities})
+		s.BaseSession.SetPrivilegeSet(nil, 0)
+		state = a.NewQueryState(ctx)
+	}
+	err = a.AuthorizationHandler.HandleAuth(ctx, state, auth)
+	if gms.ErrPrivilegeCheckFailed.Is(err) || gms.ErrTableAccessDeniedForUser.Is(err) || gms.ErrDatabaseAccessDeniedForUser.Is(err) {
+		return mysqlError(1356, "View '%s' references invalid table(s) or column(s) or function(s) or definer/invoker of view lack rights to use them", access.view)
+	}
+	return err
+}
+
+// withDefiner is the text of CREATE VIEW with the definer that it does not name.
+func (s *Session) withDefiner(ctx *gms.Context, create string) (string, error) {
+	st, err := parseText(create, gms.LoadSqlMode(ctx).ParserOptions())
+	if err != nil {
+		return "", err
+	}
+	ddl, ok := st.(*sqlparser.DDL)
+	if !ok || ddl.ViewSpec == nil || ddl.ViewSpec.Definer != "" {
+		return create, nil
+	}
+	definer := writtenAs(s.runsAs())
+	if by, ok := s.running.st.(*sqlparser.DDL); ok && by.ViewSpec != nil && by.ViewSpec.Definer != "" {
+		definer = by.ViewSpec.Definer // whom the log says to have run it
+	}
+	if definer == writtenAs(accountKey{User: systemUser, Host: "localhost"}) {
+		return create, nil // nobody's: it is checked for its reader, rather than for no one
+	}
+	sc := &scanner{text: create}
+	if !sc.accept("CREATE") {
+		return create, nil
+	}
+	sc.accept("OR", "REPLACE")
+	if sc.accept("ALGORITHM", "=") {
+		sc.next()
+	}
+	return create[:sc.pos] + " DEFINER=" + definer + create[sc.pos:], nil
+}
