@@ -21,12 +21,11 @@ func (a authorization) HandleAuth(ctx *gms.Context, state gms.AuthorizationQuery
 	if auth.AuthType == sqlparser.AuthType_PROCESS {
 		return nil // SHOW PROCESSLIST: without the privilege it shows the account's own
 	}
-	access, inView := auth.Extra.(*viewAccess)
-	if s, err := sessionOf(ctx); err == nil {
-		s.views.checked = access
+	if access, ok := auth.Extra.(*viewAccess); ok {
+		return a.checkInView(ctx, state, access, auth)
 	}
-	if inView {
-		return a.checkViewTable(ctx, state, access, auth)
+	if s, err := sessionOf(ctx); err == nil {
+		s.views.checked = nil
 	}
 	if namesDatabase(auth) {
 		return a.AuthorizationHandler.HandleAuth(ctx, state, auth)

@@ -8,8 +8,8 @@ import (
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 )
 
-// viewAccess says by whose privileges the tables that a view reads are checked. It hangs on
-// them as AuthInformation.Extra.
+// viewAccess says by whose privileges the tables that a view reads and the functions that it
+// calls are checked. It hangs on them as AuthInformation.Extra.
 type viewAccess struct {
 	view    string      // the outermost one, database.name: errors name it
 	definer *accountKey // nil: whoever the statement runs as
@@ -19,9 +19,16 @@ type viewAccess struct {
 type viewsRead struct {
 	found   foundView
 	checked *viewAccess // of the table that was checked last; nil: it is not in a view
-	// forDefiner says that a table is being checked for a view's definer.
+	// function is that of a view which the planner looks up next, database.name, and called for
+	// whom it is.
+	function string
+	called   *viewAccess
+	// forDefiner says that the session stands for a view's definer.
 	forDefiner bool
 }
+
+// viewFunction is the AuthType of calls of stored functions in views.
+const viewFunction = "STACK_VIEW_FUNCTION"
 
 // foundView is a view that the planner has asked for: it parses the text next, if it is to be
 // read.
@@ -62,14 +69,44 @@ func checkedAsDefined(ctx context.Context, query string, st sqlparser.Statement)
 	}
 	ddl.Auth = sqlparser.AuthInformation{AuthType: sqlparser.AuthType_IGNORE, TargetType: sqlparser.AuthTargetType_Ignore}
 	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
-		if t, ok := n.(*sqlparser.AliasedTableExpr); ok {
-			t.Auth.Extra = access
-			if names := t.Auth.TargetNames; t.Auth.TargetType == sqlparser.AuthTargetType_SingleTableIdentifier && names[0] == "" {
-				t.Auth.TargetNames = []string{v.database, names[1]}
+		switch n := n.(type) {
+		case *sqlparser.AliasedTableExpr:
+			n.Auth.Extra = access
+			if names := n.Auth.TargetNames; n.Auth.TargetType == sqlparser.AuthTargetType_SingleTableIdentifier && names[0] == "" {
+				n.Auth.TargetNames = []string{v.database, names[1]}
 			}
+		case *sqlparser.FuncExpr:
+			s.markFunction(n, v.database, access)
 		}
 		return true, nil
 	}, ddl.ViewSpec.ViewExpr)
+}
+
+// markFunction marks the call of a stored function, which is looked for in the database of its
+// view.
+func (s *Session) markFunction(f *sqlparser.FuncExpr, database string, access *viewAccess) {
+	if builtIn[f.Name.Lowered()] {
+		return
+	}
+	if q := f.Qualifier.String(); q != "" {
+		database = q
+	}
+	if findObject(s.catalog(), objectFunction, database, f.Name.String()) == nil {
+		return
+	}
+	f.Qualifier = sqlparser.NewTableIdent(database)
+	f.Auth = sqlparser.AuthInformation{AuthType: viewFunction, Extra: access, TargetNames: []string{strings.ToLower(database + "." + f.Name.String())}}
+}
+
+// calledInView is for whom the function that the planner looks up is called, nil where that
+// is not a view's definer.
+func (s *Session) calledInView(database, name string) *accountKey {
+	access, of := s.views.called, s.views.function
+	s.views.called, s.views.function = nil, ""
+	if access == nil || of != strings.ToLower(database+"."+name) {
+		return nil
+	}
+	return access.definer
 }
 
 // definerOf is the account that a view's text names as its definer, false where it names none.
@@ -81,33 +118,48 @@ func definerOf(v *sqlparser.ViewSpec) (accountKey, bool) {
 	return a, err == nil
 }
 
-// checkViewTable checks a table that a view reads.
-func (a authorization) checkViewTable(ctx *gms.Context, state gms.AuthorizationQueryState, access *viewAccess, auth sqlparser.AuthInformation) error {
+// checkInView checks a table that a view reads, and notes a function that it calls.
+func (a authorization) checkInView(ctx *gms.Context, state gms.AuthorizationQueryState, access *viewAccess, auth sqlparser.AuthInformation) error {
 	s, err := sessionOf(ctx)
 	if err != nil {
 		return err
 	}
-	if d := access.definer; d != nil {
-		if !s.engine.HasAccount(d.User, d.Host) {
-			return mysqlError(1449, "The user specified as a definer ('%s'@'%s') does not exist", d.User, d.Host)
-		}
-		client := s.BaseSession.Client()
-		set, age := s.BaseSession.GetPrivilegeSet()
-		defer func() {
-			s.views.forDefiner = false
-			s.BaseSession.SetClient(client)
-			s.BaseSession.SetPrivilegeSet(set, age)
-		}()
-		s.views.forDefiner = true
-		s.BaseSession.SetClient(gms.Client{User: d.User, Address: d.Host, Capabilities: client.Capabilities})
-		s.BaseSession.SetPrivilegeSet(nil, 0)
-		state = a.NewQueryState(ctx)
+	if auth.AuthType == viewFunction {
+		s.views.function, s.views.called = auth.TargetNames[0], access
+		return nil
 	}
-	err = a.AuthorizationHandler.HandleAuth(ctx, state, auth)
+	s.views.checked = access
+	err = s.asDefiner(access.definer, func() error {
+		if access.definer != nil {
+			state = a.NewQueryState(ctx)
+		}
+		return a.AuthorizationHandler.HandleAuth(ctx, state, auth)
+	})
 	if gms.ErrPrivilegeCheckFailed.Is(err) || gms.ErrTableAccessDeniedForUser.Is(err) || gms.ErrDatabaseAccessDeniedForUser.Is(err) {
 		return mysqlError(1356, "View '%s' references invalid table(s) or column(s) or function(s) or definer/invoker of view lack rights to use them", access.view)
 	}
 	return err
+}
+
+// asDefiner runs do with the privileges of a view's definer; nil leaves those that count.
+func (s *Session) asDefiner(d *accountKey, do func() error) error {
+	if d == nil {
+		return do()
+	}
+	if !s.engine.HasAccount(d.User, d.Host) {
+		return mysqlError(1449, "The user specified as a definer ('%s'@'%s') does not exist", d.User, d.Host)
+	}
+	client, was := s.BaseSession.Client(), s.views.forDefiner
+	set, age := s.BaseSession.GetPrivilegeSet()
+	defer func() {
+		s.views.forDefiner = was
+		s.BaseSession.SetClient(client)
+		s.BaseSession.SetPrivilegeSet(set, age)
+	}()
+	s.views.forDefiner = true
+	s.BaseSession.SetClient(gms.Client{User: d.User, Address: d.Host, Capabilities: client.Capabilities})
+	s.BaseSession.SetPrivilegeSet(nil, 0)
+	return do()
 }
 
 // withDefiner is the text of CREATE VIEW with the definer that it does not name.

@@ -120,3 +120,46 @@ func TestViewsOfANamedDefiner(t *testing.T) {
 	root.must("CREATE DEFINER = u@'%' PROCEDURE p() SELECT * FROM test.strong", "GRANT EXECUTE ON test.* TO low")
 	low.want("CALL p()", "1", "--")
 }
+
+// A view's definer calls its functions, found in the view's database.
+func TestViewsCallFunctionsForTheirDefiner(t *testing.T) {
+	s := newServer(t)
+	root := s.test()
+	root.must("CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)", "CREATE USER maker", "CREATE USER u", "GRANT ALL ON test.* TO maker",
+		"CREATE FUNCTION asks(n INT) RETURNS INT READS SQL DATA SQL SECURITY INVOKER RETURN n + (SELECT COUNT(*) FROM t)",
+		"CREATE FUNCTION plain(n INT) RETURNS INT DETERMINISTIC RETURN n")
+	maker := s.login("maker", "%", "test")
+	maker.must("CREATE VIEW called AS SELECT id, asks(plain(id)) + SUM(plain(0)) AS n FROM t GROUP BY id",
+		"CREATE SQL SECURITY INVOKER VIEW invokes AS SELECT plain(id) AS n FROM t")
+	root.must("GRANT SELECT ON test.called TO u", "GRANT SELECT ON test.invokes TO u", "GRANT SELECT ON test.t TO u", "CREATE DATABASE other", "GRANT SELECT ON other.* TO u")
+	for _, database := range []string{"test", "other"} {
+		u := s.login("u", "%", database)
+		u.want("SELECT id, n FROM test.called ORDER BY id", "1|3", "2|4")
+		u.fails(1370, "SELECT n FROM test.invokes")
+		u.fails(1370, "SELECT n, test.plain(n) FROM test.called")
+		u.fails(1370, "SELECT test.asks(1), n FROM test.called")
+		u.fails(1370, "SELECT n FROM test.called WHERE test.plain(id) = 1")
+		u.want("SELECT id, n FROM test.called WHERE id = 1", "1|3")
+	}
+	u := s.login("u", "%", "test")
+	root.must("REVOKE ALL ON test.* FROM maker", "GRANT SELECT ON test.t TO maker")
+	u.fails(1370, "SELECT n FROM called", "'maker'@'%'")
+	root.must("DROP USER maker")
+	u.fails(1449, "SELECT n FROM called")
+}
+
+// What a routine makes is its definer's, on replicas too.
+func TestViewsOfRoutinesOnReplicas(t *testing.T) {
+	a := newServer(t)
+	root := a.test()
+	root.must("CREATE TABLE t (id INT PRIMARY KEY)", "CREATE USER maker", "CREATE USER u", "GRANT ALL ON test.* TO maker", "GRANT EXECUTE ON test.* TO u",
+		"CREATE DEFINER = maker@'%' PROCEDURE makes() CREATE VIEW made AS SELECT id FROM t", "CREATE VIEW whole AS SELECT id FROM t",
+		"RENAME TABLE whole TO renamed")
+	a.login("u", "%", "test").must("CALL makes()")
+	b := blankServer(t, nil)
+	b.mustFollow(a)
+	b.sameAs(a)
+	for _, s := range []*server{a, b} {
+		s.test().want("SELECT table_name, definer FROM information_schema.views ORDER BY 1", "made|maker@%", "renamed|root@%")
+	}
+}
