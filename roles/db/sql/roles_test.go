@@ -137,7 +137,7 @@ func TestSetRole(t *testing.T) {
 		"CREATE DEFINER = u@'%' FUNCTION by_u() RETURNS INT READS SQL DATA RETURN (SELECT COUNT(*) FROM t)", "GRANT EXECUTE ON test.* TO u")
 	u := s.login("u", "%", "test")
 	u.want("SELECT CURRENT_ROLE(), @@activate_all_roles_on_login", "`r`@`%`,`w`@`%`|1")
-	s.play(map[string]*client{"u": u},
+	s.play(map[string]*client{"u": u, "root": root},
 		step{who: "u", query: "INSERT INTO t SELECT 1 + COUNT(*) FROM t"},
 		step{who: "u", query: "SET ROLE r"},
 		step{who: "u", query: "SELECT CURRENT_ROLE()", rows: []string{"`r`@`%`"}},
@@ -163,6 +163,7 @@ func TestSetRole(t *testing.T) {
 		step{who: "u", query: "INSERT INTO t SELECT 11 FROM t LIMIT 1"},
 		step{who: "u", query: "SET DEFAULT ROLE ALL TO u"},
 		step{who: "u", query: "SET DEFAULT ROLE r, w TO u"},
+		step{who: "root", query: "SET DEFAULT ROLE ALL TO u, root"},
 		step{who: "u", query: "SET DEFAULT ROLE r TO u", fails: 1235},
 		step{who: "u", query: "SET DEFAULT ROLE NONE TO u", fails: 1235},
 		step{who: "u", query: "SET DEFAULT ROLE ALL TO root", fails: 1227},
@@ -185,6 +186,18 @@ func TestSetRole(t *testing.T) {
 	)
 	root.must("SET GLOBAL activate_all_roles_on_login = ON")
 	root.want("SELECT CURRENT_ROLE()", "NONE")
+	// By the binary protocol, twice.
+	st, err := u.Prepare(ctxBackground, "SET ROLE DEFAULT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		u.must("SET ROLE NONE")
+		if err := st.(*statement).execute(ctxBackground, nil, &collected{}); err != nil {
+			t.Fatal(err)
+		}
+		u.want("SELECT CURRENT_ROLE()", "`r`@`%`,`w`@`%`")
+	}
 	// A role that is chosen and taken away is gone.
 	u.must("SET ROLE r")
 	root.must("REVOKE r FROM u")

@@ -111,9 +111,10 @@ func parseSetRole(_ *Session, sc *scanner) (*ownStatement, error) {
 			return err
 		}
 		if word == roleDefault {
-			choice = startingRoles()
+			s.chooseRoles(startingRoles())
+		} else {
+			s.chooseRoles(choice)
 		}
-		s.chooseRoles(choice)
 		out.OK(0, 0, "")
 		return nil
 	}), nil
@@ -164,11 +165,10 @@ func (s *Session) defaultRoles(ctx *gms.Context, word string, roles, to []accoun
 			return err
 		}
 		granted := grantedRoles(rd, account)
-		if word == roleAll {
-			roles = granted
-		}
 		starting := startingRoles().of(granted)
-		differs := func(r accountKey) bool { return slices.Contains(roles, r) != slices.Contains(starting, r) }
+		differs := func(r accountKey) bool {
+			return (word == roleAll || slices.Contains(roles, r)) != slices.Contains(starting, r)
+		}
 		if slices.ContainsFunc(granted, differs) {
 			return notAvailable("default roles of " + writtenAs(account) + " other than what " + activateRoles + " makes active (all or none: SET ROLE in the session)")
 		}

@@ -152,7 +152,7 @@ func (f *storedFunction) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.asDefiner(f.definer, func() error { return s.mayExecute(ctx, f.r) }); err != nil {
+	if err := s.asDefiner(ctx, f.definer, func() error { return s.mayExecute(ctx, f.r) }); err != nil {
 		return nil, err
 	}
 	call := &frame{s: s, r: f.r, inside: true}
@@ -168,7 +168,7 @@ func (f *storedFunction) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 		}
 		b.variables[strings.ToLower(p.Name)] = v
 	}
-	err = s.asDefiner(f.definer, func() error {
+	err = s.asDefiner(ctx, f.definer, func() error {
 		return s.enter(ctx, f.r, func() error { return call.start(ctx) })
 	})
 	result, ok := err.(returned)
