@@ -25,7 +25,8 @@ const defaultPlugin = "caching_sha2_password"
 type accounts struct {
 	engine  *Engine
 	db      *mysql_db.MySQLDb
-	version atomic.Uint64 // grows with every change, so that plans are authorised anew
+	version atomic.Uint64                    // grows with every change, so that plans are authorised anew
+	copied  atomic.Pointer[mysql_db.MySQLDb] // what kept returns
 }
 
 // grantsObject names the one object of the catalog that holds them all.
@@ -50,7 +51,11 @@ func (a *accounts) Persist(ctx *gms.Context, data []byte) error {
 	if s.tx == nil {
 		return errNoSession
 	}
-	return s.tx.PutObject(ctx, store.Object{Kind: objectGrants, Name: grantsObject, Data: append([]byte(nil), data...)})
+	data = append([]byte(nil), data...)
+	if err := a.keep(data); err != nil {
+		return err
+	}
+	return s.tx.PutObject(ctx, store.Object{Kind: objectGrants, Name: grantsObject, Data: data})
 }
 
 // load takes over what the catalog holds.
@@ -65,7 +70,7 @@ func (a *accounts) load(cat *store.Catalog) error {
 	if err := a.db.OverwriteUsersAndGrantData(gms.NewEmptyContext(), ed, o.Data); err != nil {
 		return fmt.Errorf("the accounts in the catalog are damaged: %w", err)
 	}
-	return nil
+	return a.keep(o.Data)
 }
 
 // reload takes back what a failed statement changed in memory.
@@ -149,14 +154,14 @@ func (s *Session) prepareAccounts(st sqlparser.Statement) error {
 		}
 		return s.needAccounts(st.To)
 	case *sqlparser.GrantRole:
-		return s.needAccounts(st.To)
+		return s.admitRoleGrant(st)
 	case *sqlparser.RevokePrivilege:
 		if st.PrivilegeLevel.Database == "" {
 			st.PrivilegeLevel.Database = s.GetCurrentDatabase()
 		}
 		return s.needAccounts(st.From)
 	case *sqlparser.RevokeRole:
-		return s.needAccounts(st.From)
+		return s.admitRoleRevoke(st)
 	case *sqlparser.RenameUser:
 		return notAvailable("RENAME USER")
 	case *sqlparser.GrantProxy, *sqlparser.RevokeProxy:
@@ -390,6 +395,10 @@ func (e *Engine) systemSession() (*Session, error) {
 }
 
 func (e *Engine) ensureSystemUser() {
+	// An editor makes every session work out its privileges anew.
+	if e.HasAccount(systemUser, "localhost") {
+		return
+	}
 	ed := e.accounts.db.Editor()
 	defer ed.Close()
 	if _, ok := ed.GetUser(mysql_db.UserPrimaryKey{User: systemUser, Host: "localhost"}); !ok {

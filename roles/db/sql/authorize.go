@@ -21,6 +21,12 @@ func (a authorization) HandleAuth(ctx *gms.Context, state gms.AuthorizationQuery
 	if auth.AuthType == sqlparser.AuthType_PROCESS {
 		return nil // SHOW PROCESSLIST: without the privilege it shows the account's own
 	}
+	if access, ok := auth.Extra.(*viewAccess); ok {
+		return a.checkInView(ctx, state, access, auth)
+	}
+	if s, err := sessionOf(ctx); err == nil {
+		s.views.checked = nil
+	}
 	if namesDatabase(auth) {
 		return a.AuthorizationHandler.HandleAuth(ctx, state, auth)
 	}

@@ -179,6 +179,7 @@ func (e *Engine) newSession(c wire.Client) (*Session, error) {
 		client:      c,
 		temporary:   map[string]*temporaryTable{},
 		userLocks:   e.userLocks.Owner(c.ID),
+		roles:       startingRoles(),
 	}
 	s.doing.ID = c.ID
 	if s.ofSite() != nil || s.ofBalancer() {

@@ -73,6 +73,9 @@ func (d *Database) CreateView(ctx *gms.Context, name, text, create string) error
 	if cat.Table(d.name, name) != nil {
 		return gms.ErrTableAlreadyExists.New(name)
 	}
+	if create, err = s.withDefiner(ctx, create); err != nil {
+		return err
+	}
 	return s.put(ctx, objectView, d.name, name, viewData{Text: text, Create: create, SQLMode: gms.LoadSqlMode(ctx).String()})
 }
 
@@ -100,7 +103,11 @@ func (d *Database) GetViewDefinition(ctx *gms.Context, name string) (gms.ViewDef
 		return gms.ViewDefinition{}, false, nil
 	}
 	v, err := viewDefinition(o)
-	return v, err == nil, err
+	if err != nil {
+		return gms.ViewDefinition{}, false, err
+	}
+	s.noteView(d.name, v)
+	return v, true, nil
 }
 
 // AllViews returns the database's views.

@@ -81,6 +81,7 @@ func (s *Session) affected(err error) uint64 {
 // statementBegins shows the statement to the process list and to deadlocks; the context is
 // ended by KILL.
 func (s *Session) statementBegins(ctx *gms.Context, text string) (*gms.Context, error) {
+	s.views = viewsRead{}
 	shown := withoutSecrets(text)
 	s.doing.Statement.Store(&shown)
 	return s.engine.gms.ProcessList.BeginQuery(ctx, shown)

@@ -54,6 +54,8 @@ var ownForms = []struct {
 	{[]string{"RESET", "SLAVE"}, parseResetReplica},
 	{[]string{"SET", "GLOBAL", "gtid_slave_pos"}, parseSlavePosition},
 	{[]string{"SET", "STATEMENT"}, refuseSetStatement},
+	{[]string{"SET", "ROLE"}, parseSetRole},
+	{[]string{"SET", "DEFAULT", "ROLE"}, parseSetDefaultRole},
 	{[]string{"SHOW", "REPLICAS"}, parseShowReplicas("Source_Id", "Replica_UUID")},
 	{[]string{"SHOW", "SLAVE", "HOSTS"}, parseShowReplicas("Master_Id", "Slave_UUID")},
 	{[]string{"SHOW", "STACK", "STATE"}, parseShowSite},
@@ -117,6 +119,9 @@ func ownForm(st sqlparser.Statement, text string) *ownStatement {
 	}
 	if o == nil {
 		o = expressionKeys(st)
+	}
+	if o == nil {
+		o = grantsUsing(st)
 	}
 	if o != nil {
 		o.command = commandOf(st, text)

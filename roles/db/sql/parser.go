@@ -59,7 +59,9 @@ func (p parser) ParseWithOptions(ctx context.Context, query string, delimiter ru
 	if other {
 		text, rest = originalOf(query, read, text), originalOf(query, read, rest)
 	}
-	return inOtherWords(text, st), text, rest, err
+	st = inOtherWords(text, st)
+	checkedAsDefined(ctx, query, st)
+	return st, text, rest, err
 }
 
 // ParseOneWithOptions parses the first statement of a text and says where the next begins.

@@ -59,9 +59,11 @@ type Session struct {
 	tables    []lockedTable // by LOCK TABLES
 	readLock  bool          // by FLUSH TABLES WITH READ LOCK
 	userLocks *userlock.Owner
-	goesFirst bool       // the running statement goes before those that write its tables
-	calls     []*routine // that call one another, the innermost last
-	released  bool       // by COMMIT RELEASE: the connection is to end
+	goesFirst bool        // the running statement goes before those that write its tables
+	calls     []*routine  // that call one another, the innermost last
+	released  bool        // by COMMIT RELEASE: the connection is to end
+	roles     *roleChoice // active ones of those that the account is granted
+	views     viewsRead   // of the running statement
 
 	// prepared is the statement being executed by the binary protocol, under its text.
 	prepared     sqlparser.Statement

@@ -192,7 +192,7 @@ func (s *Session) planKey() string {
 	n := s.settingsNow()
 	if db := s.GetCurrentDatabase(); n.key == "" || n.database != db {
 		n.database = db
-		n.key = strings.Join([]string{db, s.client.Account.User, s.client.Account.Host, n.modes}, "\x00")
+		n.key = strings.Join([]string{db, s.client.Account.User, s.client.Account.Host, n.modes, s.roles.key()}, "\x00")
 	}
 	return n.key
 }

@@ -11,8 +11,9 @@ import (
 
 // storedFunction is a call of a stored function in an expression.
 type storedFunction struct {
-	r    *routine
-	args []gms.Expression
+	r       *routine
+	args    []gms.Expression
+	definer *accountKey // of the view that calls it; nil: it is called for whom the statement runs as
 }
 
 var (
@@ -43,11 +44,12 @@ func (s *Session) storedFunctionNamed(database, name string) (gms.Function, bool
 	if err != nil || r == nil {
 		return nil, false
 	}
+	definer := s.calledInView(database, name)
 	return gms.FunctionN{Name: r.name, Fn: func(_ *gms.Context, args ...gms.Expression) (gms.Expression, error) {
 		if len(args) != len(r.params) {
 			return nil, mysqlError(1318, "Incorrect number of arguments for FUNCTION %s.%s; expected %d, got %d", r.database, r.name, len(r.params), len(args))
 		}
-		return &storedFunction{r, args}, nil
+		return &storedFunction{r, args, definer}, nil
 	}}, true
 }
 
@@ -133,7 +135,7 @@ func (f *storedFunction) WithChildren(_ *gms.Context, args ...gms.Expression) (g
 	if len(args) != len(f.args) {
 		return nil, gms.ErrInvalidChildrenNumber.New(f, len(args), len(f.args))
 	}
-	return &storedFunction{f.r, args}, nil
+	return &storedFunction{f.r, args, f.definer}, nil
 }
 
 // CollationCoercibility is that of a column.
@@ -150,7 +152,7 @@ func (f *storedFunction) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mayExecute(ctx, f.r); err != nil {
+	if err := s.asDefiner(ctx, f.definer, func() error { return s.mayExecute(ctx, f.r) }); err != nil {
 		return nil, err
 	}
 	call := &frame{s: s, r: f.r, inside: true}
@@ -166,7 +168,9 @@ func (f *storedFunction) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 		}
 		b.variables[strings.ToLower(p.Name)] = v
 	}
-	err = s.enter(ctx, f.r, func() error { return call.start(ctx) })
+	err = s.asDefiner(ctx, f.definer, func() error {
+		return s.enter(ctx, f.r, func() error { return call.start(ctx) })
+	})
 	result, ok := err.(returned)
 	if !ok {
 		if err == nil {

@@ -66,6 +66,7 @@ func setVariables(opts Options) error {
 		"max_connections":  int64(max(opts.MaxConnections, 1)),
 		// The planner's merge joins miss rows where a column of the key may be NULL.
 		"disable_merge_join": int8(1),
+		activateRoles:        int8(1), // there are no default roles to be chosen instead
 	})
 }
 
