@@ -2,10 +2,13 @@ package sql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/expression/function"
+	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 )
 
@@ -13,7 +16,11 @@ import (
 type storedFunction struct {
 	r    *routine
 	args []gms.Expression
+	late bool // not to be computed before the statement runs
 }
+
+// notYet is something that the planner does not compute while it plans.
+var notYet = expression.NewProcedureParam("", types.Null).WithParamReference(expression.NewProcedureReference())
 
 var (
 	_ gms.FunctionExpression         = (*storedFunction)(nil)
@@ -47,7 +54,7 @@ func (s *Session) storedFunctionNamed(database, name string) (gms.Function, bool
 		if len(args) != len(r.params) {
 			return nil, mysqlError(1318, "Incorrect number of arguments for FUNCTION %s.%s; expected %d, got %d", r.database, r.name, len(r.params), len(args))
 		}
-		return &storedFunction{r, args}, nil
+		return &storedFunction{r, args, s.plansTriggers}, nil
 	}}, true
 }
 
@@ -126,14 +133,19 @@ func (f *storedFunction) Type(*gms.Context) gms.Type { return f.r.returns }
 func (f *storedFunction) IsNullable(*gms.Context) bool { return true }
 
 // Children are the arguments.
-func (f *storedFunction) Children() []gms.Expression { return f.args }
+func (f *storedFunction) Children() []gms.Expression {
+	if f.late {
+		return append(slices.Clip(f.args), notYet)
+	}
+	return f.args
+}
 
 // WithChildren is the call with other arguments.
 func (f *storedFunction) WithChildren(_ *gms.Context, args ...gms.Expression) (gms.Expression, error) {
-	if len(args) != len(f.args) {
-		return nil, gms.ErrInvalidChildrenNumber.New(f, len(args), len(f.args))
+	if n := len(f.Children()); len(args) != n {
+		return nil, gms.ErrInvalidChildrenNumber.New(f, len(args), n)
 	}
-	return &storedFunction{f.r, args}, nil
+	return &storedFunction{f.r, args[:len(f.args)], f.late}, nil
 }
 
 // CollationCoercibility is that of a column.
