@@ -125,7 +125,8 @@ func definedBy(create string) (accountName, bool) {
 // shownText is a CREATE statement as the acting account is to see it: run again by that
 // account it must make the same object, so a definer that is another one is named.
 func (s *Session) shownText(create string, a accountName) string {
-	if a == s.acting() || a == (accountName{}) {
+	sc := &scanner{text: create}
+	if a == s.acting() || a == (accountName{}) || sc.accept("CREATE", "DEFINER") {
 		return create
 	}
 	return definedText(create, a)
