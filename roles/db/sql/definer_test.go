@@ -218,6 +218,11 @@ func TestShownDefiner(t *testing.T) {
 	root.want("SELECT v FROM t", "low@%")
 	root.want("CALL p()", "low@%", "--")
 	root.want("SELECT definer FROM information_schema.triggers WHERE trigger_name = 'tr'", "low@%")
+	// As dump tools write it.
+	low.must("DROP TRIGGER tr", "CREATE TABLE u (a VARCHAR(50), b VARCHAR(50), c VARCHAR(50))", "/*!50003 CREATE*/ /*!50017 DEFINER=`low`@`%`*/ /*!50003 TRIGGER ta BEFORE INSERT ON u FOR EACH ROW BEGIN SET NEW.a = CURRENT_USER(); END */",
+		"CREATE /*!50017 DEFINER = 'low'@'%' */ TRIGGER tb BEFORE INSERT ON u FOR EACH ROW SET NEW.b = CURRENT_USER()", "/*!50003 CREATE*/ /*!50003 TRIGGER tc BEFORE INSERT ON u FOR EACH ROW SET NEW.c = CURRENT_USER() */")
+	root.must("INSERT INTO u VALUES ('', '', '')")
+	root.want("SELECT * FROM u", "low@%|low@%|low@%")
 	low.fails(1227, "CREATE DEFINER=`root`@`%` TRIGGER tr2 BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 1")
 }
 

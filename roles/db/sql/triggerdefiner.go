@@ -22,21 +22,17 @@ import (
 // triggerText is a trigger's statement for the planner: with its definer, but for SHOW, which
 // says it as it is to be run again. Where triggers are planned a comment names their database.
 func (s *Session) triggerText(database string, t *triggerData) string {
-	definer := accountName{}
-	if t.Definer != "" {
-		definer = plainAccount(t.Definer)
-	}
-	if s.kind == kindOther {
-		return s.shownText(t.Create, definer)
-	}
+	definer := plainAccount(t.Definer)
 	if t.Definer == "" { // it was made before definers were kept
 		definer = s.acting()
 	}
-	text := definedText(t.Create, definer)
-	if s.plansTriggers {
-		text = "/*" + hex.EncodeToString([]byte(database)) + "*/ " + text
+	switch {
+	case s.plansTriggers:
+		return "/*" + hex.EncodeToString([]byte(database)) + "*/ " + definedText(t.Create, definer)
+	case s.kind == kindOther:
+		return s.shownText(t.Create, definer)
 	}
-	return text
+	return definedText(t.Create, definer)
 }
 
 // plannedTrigger reads database and definer of a planned trigger; false: it has none of these.
