@@ -156,15 +156,21 @@ func TestTriggersActAsDefiner(t *testing.T) {
 	root.want("SELECT CURRENT_USER()", "root@%")
 	root.fails(1044, "INSERT INTO t VALUES (2, 'a')")
 	root.want("SELECT CURRENT_USER()", "root@%")
-	low.must("DROP TRIGGER tr", "CREATE TRIGGER tr BEFORE UPDATE ON t FOR EACH ROW SET NEW.v = seen()", "CREATE TABLE other (id INT)", "INSERT INTO other VALUES (1)")
+	low.must("DROP TRIGGER tr", "CREATE TRIGGER tr BEFORE UPDATE ON t FOR EACH ROW SET NEW.v = seen()", "CREATE TABLE other (id INT, KEY (id))", "INSERT INTO other VALUES (1)")
 	root.fails(1044, "UPDATE t JOIN other ON t.id = other.id SET t.v = 'b'") // the triggers of a join
 	root.fails(1044, "UPDATE t SET v = 'b'")
 	low.must("DROP TRIGGER tr", "CREATE TRIGGER tr AFTER DELETE ON t FOR EACH ROW CALL peek()")
 	root.fails(1044, "DELETE FROM t")
 	// Not while it is planned either, nor in the condition of a statement.
 	low.must("DROP TRIGGER tr", "CREATE FUNCTION writes() RETURNS INT DETERMINISTIC SQL SECURITY INVOKER BEGIN INSERT INTO test.loot SELECT v FROM secret.s; RETURN 1; END",
-		"CREATE TRIGGER tr BEFORE UPDATE ON t FOR EACH ROW BEGIN UPDATE other SET id = 5 WHERE writes() = 1; INSERT INTO other SELECT writes() + 1 FROM other WHERE writes() > 0 OR id IN (SELECT writes()); END")
+		"CREATE TRIGGER tr BEFORE UPDATE ON t FOR EACH ROW BEGIN UPDATE other SET id = 5 WHERE writes() = 1; INSERT INTO other SELECT writes() + 1 FROM other WHERE writes() > 0 OR id IN (SELECT writes()); "+
+			"DELETE FROM other WHERE id IN (writes(), 7); DELETE FROM other WHERE id BETWEEN writes() AND 5; DELETE FROM other WHERE id = writes(); INSERT INTO other SELECT 1 FROM other a JOIN other b ON a.id = writes() ORDER BY writes() LIMIT 1; END")
 	root.must("UPDATE t SET v = 'b' WHERE id = -1")
+	root.must("EXPLAIN UPDATE t SET v = 'b' WHERE id = 1")
+	low.must("CREATE FUNCTION one() RETURNS INT DETERMINISTIC RETURN 1", "CREATE TRIGGER fine AFTER INSERT ON t FOR EACH ROW BEGIN DELETE FROM other WHERE id IN (one(), 7); INSERT INTO other SELECT one() + 2; END")
+	root.must("INSERT INTO t VALUES (2, '')", "DELETE FROM t WHERE id = 2")
+	root.want("SELECT * FROM other", "3")
+	low.must("DROP TRIGGER fine")
 	root.fails(1044, "UPDATE t SET v = 'b'")
 	low.must("DROP TRIGGER tr")
 	root.want("SELECT COUNT(*) FROM loot", "0")

@@ -60,29 +60,29 @@ type Engine struct {
 	log  *slog.Logger
 	opts Options
 
-	accounts      *accounts
-	references    references
-	locks         tableLocks
-	triggerRights triggerRights
-	sizes         sizes
-	statistics    statistics
-	stats         stats
-	plans         direct.Cache
-	assigned      assignedTexts
-	pid           atomic.Uint64
-	open          atomic.Int64 // transactions of sessions
-	queryMemory   atomic.Int64 // bytes, 0: no bound
-	scheduler     *scheduler
-	gatherer      *gatherer
-	start         time.Time
-	digests       digests
-	source        *dump.Source
-	donor         *seed.Donor // nil: there is none
-	slowLog       atomic.Pointer[func(SlowStatement)]
-	front         atomic.Pointer[func() wire.Stats]
-	replica       atomic.Pointer[replica.Replica]
-	following     atomic.Bool // only another server's log changes this one
-	site          atomic.Pointer[site]
+	accounts    *accounts
+	references  references
+	locks       tableLocks
+	triggers    triggerRights
+	sizes       sizes
+	statistics  statistics
+	stats       stats
+	plans       direct.Cache
+	assigned    assignedTexts
+	pid         atomic.Uint64
+	open        atomic.Int64 // transactions of sessions
+	queryMemory atomic.Int64 // bytes, 0: no bound
+	scheduler   *scheduler
+	gatherer    *gatherer
+	start       time.Time
+	digests     digests
+	source      *dump.Source
+	donor       *seed.Donor // nil: there is none
+	slowLog     atomic.Pointer[func(SlowStatement)]
+	front       atomic.Pointer[func() wire.Stats]
+	replica     atomic.Pointer[replica.Replica]
+	following   atomic.Bool // only another server's log changes this one
+	site        atomic.Pointer[site]
 
 	mu          sync.Mutex
 	sessions    map[uint32]*Session

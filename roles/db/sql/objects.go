@@ -148,7 +148,7 @@ func (d *Database) GetTriggers(ctx *gms.Context) ([]gms.TriggerDefinition, error
 	if len(objects) == 0 {
 		return nil, nil
 	}
-	if s.plansTriggers {
+	if s.triggers {
 		s.SetCurrentDatabase(d.name) // names without a database are of this one
 	}
 	ordered := make(map[int64]gms.TriggerDefinition, len(objects))

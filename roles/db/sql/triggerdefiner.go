@@ -27,7 +27,7 @@ func (s *Session) triggerText(database string, t *triggerData) string {
 		definer = s.acting()
 	}
 	switch {
-	case s.plansTriggers:
+	case s.triggers:
 		return "/*" + hex.EncodeToString([]byte(database)) + "*/ " + definedText(t.Create, definer)
 	case s.kind == kindOther:
 		return s.shownText(t.Create, definer)
@@ -55,10 +55,10 @@ func plansTriggers(apply analyzer.RuleFunc) analyzer.RuleFunc {
 		if err != nil {
 			return nil, transform.SameTree, err
 		}
-		was, database := s.plansTriggers, s.GetCurrentDatabase()
-		s.plansTriggers = true
+		was, database := s.triggers, s.GetCurrentDatabase()
+		s.triggers = true
 		defer func() {
-			s.plansTriggers = was
+			s.triggers = was
 			s.SetCurrentDatabase(database)
 		}()
 		return apply(ctx, a, n, scope, sel, flags)
@@ -156,7 +156,7 @@ func (t *triggerRights) add(text string, accounts uint64, catalog *store.Catalog
 // authorizeTrigger checks that a trigger's definer may have it on its table, and may do what it
 // does.
 func (s *Session) authorizeTrigger(ctx *gms.Context, database string, definer accountName, of gms.TriggerDefinition) error {
-	rights, text := &s.engine.triggerRights, of.CreateStatement
+	rights, text := &s.engine.triggers, of.CreateStatement
 	accounts, catalog := s.engine.accounts.version.Load(), s.catalog()
 	if rights.has(text, accounts, catalog) {
 		return nil
