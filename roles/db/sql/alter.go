@@ -306,6 +306,9 @@ func (t *Table) GetChecks(*gms.Context) ([]gms.CheckDefinition, error) {
 
 // CreateCheck adds a CHECK constraint; the planner has tried it on the rows.
 func (t *Table) CreateCheck(ctx *gms.Context, check *gms.CheckDefinition) error {
+	if err := refuseStoredCheck(ctx, check); err != nil {
+		return err
+	}
 	return t.alter(ctx, func(desc *store.TableDesc) error {
 		name := check.Name
 		for n := len(desc.Checks) + 1; name == "" || hasCheck(desc, name); n++ {

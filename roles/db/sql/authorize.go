@@ -78,6 +78,10 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 		}
 	case *sqlparser.LockTables:
 		return s.authorizeLocks(ctx, st)
+	case *sqlparser.Execute:
+		if prepared, ok := s.BaseSession.GetPreparedQuery(st.Name); ok {
+			return s.authorize(ctx, prepared)
+		}
 	case *sqlparser.Insert:
 		return s.refuseSystem(st.Table)
 	case *sqlparser.Update:

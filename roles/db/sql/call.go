@@ -148,26 +148,22 @@ func (s *Session) enter(ctx *gms.Context, r *routine, run func() error) error {
 		return mysqlError(1456, "Recursive limit %d (as set by the max_sp_recursion_depth variable) was exceeded for routine %s", s.recursionLimit(r), r.name)
 	}
 	s.calls = append(s.calls, r)
-	database, mode, client := s.GetCurrentDatabase(), gms.LoadSqlMode(ctx).String(), s.BaseSession.Client()
+	database, mode := s.GetCurrentDatabase(), gms.LoadSqlMode(ctx).String()
 	defer func() {
 		s.calls = s.calls[:len(s.calls)-1]
 		s.SetCurrentDatabase(database)
 		_ = s.SetSessionVariable(ctx, "sql_mode", mode)
-		s.BaseSession.SetClient(client)
-		s.BaseSession.SetPrivilegeSet(nil, 0)
 	}()
 	s.SetCurrentDatabase(r.database)
 	if err := s.SetSessionVariable(ctx, "sql_mode", r.data.SQLMode); err != nil {
 		return err
 	}
 	if !r.invoker && r.data.Definer != "" {
-		at := strings.LastIndexByte(r.data.Definer, '@')
-		user, host := r.data.Definer[:max(at, 0)], r.data.Definer[at+1:]
-		if !s.engine.HasAccount(user, host) {
-			return mysqlError(1449, "The user specified as a definer ('%s'@'%s') does not exist", user, host)
+		back, err := s.actAs(plainAccount(r.data.Definer))
+		if err != nil {
+			return err
 		}
-		s.BaseSession.SetClient(gms.Client{User: user, Address: host, Capabilities: client.Capabilities})
-		s.BaseSession.SetPrivilegeSet(nil, 0)
+		defer back()
 	}
 	return run()
 }

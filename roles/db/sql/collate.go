@@ -21,6 +21,11 @@ func init() {
 	analyzer.OnceAfterAll = append([]analyzer.Rule{{Id: -1, Apply: lateTemporalTexts}, rule}, analyzer.OnceAfterAll...)
 	analyzer.OnceAfterAll = append(analyzer.OnceAfterAll, analyzer.Rule{Id: -1, Apply: fitPlan}, analyzer.Rule{Id: -1, Apply: lockTargets},
 		analyzer.Rule{Id: -1, Apply: findIndexes}, analyzer.Rule{Id: -1, Apply: quicken}, analyzer.Rule{Id: -1, Apply: noteNarrow})
+	for i := range analyzer.OnceAfterAll {
+		if r := &analyzer.OnceAfterAll[i]; r.Id.String() == "applyTriggers" {
+			r.Apply = plansTriggers(r.Apply)
+		}
+	}
 	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: distinctCounts}, {Id: -1, Apply: unifyUnions}, {Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: wholeQueries}, {Id: -1, Apply: derivedOfAssigned}}, analyzer.OnceBeforeDefault...)
 	// The short cut for simple SELECTs has rules of its own; any rule here turns it off.
 	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: oneRowEach}, analyzer.Rule{Id: -1, Apply: sayEscapes},
@@ -224,7 +229,7 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 	case *joinGenerated:
 		return b.generatedOfJoin(ctx, n, row)
 	case *plan.TriggerExecutor:
-		return b.joinTrigger(ctx, n, row)
+		return b.trigger(ctx, n, row)
 	case *plan.SetOp:
 		if !n.Distinct || n.SetOpType != plan.UnionType {
 			return nil, nil

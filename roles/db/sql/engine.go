@@ -65,6 +65,7 @@ type Engine struct {
 	references  references
 	locks       tableLocks
 	userLocks   userlock.Locks
+	triggers    triggerRights
 	sizes       sizes
 	statistics  statistics
 	stats       stats

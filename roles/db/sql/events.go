@@ -71,6 +71,11 @@ func enabled(e gms.EventDefinition) bool {
 }
 
 func (s *Session) putEvent(ctx *gms.Context, database string, e gms.EventDefinition) error {
+	definer, err := s.definer(ctx, e.Definer)
+	if err != nil {
+		return err
+	}
+	e.Definer = definer.String()
 	return s.put(ctx, objectEvent, database, e.Name, inUTC(e))
 }
 

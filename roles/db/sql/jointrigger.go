@@ -13,8 +13,8 @@ import (
 
 // joinTrigger runs the UPDATE trigger of a table of a join once for each row of the table
 // that is there: the planner runs it for each row of the join, and changes what was changed.
-// nil: n is another trigger.
-func (b distinctBuilder) joinTrigger(ctx *gms.Context, n *plan.TriggerExecutor, row gms.Row) (gms.RowIter, error) {
+// body builds what the trigger does. nil: n is another trigger.
+func (b distinctBuilder) joinTrigger(ctx *gms.Context, n *plan.TriggerExecutor, row gms.Row, body gms.NodeExecBuilder) (gms.RowIter, error) {
 	join := joinOf(n.Left())
 	if n.TriggerEvent != plan.UpdateTrigger || join == nil {
 		return nil, nil
@@ -29,14 +29,14 @@ func (b distinctBuilder) joinTrigger(ctx *gms.Context, n *plan.TriggerExecutor, 
 			target = keys.OriginalNode
 		}
 		if t := readTable(target); t != nil && strings.EqualFold(t.name, name) {
-			return b.onceEach(ctx, n, row, schema, alias)
+			return b.onceEach(ctx, n, row, schema, alias, body)
 		}
 	}
 	return nil, nil
 }
 
 // onceEach builds the trigger over a source that hands it the rows it is to run for.
-func (b distinctBuilder) onceEach(ctx *gms.Context, n *plan.TriggerExecutor, row gms.Row, schema gms.Schema, table string) (gms.RowIter, error) {
+func (b distinctBuilder) onceEach(ctx *gms.Context, n *plan.TriggerExecutor, row gms.Row, schema gms.Schema, table string, body gms.NodeExecBuilder) (gms.RowIter, error) {
 	rows, err := b.base.Build(ctx, n.Left(), row)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (b distinctBuilder) onceEach(ctx *gms.Context, n *plan.TriggerExecutor, row
 	}
 	iter := &joinTriggerIter{rows: &oneRow{RowIter: rows}, table: newJoinPart(schema, table), keys: keys, width: len(schema)}
 	own := *b.base
-	own.PriorityBuilder = instead{n, n.Left(), iter.rows, b}
+	own.PriorityBuilder = instead{n, n.Left(), iter.rows, body}
 	iter.trigger, err = own.Build(ctx, n, row)
 	return iter, err
 }
@@ -56,7 +56,7 @@ func (b distinctBuilder) onceEach(ctx *gms.Context, n *plan.TriggerExecutor, row
 type instead struct {
 	node, child gms.Node
 	rows        gms.RowIter
-	rest        distinctBuilder
+	rest        gms.NodeExecBuilder
 }
 
 // Build builds every node but these.

@@ -26,14 +26,11 @@ func (s *Session) logStatement(ctx *gms.Context, tx *txn.Txn) error {
 	if err != nil {
 		return err
 	}
-	by := s.runsAs() // a routine's definer: what the routine makes is its
-	if s.replay != nil {
-		by = accountKey{User: s.client.Account.User, Host: s.client.Account.Host}
-	}
+	by := s.acting()
 	q := event.Query{
 		Text: text, Database: s.GetCurrentDatabase(), Thread: s.ID(),
 		Mode: modeBits(gms.LoadSqlMode(ctx).String()),
-		User: by.User, Host: by.Host,
+		User: by.user, Host: by.host,
 		Begun: ctx.QueryTime(),
 		// Whatever the client sends in, texts are kept in UTF-8.
 		Client: uint16(gms.Collation_utf8mb4_general_ci), Connection: s.collation("collation_connection"), Server: s.collation("collation_server"),

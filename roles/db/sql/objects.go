@@ -28,7 +28,8 @@ type triggerData struct {
 	Create  string    `json:"create"`
 	Created time.Time `json:"created"`
 	SQLMode string    `json:"sql_mode"`
-	Order   int64     `json:"order"` // among the database's triggers
+	Order   int64     `json:"order"`             // among the database's triggers
+	Definer string    `json:"definer,omitempty"` // user@host; empty: it runs as the account that fires it
 }
 
 // put stages an object; value is kept as JSON.
@@ -74,6 +75,13 @@ func (d *Database) CreateView(ctx *gms.Context, name, text, create string) error
 		return gms.ErrTableAlreadyExists.New(name)
 	}
 	if create, err = s.withDefiner(ctx, create); err != nil {
+		return err
+	}
+	written, err := writtenDefiner(ctx, create)
+	if err != nil {
+		return err
+	}
+	if _, err := s.definer(ctx, written); err != nil {
 		return err
 	}
 	return s.put(ctx, objectView, d.name, name, viewData{Text: text, Create: create, SQLMode: gms.LoadSqlMode(ctx).String()})
@@ -147,6 +155,9 @@ func (d *Database) GetTriggers(ctx *gms.Context) ([]gms.TriggerDefinition, error
 	if len(objects) == 0 {
 		return nil, nil
 	}
+	if s.triggers {
+		s.SetCurrentDatabase(d.name) // names without a database are of this one
+	}
 	ordered := make(map[int64]gms.TriggerDefinition, len(objects))
 	var highest int64
 	for _, o := range objects {
@@ -155,7 +166,7 @@ func (d *Database) GetTriggers(ctx *gms.Context) ([]gms.TriggerDefinition, error
 			return nil, err
 		}
 		ordered[t.Order] = gms.TriggerDefinition{
-			Name: o.Name, CreateStatement: t.Create, CreatedAt: t.Created, SqlMode: t.SQLMode,
+			Name: o.Name, CreateStatement: s.triggerText(d.name, &t), CreatedAt: t.Created, SqlMode: t.SQLMode,
 		}
 		highest = max(highest, t.Order)
 	}
@@ -185,8 +196,19 @@ func (d *Database) CreateTrigger(ctx *gms.Context, def gms.TriggerDefinition) er
 		}
 		order = max(order, t.Order)
 	}
+	written, err := writtenDefiner(ctx, def.CreateStatement)
+	if err != nil {
+		return err
+	}
+	definer, err := s.definer(ctx, written)
+	if err != nil {
+		return err
+	}
+	if _, err := writtenDefiner(ctx, definedText(def.CreateStatement, definer)); err != nil {
+		return err
+	}
 	return s.put(ctx, objectTrigger, d.name, def.Name, triggerData{
-		Create: def.CreateStatement, Created: def.CreatedAt, SQLMode: def.SqlMode, Order: order + 1,
+		Create: def.CreateStatement, Created: def.CreatedAt, SQLMode: def.SqlMode, Order: order + 1, Definer: definer.plain(),
 	})
 }
 

@@ -2,7 +2,6 @@ package sql
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -40,7 +39,7 @@ func (d *Database) GetStoredProcedure(ctx *gms.Context, name string) (gms.Stored
 	if o == nil {
 		return gms.StoredProcedureDetails{}, false, nil
 	}
-	p, err := procedureDetails(o)
+	p, err := s.procedureDetails(o)
 	return p, err == nil, err
 }
 
@@ -52,7 +51,7 @@ func (d *Database) GetStoredProcedures(ctx *gms.Context) ([]gms.StoredProcedureD
 	}
 	var list []gms.StoredProcedureDetails
 	for _, o := range s.catalog().Objects(objectProcedure, d.name) {
-		p, err := procedureDetails(o)
+		p, err := s.procedureDetails(o)
 		if err != nil {
 			return nil, err
 		}
@@ -61,13 +60,13 @@ func (d *Database) GetStoredProcedures(ctx *gms.Context) ([]gms.StoredProcedureD
 	return list, nil
 }
 
-func procedureDetails(o *store.Object) (gms.StoredProcedureDetails, error) {
+func (s *Session) procedureDetails(o *store.Object) (gms.StoredProcedureDetails, error) {
 	var r routineData
 	if err := decodeObject(o, &r); err != nil {
 		return gms.StoredProcedureDetails{}, err
 	}
 	return gms.StoredProcedureDetails{
-		Name: o.Name, CreateStatement: r.Create, CreatedAt: r.Created, ModifiedAt: r.Modified, SqlMode: r.SQLMode,
+		Name: o.Name, CreateStatement: s.shownText(r.Create, plainAccount(r.Definer)), CreatedAt: r.Created, ModifiedAt: r.Modified, SqlMode: r.SQLMode,
 	}, nil
 }
 
@@ -99,16 +98,13 @@ func (s *Session) putRoutine(ctx *gms.Context, kind, database, name, create stri
 	if err != nil {
 		return err
 	}
-	definer := s.client.Account.User + "@" + s.client.Account.Host
-	if r.definer != "" && r.definer != definer {
-		if !s.administrator(ctx) {
-			return mysqlError(1227, "Access denied; you need (at least one of) the SUPER or SET_USER_ID privilege(s) for this operation")
-		}
-		definer = r.definer
+	definer, err := s.definer(ctx, r.definer)
+	if err != nil {
+		return err
 	}
 	return s.put(ctx, kind, database, name, routineData{
 		Create: create, Created: now, Modified: now, SQLMode: gms.LoadSqlMode(ctx).String(),
-		Charset: charset, Collation: collation, Definer: definer,
+		Charset: charset, Collation: collation, Definer: definer.plain(),
 	})
 }
 
@@ -133,7 +129,7 @@ type routine struct {
 	returns              gms.Type   // of a function
 	body                 sqlparser.Statement
 	text                 string // that body was parsed from
-	definer              string // user@host as written, empty: not written
+	definer              string // its DEFINER clause, empty: it has none
 	invoker              bool   // SQL SECURITY INVOKER
 	deterministic        bool
 	writes               bool // some statement of the body may write
@@ -175,7 +171,7 @@ func parseRoutine(kind, database, name string, data routineData) (*routine, erro
 		return nil, fmt.Errorf("%s %s.%s in the catalog is not one", kind, database, name)
 	}
 	spec := ddl.ProcedureSpec
-	r := &routine{kind: kind, database: database, name: name, body: spec.Body, text: text, definer: plainAccount(spec.Definer), data: data}
+	r := &routine{kind: kind, database: database, name: name, body: spec.Body, text: text, definer: spec.Definer, data: data}
 	for _, p := range spec.Params {
 		t, err := types.ColumnTypeToType(&p.Type)
 		if err != nil {
@@ -196,9 +192,4 @@ func parseRoutine(kind, database, name string, data routineData) (*routine, erro
 		}
 	}
 	return r, r.check()
-}
-
-// plainAccount writes user@host without quotes.
-func plainAccount(definer string) string {
-	return strings.NewReplacer("`", "", "'", "", `"`, "").Replace(definer)
 }

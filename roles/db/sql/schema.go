@@ -30,6 +30,9 @@ func columnDesc(ctx *gms.Context, c *gms.Column, was *store.ColumnType) (store.C
 		Hidden:        c.Hidden || c.HiddenSystem,
 		Comment:       c.Comment,
 	}
+	if err := refuseStored(ctx, c); err != nil {
+		return d, err
+	}
 	if d.Default, err = exprDesc(ctx, c.Default); err != nil {
 		return d, err
 	}

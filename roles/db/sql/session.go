@@ -30,6 +30,7 @@ type Session struct {
 	reads     txn.ReadMode           // how the running statement reads tables of which it says nothing
 	inserts   insertedRows           // that the running statement names
 	runs      bool                   // the running statement is planned
+	triggers  bool                   // what the planner reads now are triggers
 	asks      bool                   // the planner is asked for the plan of a direct statement
 	describes bool                   // SHOW CREATE TABLE runs within the running statement
 	again     bool                   // the running statement has met a table that changed

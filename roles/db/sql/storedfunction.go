@@ -2,10 +2,13 @@ package sql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/expression/function"
+	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 )
 
@@ -14,7 +17,11 @@ type storedFunction struct {
 	r       *routine
 	args    []gms.Expression
 	definer *accountKey // of the view that calls it; nil: it is called for whom the statement runs as
+	late    bool        // not to be computed before the statement runs
 }
+
+// notYet is something that the planner does not compute while it plans.
+var notYet = expression.NewProcedureParam("", types.Null).WithParamReference(expression.NewProcedureReference())
 
 var (
 	_ gms.FunctionExpression         = (*storedFunction)(nil)
@@ -49,7 +56,7 @@ func (s *Session) storedFunctionNamed(database, name string) (gms.Function, bool
 		if len(args) != len(r.params) {
 			return nil, mysqlError(1318, "Incorrect number of arguments for FUNCTION %s.%s; expected %d, got %d", r.database, r.name, len(r.params), len(args))
 		}
-		return &storedFunction{r, args, definer}, nil
+		return &storedFunction{r, args, definer, s.triggers}, nil
 	}}, true
 }
 
@@ -128,14 +135,19 @@ func (f *storedFunction) Type(*gms.Context) gms.Type { return f.r.returns }
 func (f *storedFunction) IsNullable(*gms.Context) bool { return true }
 
 // Children are the arguments.
-func (f *storedFunction) Children() []gms.Expression { return f.args }
+func (f *storedFunction) Children() []gms.Expression {
+	if f.late {
+		return append(slices.Clip(f.args), notYet)
+	}
+	return f.args
+}
 
 // WithChildren is the call with other arguments.
 func (f *storedFunction) WithChildren(_ *gms.Context, args ...gms.Expression) (gms.Expression, error) {
-	if len(args) != len(f.args) {
-		return nil, gms.ErrInvalidChildrenNumber.New(f, len(args), len(f.args))
+	if n := len(f.Children()); len(args) != n {
+		return nil, gms.ErrInvalidChildrenNumber.New(f, len(args), n)
 	}
-	return &storedFunction{f.r, args, f.definer}, nil
+	return &storedFunction{f.r, args[:len(f.args)], f.definer, f.late}, nil
 }
 
 // CollationCoercibility is that of a column.
@@ -151,6 +163,9 @@ func (f *storedFunction) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	s, err := sessionOf(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if s.triggers { // the planner asks for values of an index, and does without
+		return nil, fmt.Errorf("function %s.%s is not computed while triggers are planned", f.r.database, f.r.name)
 	}
 	if err := s.asDefiner(ctx, f.definer, func() error { return s.mayExecute(ctx, f.r) }); err != nil {
 		return nil, err
