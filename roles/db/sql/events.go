@@ -75,7 +75,7 @@ func (s *Session) putEvent(ctx *gms.Context, database string, e gms.EventDefinit
 	if err != nil {
 		return err
 	}
-	e.Definer = definer.String()
+	e.Definer = writtenAs(definer)
 	return s.put(ctx, objectEvent, database, e.Name, inUTC(e))
 }
 

@@ -186,6 +186,6 @@ func eventRoutine(key eventKey, def gms.EventDefinition) (*routine, error) {
 	}
 	return &routine{
 		kind: objectEvent, database: key.database, name: key.name, body: ddl.EventSpec.Body, text: text,
-		data: routineData{SQLMode: def.SqlMode, Definer: writtenAccount(def.Definer).plain()},
+		data: routineData{SQLMode: def.SqlMode, Definer: accountPlain(writtenAccount(def.Definer))},
 	}, nil
 }

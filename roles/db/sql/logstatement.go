@@ -30,7 +30,7 @@ func (s *Session) logStatement(ctx *gms.Context, tx *txn.Txn) error {
 	q := event.Query{
 		Text: text, Database: s.GetCurrentDatabase(), Thread: s.ID(),
 		Mode: modeBits(gms.LoadSqlMode(ctx).String()),
-		User: by.user, Host: by.host,
+		User: by.User, Host: by.Host,
 		Begun: ctx.QueryTime(),
 		// Whatever the client sends in, texts are kept in UTF-8.
 		Client: uint16(gms.Collation_utf8mb4_general_ci), Connection: s.collation("collation_connection"), Server: s.collation("collation_server"),

@@ -208,7 +208,7 @@ func (d *Database) CreateTrigger(ctx *gms.Context, def gms.TriggerDefinition) er
 		return err
 	}
 	return s.put(ctx, objectTrigger, d.name, def.Name, triggerData{
-		Create: def.CreateStatement, Created: def.CreatedAt, SQLMode: def.SqlMode, Order: order + 1, Definer: definer.plain(),
+		Create: def.CreateStatement, Created: def.CreatedAt, SQLMode: def.SqlMode, Order: order + 1, Definer: accountPlain(definer),
 	})
 }
 

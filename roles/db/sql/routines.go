@@ -104,7 +104,7 @@ func (s *Session) putRoutine(ctx *gms.Context, kind, database, name, create stri
 	}
 	return s.put(ctx, kind, database, name, routineData{
 		Create: create, Created: now, Modified: now, SQLMode: gms.LoadSqlMode(ctx).String(),
-		Charset: charset, Collation: collation, Definer: definer.plain(),
+		Charset: charset, Collation: collation, Definer: accountPlain(definer),
 	})
 }
 

@@ -25,46 +25,47 @@ type Session struct {
 	engine *Engine
 	client wire.Client
 
-	tx        *txn.Txn               // nil between transactions
-	kind      kind                   // of the running statement
-	reads     txn.ReadMode           // how the running statement reads tables of which it says nothing
-	inserts   insertedRows           // that the running statement names
-	runs      bool                   // the running statement is planned
-	triggers  bool                   // what the planner reads now are triggers
-	asks      bool                   // the planner is asked for the plan of a direct statement
-	describes bool                   // SHOW CREATE TABLE runs within the running statement
-	again     bool                   // the running statement has met a table that changed
-	unkept    uint64                 // warnings of the running statement beyond max_error_count
-	narrow    []store.ColumnType     // of the columns of the running statement's result: see noteNarrow
-	generated bool                   // an AUTO_INCREMENT value was made: replaceID asks
-	missing   string                 // the row to be inserted may not be: a column has no value
-	divided   bool                   // by zero, where sql_mode refuses that
-	before    uint64                 // warnings of the statement before the last: SELECT @@warning_count asks
-	start     txn.Mark               // of the running statement, if its reads see none of its own writes
-	hold      bool                   // the running statement must not end the transaction
-	alter     *alteration            // the running statement, if it is one
-	state     atomic.Pointer[string] // of the running statement, for the process list; nil: nothing special
-	settings  settings
-	seen      observed   // the statement of the client
-	doing     txn.Client // what it does
-	tally     tally
-	shown     atomic.Pointer[txn.Txn] // tx, for others to look at
-	begun     atomic.Int64            // when tx began, Unix nanoseconds
-	single    atomic.Bool             // tx is of one statement, and ends with it
-	idle      atomic.Int64            // when the last statement ended, Unix nanoseconds; 0: none has
-	direct    directStatement
-	temporary map[string]*temporaryTable
-	next      nextTransaction
-	takesNext bool          // the transaction that begins is of a statement that next is for
-	level     string        // isolation level of the open transaction, empty: the session's
-	tables    []lockedTable // by LOCK TABLES
-	readLock  bool          // by FLUSH TABLES WITH READ LOCK
-	userLocks *userlock.Owner
-	goesFirst bool        // the running statement goes before those that write its tables
-	calls     []*routine  // that call one another, the innermost last
-	released  bool        // by COMMIT RELEASE: the connection is to end
-	roles     *roleChoice // active ones of those that the account is granted
-	views     viewsRead   // of the running statement
+	tx         *txn.Txn               // nil between transactions
+	kind       kind                   // of the running statement
+	reads      txn.ReadMode           // how the running statement reads tables of which it says nothing
+	inserts    insertedRows           // that the running statement names
+	runs       bool                   // the running statement is planned
+	triggers   bool                   // what the planner reads now are triggers
+	asks       bool                   // the planner is asked for the plan of a direct statement
+	describes  bool                   // SHOW CREATE TABLE runs within the running statement
+	again      bool                   // the running statement has met a table that changed
+	unkept     uint64                 // warnings of the running statement beyond max_error_count
+	narrow     []store.ColumnType     // of the columns of the running statement's result: see noteNarrow
+	generated  bool                   // an AUTO_INCREMENT value was made: replaceID asks
+	missing    string                 // the row to be inserted may not be: a column has no value
+	divided    bool                   // by zero, where sql_mode refuses that
+	before     uint64                 // warnings of the statement before the last: SELECT @@warning_count asks
+	start      txn.Mark               // of the running statement, if its reads see none of its own writes
+	hold       bool                   // the running statement must not end the transaction
+	alter      *alteration            // the running statement, if it is one
+	state      atomic.Pointer[string] // of the running statement, for the process list; nil: nothing special
+	settings   settings
+	seen       observed   // the statement of the client
+	doing      txn.Client // what it does
+	tally      tally
+	shown      atomic.Pointer[txn.Txn] // tx, for others to look at
+	begun      atomic.Int64            // when tx began, Unix nanoseconds
+	single     atomic.Bool             // tx is of one statement, and ends with it
+	idle       atomic.Int64            // when the last statement ended, Unix nanoseconds; 0: none has
+	direct     directStatement
+	temporary  map[string]*temporaryTable
+	next       nextTransaction
+	takesNext  bool          // the transaction that begins is of a statement that next is for
+	level      string        // isolation level of the open transaction, empty: the session's
+	tables     []lockedTable // by LOCK TABLES
+	readLock   bool          // by FLUSH TABLES WITH READ LOCK
+	userLocks  *userlock.Owner
+	goesFirst  bool        // the running statement goes before those that write its tables
+	calls      []*routine  // that call one another, the innermost last
+	released   bool        // by COMMIT RELEASE: the connection is to end
+	forDefiner bool        // it stands for the definer of what runs
+	roles      *roleChoice // active ones of those that the account is granted
+	views      viewsRead   // of the running statement
 
 	// prepared is the statement being executed by the binary protocol, under its text.
 	prepared     sqlparser.Statement

@@ -59,8 +59,7 @@ func startingRoles() *roleChoice {
 // chosenRoles is the choice that holds where the session runs: SET ROLE chooses nothing for a
 // definer, be it the client's own account.
 func (s *Session) chosenRoles() *roleChoice {
-	ofDefiner := func(r *routine) bool { return !r.invoker && r.data.Definer != "" }
-	if s.views.forDefiner || slices.ContainsFunc(s.calls, ofDefiner) {
+	if s.forDefiner {
 		return startingRoles()
 	}
 	return s.roles

@@ -36,11 +36,11 @@ func (s *Session) triggerText(database string, t *triggerData) string {
 }
 
 // plannedTrigger reads database and definer of a planned trigger; false: it has none of these.
-func plannedTrigger(text string) (database string, definer accountName, ok bool) {
+func plannedTrigger(text string) (database string, definer accountKey, ok bool) {
 	comment, _, _ := strings.Cut(strings.TrimPrefix(text, "/*"), "*/")
 	name, err := hex.DecodeString(comment)
 	if err != nil {
-		return "", accountName{}, false
+		return "", accountKey{}, false
 	}
 	definer, ok = definedBy(text)
 	return string(name), definer, ok
@@ -102,7 +102,7 @@ func (b distinctBuilder) trigger(ctx *gms.Context, n *plan.TriggerExecutor, row 
 type definersBuilder struct {
 	base    distinctBuilder
 	session *Session
-	definer accountName
+	definer accountKey
 }
 
 // Build builds a statement of the trigger's body.
@@ -155,7 +155,7 @@ func (t *triggerRights) add(text string, accounts uint64, catalog *store.Catalog
 
 // authorizeTrigger checks that a trigger's definer may have it on its table, and may do what it
 // does.
-func (s *Session) authorizeTrigger(ctx *gms.Context, database string, definer accountName, of gms.TriggerDefinition) error {
+func (s *Session) authorizeTrigger(ctx *gms.Context, database string, definer accountKey, of gms.TriggerDefinition) error {
 	rights, text := &s.engine.triggers, of.CreateStatement
 	accounts, catalog := s.engine.accounts.version.Load(), s.catalog()
 	if rights.has(text, accounts, catalog) {

@@ -23,8 +23,6 @@ type viewsRead struct {
 	// whom it is.
 	function string
 	called   *viewAccess
-	// forDefiner says that the session stands for a view's definer.
-	forDefiner bool
 }
 
 // viewFunction is the AuthType of calls of stored functions in views.
@@ -154,16 +152,7 @@ func (s *Session) asDefiner(ctx *gms.Context, d *accountKey, do func() error) er
 		}
 		return mysqlError(1449, "The user specified as a definer ('%s'@'%s') does not exist", d.User, d.Host)
 	}
-	client, was := s.BaseSession.Client(), s.views.forDefiner
-	set, age := s.BaseSession.GetPrivilegeSet()
-	defer func() {
-		s.views.forDefiner = was
-		s.BaseSession.SetClient(client)
-		s.BaseSession.SetPrivilegeSet(set, age)
-	}()
-	s.views.forDefiner = true
-	s.BaseSession.SetClient(gms.Client{User: d.User, Address: d.Host, Capabilities: client.Capabilities})
-	s.BaseSession.SetPrivilegeSet(nil, 0)
+	defer s.become(*d)()
 	return do()
 }
 
