@@ -1,6 +1,7 @@
 package db
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -49,6 +50,7 @@ func TestAServerThatBeganEmpty(t *testing.T) {
 	}
 	const more = "11111111-2222-3333-4444-555555555555:1-9"
 	own := d.db.ExecutedSet()
+	later := fmt.Sprintf("%s:%d", d.store.Server, d.db.Executed().Seq+1) // the next statement here
 	again()
 	check("before anything was heard", true)
 	accept(0, "db2")
@@ -62,20 +64,36 @@ func TestAServerThatBeganEmpty(t *testing.T) {
 	tell(64, more)
 	tell(64, own)
 	check("without what the primary had when it was asked first", true)
-	accept(129, "db2")
-	tell(129, own)
-	check("with what the next primary had", false)
 	again()
-	check("with it, after a start", false)
+	tell(64, own)
+	check("without it, after a start", true)
+	accept(129, "db2")
+	check("with another primary", true)
+	tell(129, later)
+	check("without what that one had", true)
+	again()
+	if err := d.db.OpenForWrites(129); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.engine.Do(t.Context(), "CREATE DATABASE later"); err != nil {
+		t.Fatal(err)
+	}
+	check("as soon as it has that", false)
+	accept(193, "")
+	check("in an epoch after that", false)
+	accept(193, "db2")
+	check("with its primary", false)
+	again()
+	check("after another start", false)
 	m.seeder.need("db2", "the data is another")
 	check("to be replaced by a copy", true)
 
 	// What was written before this was told.
-	if err := d.store.DB.Set(store.MetaTermKey(), []byte(`{"epoch":129,"primary":"db2"}`), pebble.Sync); err != nil {
+	if err := d.store.DB.Set(store.MetaTermKey(), []byte(`{"epoch":193,"primary":"db2"}`), pebble.Sync); err != nil {
 		t.Fatal(err)
 	}
 	again()
 	check("after an upgrade", false)
-	accept(193, "")
+	accept(257, "")
 	check("in the epoch after", false)
 }

@@ -39,16 +39,15 @@ type term struct {
 	// later, then the primary has lost it.
 	Followed bool `json:"followed,omitempty"`
 	// Blank: the data directory was empty when this server heard of its first primary. It may have lost another
-	// one, with what it had acknowledged. That ends when it has what the primary had afterwards.
-	Blank bool `json:"blank,omitempty"`
+	// one, with what it had acknowledged. That ends when it has what the primary had afterwards: the GTID set
+	// Awaits, empty where the primary was not asked yet.
+	Blank  bool   `json:"blank,omitempty"`
+	Awaits string `json:"awaits,omitempty"`
 }
-
-// blank: a server that never had a term may have lost it.
-func (t term) blank() bool { return t.Blank || t == term{} }
 
 // next is a later epoch that has no primary yet.
 func (t term) next(epoch uint64) term {
-	n := term{Epoch: epoch, Before: t.Before, Decided: t.Decided, Led: t.Led, Blank: t.blank()}
+	n := term{Epoch: epoch, Before: t.Before, Decided: t.Decided, Led: t.Led, Blank: t.Blank || t == term{}, Awaits: t.Awaits}
 	if t.Primary != "" {
 		n.Before, n.Decided = t.Primary, t.Epoch
 	}
@@ -82,7 +81,6 @@ type member struct {
 	seeder  *seeder
 	restart func() // starts the process anew, later
 	follows string // the primary that the replica is set to, empty: not known
-	fill    fill
 	// lagSince is the moment of which this server had everything when its lag was known last.
 	lagSince time.Time
 	// unproven is up to which of this server's transactions the replicas have to acknowledge before clients are
@@ -163,7 +161,7 @@ func (m *member) State(context.Context) (group.State, error) {
 	if s.Epoch != t.Epoch {
 		t = t.next(s.Epoch) // an acknowledgement has told of a higher epoch, and not of its primary
 	}
-	s.Primary, s.Before, s.Decided, s.Blank = t.Primary, t.Before, t.Decided, t.blank() && !m.fill.done(s.Executed) || m.seeder.status() != nil
+	s.Primary, s.Before, s.Decided, s.Blank = t.Primary, t.Before, t.Decided, t.blank(s.Executed) || m.seeder.status() != nil
 	var err error
 	s.Incarnations, err = incarnation.Read(m.data.store)
 	return s, err
@@ -223,7 +221,7 @@ func (m *member) Accept(_ context.Context, epoch uint64, primary string) (execut
 	case primary != m.name && !m.addrs[primary].IsValid():
 		return "", fmt.Errorf("%s is no database server of the site here", primary)
 	default:
-		if err := m.enter(term{Epoch: epoch, Primary: primary, Led: m.term.Led, Blank: m.term.blank()}); err != nil {
+		if err := m.enter(term{Epoch: epoch, Primary: primary, Led: m.term.Led, Blank: m.term.blank(m.data.db.ExecutedSet())}); err != nil {
 			return "", err
 		}
 	}
