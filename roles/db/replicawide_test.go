@@ -21,13 +21,16 @@ func TestReplicaOfAWideRow(t *testing.T) {
 		"UPDATE shop.wide SET b = REPEAT(SHA2('b', 256), 1048576) WHERE id = 1",
 		"DELETE FROM shop.wide WHERE id = 1",
 	} {
+		begun := time.Now()
 		mustExec(t, db.Exec, q)
+		wrote := time.Since(begun)
 		until(t, 3*time.Minute, q, func() bool {
 			if st := replicaStatus(t, replica); st["Last_SQL_Error"] != "" || st["Last_IO_Error"] != "" {
 				t.Fatalf("%s: %s; %s", q, st["Last_SQL_Error"], st["Last_IO_Error"])
 			}
 			return at()
 		})
+		t.Logf("%.40s: written in %v, there %v later", q, wrote, time.Since(begun)-wrote)
 		a, err := answers(db, sums)
 		if err != nil {
 			t.Fatal(err)
