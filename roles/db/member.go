@@ -38,11 +38,16 @@ type term struct {
 	// Followed: all that this server had was on the primary in this epoch. If the primary lacks some of it
 	// later, then the primary has lost it.
 	Followed bool `json:"followed,omitempty"`
+	// Blank: the data directory was empty when this server heard of its first primary. It may have lost another
+	// one, with what it had acknowledged. That ends when it has what the primary had afterwards: the GTID set
+	// Awaits, empty where the primary was not asked yet.
+	Blank  bool   `json:"blank,omitempty"`
+	Awaits string `json:"awaits,omitempty"`
 }
 
 // next is a later epoch that has no primary yet.
 func (t term) next(epoch uint64) term {
-	n := term{Epoch: epoch, Before: t.Before, Decided: t.Decided, Led: t.Led}
+	n := term{Epoch: epoch, Before: t.Before, Decided: t.Decided, Led: t.Led, Blank: t.Blank || t == term{}, Awaits: t.Awaits}
 	if t.Primary != "" {
 		n.Before, n.Decided = t.Primary, t.Epoch
 	}
@@ -156,7 +161,7 @@ func (m *member) State(context.Context) (group.State, error) {
 	if s.Epoch != t.Epoch {
 		t = t.next(s.Epoch) // an acknowledgement has told of a higher epoch, and not of its primary
 	}
-	s.Primary, s.Before, s.Decided = t.Primary, t.Before, t.Decided
+	s.Primary, s.Before, s.Decided, s.Blank = t.Primary, t.Before, t.Decided, t.blank(s.Executed) || m.seeder.status() != nil
 	var err error
 	s.Incarnations, err = incarnation.Read(m.data.store)
 	return s, err
@@ -216,7 +221,7 @@ func (m *member) Accept(_ context.Context, epoch uint64, primary string) (execut
 	case primary != m.name && !m.addrs[primary].IsValid():
 		return "", fmt.Errorf("%s is no database server of the site here", primary)
 	default:
-		if err := m.enter(term{Epoch: epoch, Primary: primary, Led: m.term.Led}); err != nil {
+		if err := m.enter(term{Epoch: epoch, Primary: primary, Led: m.term.Led, Blank: m.term.blank(m.data.db.ExecutedSet())}); err != nil {
 			return "", err
 		}
 	}
@@ -307,6 +312,9 @@ func (m *member) follow(states []*group.State) error {
 		return nil
 	}
 	if err := m.part(states[i]); err != nil || !states[i].Open {
+		return err
+	}
+	if err := m.filled(states[i]); err != nil {
 		return err
 	}
 	// What was dropped at the fence counts: it is in the data, and hidden only until something is applied.

@@ -22,15 +22,34 @@ func stackPosition(t *testing.T, source, replica *sql.DB) func() bool {
 // transaction on.
 func startPair(t *testing.T, options string) (source, follower *process, db, replica *sql.DB, change string) {
 	t.Helper()
+	source, db = startSource(t)
+	follower = emptyNode(t)
+	replica = follower.rootDB("")
+	change = changeTo("SOURCE_AUTO_POSITION = 1, " + options)
+	mustExec(t, replica.Exec, change+fmt.Sprint(source.addr.Port()), "START REPLICA")
+	return source, follower, db, replica, change
+}
+
+// startSource starts a source of our own kind, with a database shop.
+func startSource(t *testing.T) (source *process, db *sql.DB) {
+	t.Helper()
 	source = startProcess(t, testNode(t))
 	db = source.rootDB("")
 	mustExec(t, db.Exec, "CREATE DATABASE shop", "CREATE USER "+followerName+" IDENTIFIED BY '"+`p\'ass \\word`+"'", "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO "+followerName)
-	follower = emptyNode(t)
-	replica = follower.rootDB("")
-	change = "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_USER = '" + followerName + `', SOURCE_PASSWORD = 'p\'ass \\word', ` +
-		"SOURCE_HEARTBEAT_PERIOD = 0.5, SOURCE_CONNECT_RETRY = 1, SOURCE_AUTO_POSITION = 1, " + options + ", SOURCE_PORT = "
-	mustExec(t, replica.Exec, change+fmt.Sprint(source.addr.Port()), "START REPLICA")
-	return source, follower, db, replica, change
+	return source, db
+}
+
+// changeTo is what a follower is told of such a source; the port belongs behind it.
+func changeTo(options string) string {
+	return "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_USER = '" + followerName + `', SOURCE_PASSWORD = 'p\'ass \\word', ` +
+		"SOURCE_HEARTBEAT_PERIOD = 0.5, SOURCE_CONNECT_RETRY = 1, " + options + ", SOURCE_PORT = "
+}
+
+// hereOn says where the log of a source ends, for CHANGE REPLICATION SOURCE.
+func hereOn(t *testing.T, source *sql.DB) string {
+	t.Helper()
+	at := columns(t, source, "SHOW MASTER STATUS")
+	return fmt.Sprintf("SOURCE_LOG_FILE = '%s', SOURCE_LOG_POS = %s", at["File"], at["Position"])
 }
 
 // A server of our own kind is followed over kills of both, with the load that MariaDB gets.

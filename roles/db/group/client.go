@@ -68,7 +68,7 @@ func (r *Remote) query(ctx context.Context, db *sql.DB, statement string, into .
 	return nil
 }
 
-// State is SHOW STACK STATE, and then the incarnations, so that they are known of all that is executed.
+// State is SHOW STACK STATE FULL, and then the incarnations, so that they are known of all that is executed.
 func (r *Remote) State(ctx context.Context) (State, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -78,7 +78,11 @@ func (r *Remote) State(ctx context.Context) (State, error) {
 	}
 	defer db.Close()
 	var s State
-	err = r.query(ctx, db, "SHOW STACK STATE", &s.Name, &s.Epoch, &s.Primary, &s.Open, &s.Executed, &s.Server, &s.Before, &s.Decided)
+	into := []any{&s.Name, &s.Epoch, &s.Primary, &s.Open, &s.Executed, &s.Server, &s.Before, &s.Decided}
+	err = r.query(ctx, db, "SHOW STACK STATE FULL", append(into, &s.Blank)...)
+	if numbered(err, syntaxError) { // an older release, which does not say whether it is blank
+		err = r.query(ctx, db, "SHOW STACK STATE", into...)
+	}
 	if err != nil {
 		return State{}, err
 	}
@@ -87,7 +91,7 @@ func (r *Remote) State(ctx context.Context) (State, error) {
 	}
 	var text string
 	err = r.query(ctx, db, "SELECT @@global.stack_incarnations", &text)
-	if unknown := (*mysql.MySQLError)(nil); errors.As(err, &unknown) && unknown.Number == unknownVariable {
+	if numbered(err, unknownVariable) {
 		return s, nil // an older release, of which nothing is known
 	}
 	if err == nil {
@@ -96,8 +100,17 @@ func (r *Remote) State(ctx context.Context) (State, error) {
 	return s, err
 }
 
-// unknownVariable is MySQL's number for it.
-const unknownVariable = 1193
+// MySQL's numbers of errors.
+const (
+	syntaxError     = 1064
+	unknownVariable = 1193
+)
+
+// numbered reports whether an error is a server's with this number.
+func numbered(err error, number uint16) bool {
+	var e *mysql.MySQLError
+	return errors.As(err, &e) && e.Number == number
+}
 
 // Accept is STACK ACCEPT.
 func (r *Remote) Accept(ctx context.Context, epoch uint64, primary string) (executed string, err error) {

@@ -171,6 +171,7 @@ func (p *Promotion) Run(ctx context.Context) (*Promoted, error) {
 // is forced.
 func (p *Promotion) enough(members []Member, done *Promoted, why string) error {
 	replicas := 0
+	var blank []string
 	done.Proved, done.Missing, done.Warnings = false, nil, nil
 	for _, m := range p.Members {
 		switch has := slices.Contains(members, m); {
@@ -178,6 +179,8 @@ func (p *Promotion) enough(members []Member, done *Promoted, why string) error {
 			done.Missing = append(done.Missing, m.Name())
 		case m.Name() == done.Before:
 			done.Proved = p.remembers // it has all that it ever answered
+		case p.states[m.Name()].Blank:
+			blank = append(blank, m.Name()) // it may have acknowledged what it has no more
 		default:
 			replicas++
 		}
@@ -197,17 +200,28 @@ func (p *Promotion) enough(members []Member, done *Promoted, why string) error {
 	missing := strings.Join(names, ", ")
 	lost := fmt.Sprintf("commits that only %s %s may be lost", missing, has(len(names)))
 	what := fmt.Sprintf("%d of %d replicas answer, and %d must, as commits wait for %d of them", replicas, all, needed, p.Need)
+	if len(blank) > 0 {
+		names := strings.Join(blank, ", ")
+		what += fmt.Sprintf("; %s %s not counted: with an empty data directory, or data that is to be replaced by a copy, what was acknowledged before may be gone", names, are(len(blank)))
+	}
 	if p.Need == 0 {
 		what = fmt.Sprintf("commits of %s have waited for no replica (db.ack: none)", done.Before)
 	}
 	if !p.Force {
 		return fmt.Errorf("%s: %s; start %s (%s), or promote with --force", what, lost, missing, why)
 	}
-	if replicas == 0 {
+	if replicas+len(blank) == 0 {
 		return fmt.Errorf("no replica answers: %s", why)
 	}
 	done.Warnings = append(done.Warnings, lost+": "+what)
 	return nil
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 func has(n int) string {

@@ -21,6 +21,7 @@ type fake struct {
 	down    bool
 	deaf    bool // answers questions and accepts nothing
 	jammed  bool // cannot be opened
+	blank   bool // its disk was lost, and it has not what it had
 	asked   int  // for its state
 	epoch   uint64
 	primary string
@@ -54,7 +55,7 @@ func (f *fake) State(context.Context) (State, error) {
 	if f.down {
 		return State{}, errDown
 	}
-	s := State{Name: f.name, Epoch: f.epoch, Primary: f.primary, Open: f.open, Executed: f.executed()}
+	s := State{Name: f.name, Epoch: f.epoch, Primary: f.primary, Open: f.open, Executed: f.executed(), Blank: f.blank}
 	if f.primary == "" {
 		s.Before, s.Decided = f.before, f.decided
 	}
@@ -124,6 +125,12 @@ func TestPromote(t *testing.T) {
 		{"nobody was waited for, forced", 2, 0, true, func(s []*fake) { s[0].down = true; s[2].log = 1 }, "db3", false, "only db1 has"},
 		{"the primary is back and closed", 2, 0, false, func(s []*fake) { s[0].open = false; s[0].log = 9; s[1].log = 3 }, "db1", true, ""},
 		{"the primary is back without its disk", 2, 0, false, func(s []*fake) { s[0].open, s[0].primary = false, "" }, "", false, "commits that only db1 has may be lost"},
+		{"one of two has lost its disk", 2, 1, false, func(s []*fake) { s[0].down, s[1].blank = true, true; s[2].log = 4 }, "", false,
+			"1 of 2 replicas answer, and 2 must, as commits wait for 1 of them; db2 is not counted"},
+		{"one of two has lost its disk, forced", 2, 1, true, func(s []*fake) { s[0].down, s[1].blank = true, true; s[2].log = 4 }, "db3", false, "db2 is not counted"},
+		{"all have lost their disks, forced", 2, 1, true, func(s []*fake) { s[0].down, s[1].blank, s[2].blank = true, true, true; s[2].log = 4 }, "db3", false, "db2, db3 are not counted"},
+		{"one of two has lost its disk, and two are waited for", 2, 2, false, func(s []*fake) { s[0].down, s[1].blank = true, true; s[2].log = 4 }, "db3", true, ""},
+		{"one of two has lost its disk, and the primary is back", 2, 1, false, func(s []*fake) { s[0].open, s[0].log, s[1].blank = false, 9, true }, "db1", true, ""},
 		{"answers, accepts nothing", 1, 1, false, func(s []*fake) { s[0].down = true; s[1].deaf = true }, "", false, "accept epoch"},
 		{"diverged", 2, 1, false, func(s []*fake) {
 			s[0].down = true
@@ -232,6 +239,9 @@ func TestPromotionsModel(t *testing.T) {
 		all[0].down = true
 		for _, f := range all[1:] {
 			f.down, f.deaf = r.IntN(4) == 0, r.IntN(6) == 0
+			if r.IntN(5) == 0 { // a new disk, on which it has begun to follow anew
+				f.blank, f.log = true, r.IntN(f.log+1)
+			}
 		}
 		var wait sync.WaitGroup
 		var mu sync.Mutex

@@ -30,6 +30,9 @@ type State struct {
 	Open     bool   // takes writes
 	Executed string // GTID set of what it has executed and shows
 	Server   string // its UUID
+	// Blank: its data directory began empty and does not have yet what the primary had since, or is to be replaced by a
+	// copy. What it had acknowledged before may not be in it.
+	Blank bool
 	// Incarnations of servers, as far as it knows them.
 	Incarnations incarnation.History
 }

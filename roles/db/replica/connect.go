@@ -30,8 +30,8 @@ type link struct {
 	// acknowledges: the source is one of ours and was asked by GTID, so that what is executed here is
 	// all of its transactions up to one of them.
 	acknowledges bool
-	ahead        time.Duration // the source's clock before this one
-	executed     string        // on the source when it was connected
+	clock        sourceClock
+	executed     string // on the source when it was connected
 	stop         func() bool
 }
 
@@ -85,8 +85,8 @@ func (r *Replica) look(l *link, s *Settings) error {
 	if v, ok, err := l.c.value("SELECT UNIX_TIMESTAMP(NOW(6))"); err != nil {
 		return err
 	} else if t, e := strconv.ParseFloat(v, 64); ok && e == nil {
-		took := time.Since(before)
-		l.ahead = time.UnixMicro(int64(t * 1e6)).Sub(before.Add(took / 2))
+		now := time.Now()
+		l.clock.set(time.UnixMicro(int64(t*1e6)), now.Add(-now.Sub(before)/2))
 	}
 	ask := func(name string) (string, bool, error) { return l.c.value("SELECT @@global." + name) }
 	v, _, err := ask("server_id")

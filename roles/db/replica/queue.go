@@ -54,7 +54,8 @@ type queue struct {
 	bytes  int
 	whole  int // transactions that are in it up to their end
 	free   []*chunk
-	at     Position // of the last transaction that has come
+	at     Position // up to which the log has come
+	passed bool     // at is beyond the last transaction: see pass
 	err    error    // no more comes
 	closed bool     // nobody takes any more
 	full   bool     // push waits
@@ -84,10 +85,52 @@ func (q *queue) push(c *chunk, more bool) bool {
 	q.bytes += cap(c.buf)
 	if c.last {
 		q.whole++
-		q.at = c.at
 	}
+	q.at, q.passed = c.at, false
 	q.moved.Broadcast()
 	return true
+}
+
+// pass says that the log has come up to a position that no transaction ends at: there is none between
+// the last one and it.
+func (q *queue) pass(at Position) {
+	q.mu.Lock()
+	q.at, q.passed = at, true
+	q.moved.Broadcast()
+	q.mu.Unlock()
+}
+
+// idle waits until there is a chunk, or no more comes. Before that, but not before due while more may come, it
+// returns what pass was told and the queue has nothing before of: ok.
+func (q *queue) idle(ctx context.Context, due time.Time) (at Position, ok bool) {
+	defer context.AfterFunc(ctx, q.wake)() // which does not wait for the function
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var timer *time.Timer
+	for len(q.list) == 0 {
+		ended := q.err != nil || q.closed || ctx.Err() != nil
+		early := time.Until(due)
+		if q.passed && (ended || early <= 0) {
+			q.passed = false
+			return q.at, true
+		}
+		if ended {
+			break
+		}
+		if q.passed && timer == nil {
+			timer = time.AfterFunc(early, q.wake)
+			defer timer.Stop()
+		}
+		q.moved.Wait()
+	}
+	return Position{}, false
+}
+
+// wake makes whoever waits look again.
+func (q *queue) wake() {
+	q.mu.Lock()
+	q.moved.Broadcast()
+	q.mu.Unlock()
 }
 
 // silent says that the receiver begins to wait for the source.
@@ -119,11 +162,7 @@ func (q *queue) pop(ctx context.Context) (*chunk, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.list) == 0 && q.err == nil {
-		stop := context.AfterFunc(ctx, func() {
-			q.mu.Lock()
-			q.moved.Broadcast()
-			q.mu.Unlock()
-		})
+		stop := context.AfterFunc(ctx, q.wake)
 		defer stop() // which does not wait for the function
 		for len(q.list) == 0 && q.err == nil && ctx.Err() == nil {
 			q.moved.Wait()
@@ -151,7 +190,7 @@ type waiting struct {
 	transactions int       // that are here as a whole
 	first        time.Time // when the first of what is here was committed
 	full         bool      // the receiver has to wait
-	at           Position  // of the last transaction that has come
+	at           Position  // up to which the log has come
 }
 
 func (q *queue) waiting() waiting {

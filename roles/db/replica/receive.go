@@ -55,11 +55,13 @@ type receiver struct {
 	c     *conn
 	q     *queue
 	maria bool
+	auto  bool   // the source was asked for what is not here, and not for a position
 	clock func() // called for each event: the source is alive
 
 	sums    bool // events have checksums
 	known   bool // sums is what the format description says
 	at      Position
+	named   bool // the source has named the file that it begins in
 	cur     *chunk
 	gtid    event.GTID // of the open transaction
 	header  event.Header
@@ -73,6 +75,7 @@ type receiver struct {
 	bytes   *atomic.Uint64
 	arrived *atomic.Uint64 // transactions
 	heard   *arrivals
+	there   *sourceClock // nil: not asked
 }
 
 // run reads until the connection ends; the error goes to the queue.
@@ -170,6 +173,7 @@ func (v *receiver) event(ev []byte) (keep bool, err error) {
 	switch h.Type {
 	case typeHeartbeat, typeHeartbeat2:
 		v.heard.heartbeat()
+		v.beat(ev, h)
 		return false, nil
 	case event.TypeFormatDescription, event.TypePreviousGTIDs, typeEncryption:
 		return false, nil
@@ -177,6 +181,11 @@ func (v *receiver) event(ev []byte) (keep bool, err error) {
 		if v.at.File, v.at.Offset, err = event.ParseRotate(ev); err != nil {
 			return false, &linkError{err}
 		}
+		// Asked for what is not here, the source begins at what may be before that.
+		if !v.open && (v.named || !v.auto) {
+			v.q.pass(v.at)
+		}
+		v.named = true
 		return false, nil
 	}
 	if h.End != 0 {
@@ -202,6 +211,14 @@ func (v *receiver) event(ev []byte) (keep bool, err error) {
 	return v.first(ev, h)
 }
 
+// beat takes the position of a heartbeat, which names the file in its body: the source has sent what is before it.
+func (v *receiver) beat(ev []byte, h event.Header) {
+	if h.Type == typeHeartbeat && !v.open && string(ev[event.HeaderSize:]) == v.at.File && uint64(h.End) > v.at.Offset {
+		v.at.Offset = uint64(h.End)
+		v.q.pass(v.at)
+	}
+}
+
 // begin begins a transaction.
 func (v *receiver) begin(ev []byte, h event.Header) (err error) {
 	if v.gtid, err = event.ParseGTID(ev); err != nil {
@@ -216,6 +233,9 @@ func (v *receiver) begin(ev []byte, h event.Header) (err error) {
 	tx := Transaction{Name: v.gtid.String(), Original: v.cur.committed, Committed: v.cur.committed}
 	if t := v.gtid.Committed; t != 0 {
 		tx.Committed = time.UnixMicro(t)
+		if v.there != nil {
+			v.there.heard(tx.Committed)
+		}
 	}
 	v.cur.name = tx.Name
 	if v.gtid.Number == 0 {
@@ -350,7 +370,7 @@ func (v *receiver) handOn(ev []byte) error {
 		}
 		v.open = false
 		v.arrived.Add(1)
-		v.heard.end()
+		v.heard.end(v.gtid.ID())
 	}
 	c.last, c.at = end, v.at
 	committed, name, tx := c.committed, c.name, c.tx

@@ -157,6 +157,7 @@ func (r *Replica) Change(edit func(*Settings, *Position) error) error {
 	r.settings = &s
 	r.forget()
 	if host != s.Host || port != s.Port {
+		r.forgetSource()
 		r.opts.Log.Info("the source was changed", "host", s.Host, "port", s.Port)
 	}
 	return nil
@@ -213,7 +214,9 @@ func (r *Replica) Reset(all bool) error {
 		return fmt.Errorf("forget the source: %w", err)
 	}
 	r.forget()
+	r.arrivals.forget()
 	if all {
+		r.forgetSource()
 		r.settings = nil
 		r.tellFollowing()
 	}
@@ -384,7 +387,7 @@ func (r *Replica) once(ctx context.Context, s *Settings) error {
 	defer q.close()
 	r.connected(l, q, at)
 	defer r.disconnected()
-	v := &receiver{c: l.c, q: q, maria: l.maria, clock: r.alive, at: at, bytes: &r.bytes, arrived: &r.received, heard: &r.arrivals}
+	v := &receiver{c: l.c, q: q, maria: l.maria, auto: s.Auto, clock: r.alive, at: at, bytes: &r.bytes, arrived: &r.received, heard: &r.arrivals, there: &l.clock}
 	received := make(chan struct{})
 	go func() {
 		defer close(received)
@@ -411,6 +414,7 @@ func (r *Replica) applyAll(ctx context.Context, l *link, q *queue) error {
 	var waits ends
 	var current event.ID
 	var applying Transaction
+	var kept time.Time // when a position was kept without a transaction
 	a.Done = func(_ context.Context, tx *txn.Txn) error {
 		tx.ApplyEpoch(l.epoch)
 		at := src.cur.at
@@ -430,12 +434,16 @@ func (r *Replica) applyAll(ctx context.Context, l *link, q *queue) error {
 		}
 	}
 	for {
-		if !src.ready() {
+		ready := src.ready()
+		if !ready {
 			if err := a.Flush(ctx); err != nil {
 				return err
 			}
 		}
 		r.applies(Transaction{}, a.Waiting())
+		if !ready {
+			kept = r.idle(ctx, q, kept)
+		}
 		g, server, err := a.Next(ctx, src)
 		if err != nil {
 			return errors.Join(err, a.Flush(ctx))
@@ -449,6 +457,46 @@ func (r *Replica) applyAll(ctx context.Context, l *link, q *queue) error {
 			return named(name, err)
 		}
 	}
+}
+
+// keepEvery is how often a position is kept at most that comes without a transaction.
+const keepEvery = time.Second
+
+// idle waits for the next transaction, while everything before is durable. Meanwhile the source may go on to
+// other files, and remove the old ones: the position that was reached is kept. last is when that was done last,
+// and so is what it returns.
+func (r *Replica) idle(ctx context.Context, q *queue, last time.Time) time.Time {
+	for {
+		at, ok := q.idle(ctx, last.Add(keepEvery))
+		if !ok {
+			return last
+		}
+		last = time.Now()
+		if err := r.keep(at); err != nil {
+			r.opts.Log.Error("keep how far the log of the source has come: "+err.Error(), "file", at.File, "offset", at.Offset)
+		}
+	}
+}
+
+// keep stores a position that no transaction has brought.
+func (r *Replica) keep(at Position) error {
+	r.statusMu.Lock()
+	known := r.at.File == at.File && r.at.Offset == at.Offset
+	r.statusMu.Unlock()
+	if known {
+		return nil
+	}
+	value, err := at.encode()
+	if err != nil {
+		return err
+	}
+	if err := r.opts.Store.DB.Set(store.MetaSourcePositionKey(), value, pebble.Sync); err != nil {
+		return err
+	}
+	r.statusMu.Lock()
+	r.at = at
+	r.statusMu.Unlock()
+	return nil
 }
 
 // end is where a transaction ends.

@@ -72,7 +72,8 @@ type status struct {
 	joined   int       // transactions that are applied and not durable
 	link     *link     // nil: not connected
 	queue    *queue
-	retry    int // attempts since the last event
+	known    identity // of the source that was connected last
+	retry    int      // attempts since the last event
 	applying Transaction
 	last     Transaction // that became durable
 	// What has kept the transaction from being applied that is next, and the last one before it was.
@@ -82,7 +83,7 @@ type status struct {
 	arrivals arrivals
 	repeats  atomic.Uint64 // of transactions, since the start
 
-	lastAlive  atomic.Int64 // when the source was heard, Unix nanoseconds
+	lastAlive  atomic.Int64 // when the source was heard, nanoseconds after began
 	streamed   atomic.Bool  // something has come over the connection of now
 	bytes      atomic.Uint64
 	received   atomic.Uint64
@@ -122,11 +123,31 @@ func (r *Replica) forget() {
 	r.statusMu.Unlock()
 }
 
+// began is from when on moments are counted that the machine's clock must not move.
+var began = time.Now()
+
+// identity is who a source is, as it said when it was connected.
+type identity struct {
+	serverID uint32
+	uuid     string // empty: MariaDB has none
+	maria    bool
+}
+
+// forgetSource forgets what was known of the source before: it is another one now.
+func (r *Replica) forgetSource() {
+	r.executed.Store(nil)
+	r.arrivals.forget()
+	r.statusMu.Lock()
+	r.known = identity{}
+	r.statusMu.Unlock()
+}
+
 func (r *Replica) connected(l *link, q *queue, at Position) {
-	r.lastAlive.Store(time.Now().UnixNano())
+	r.lastAlive.Store(int64(time.Since(began)))
 	r.executed.Store(&l.executed)
 	r.statusMu.Lock()
 	r.state, r.link, r.queue, r.at = StateStreaming, l, q, at
+	r.known = identity{l.serverID, l.uuid, l.maria}
 	r.oldest, r.current, r.joined = time.Time{}, time.Time{}, 0
 	r.statusMu.Unlock()
 }
@@ -139,7 +160,7 @@ func (r *Replica) disconnected() {
 
 // alive notes that the source was heard. What went wrong on the way to it is over.
 func (r *Replica) alive() {
-	r.lastAlive.Store(time.Now().UnixNano())
+	r.lastAlive.Store(int64(time.Since(began)))
 	if r.streamed.Swap(true) {
 		return
 	}
@@ -197,10 +218,13 @@ type Status struct {
 	// Behind is how many transactions of the source, as far as it has told, are not durable here.
 	Behind uint64
 
+	// Of the source, as it was when it was connected last, since the start.
 	ServerID   uint32
 	ServerUUID string
 	Maria      bool
-	Executed   string // on this server
+
+	Executed  string // GTID set of this server
+	Retrieved string // GTID set of what the source has sent whole since the start; of MySQL's kind
 
 	AppliedTotal, ReceivedTotal, Bytes, Reconnects uint64
 
@@ -228,12 +252,12 @@ func (r *Replica) Status() (s Status, ok bool) {
 	if !ok {
 		return s, false
 	}
-	now := time.Now()
 	s.AppliedTotal, s.ReceivedTotal, s.Bytes, s.Reconnects = r.applied.Load(), r.received.Load(), r.bytes.Load(), r.reconnects.Load()
 	s.Executed = r.opts.DB.ExecutedSet()
 	s.Repeats = r.repeats.Load()
 	r.arrivals.mu.Lock()
 	s.Receiving, s.LastReceived, s.Heartbeats, s.LastHeartbeat = r.arrivals.receiving, r.arrivals.received, r.arrivals.beats, r.arrivals.beat
+	s.Retrieved = r.arrivals.whole.String()
 	r.arrivals.mu.Unlock()
 	r.statusMu.Lock()
 	defer r.statusMu.Unlock()
@@ -241,6 +265,7 @@ func (r *Replica) Status() (s Status, ok bool) {
 	s.Retries, s.LastRetries, s.Transient, s.LastTransient = r.retries, r.lastRetries, r.transient, r.lastTransient
 	s.State, s.IO, s.SQL, s.Diverged, s.Applied = r.state, r.failures[ioSide], r.failures[sqlSide], r.diverged, r.at
 	s.Received = s.Applied
+	s.ServerID, s.ServerUUID, s.Maria = r.known.serverID, r.known.uuid, r.known.maria
 	l, q := r.link, r.queue
 	if l == nil || s.State != StateStreaming {
 		if e := r.executed.Load(); e != nil {
@@ -248,17 +273,16 @@ func (r *Replica) Status() (s Status, ok bool) {
 		}
 		return s, true
 	}
-	s.ServerID, s.ServerUUID, s.Maria = l.serverID, l.uuid, l.maria
 	w := q.waiting()
 	if w.at.File != "" {
 		s.Received = w.at
 	}
-	silent := now.Sub(time.Unix(0, r.lastAlive.Load()))
+	silent := time.Since(began) - time.Duration(r.lastAlive.Load())
 	s.LagKnown = w.full || silent < time.Duration(silentFactor*float64(s.Heartbeat))
-	pending := false
+	pending, there := false, l.clock.now()
 	for _, t := range []time.Time{r.oldest, r.current, w.first} {
 		if !t.IsZero() {
-			pending, s.Lag = true, max(s.Lag, now.Add(l.ahead).Sub(t))
+			pending, s.Lag = true, max(s.Lag, there.Sub(t))
 		}
 	}
 	s.Behind = uint64(w.transactions + r.joined)

@@ -3,6 +3,8 @@ package replica
 import (
 	"sync"
 	"time"
+
+	"stack/roles/db/binlog/event"
 )
 
 // Transaction is one of the source as it passes through here. Times that are not known, or have not come, are zero.
@@ -19,6 +21,7 @@ type arrivals struct {
 	mu        sync.Mutex
 	receiving Transaction
 	received  Transaction
+	whole     gtids     // that have come to their ends
 	beats     uint64    // heartbeats
 	beat      time.Time // of the last
 }
@@ -30,11 +33,21 @@ func (a *arrivals) begin(t Transaction) {
 	a.mu.Unlock()
 }
 
-func (a *arrivals) end() {
+func (a *arrivals) end(id event.ID) {
 	now := time.Now()
 	a.mu.Lock()
+	if id.Number > 0 {
+		a.whole.add(id)
+	}
 	a.received, a.receiving = a.receiving, Transaction{}
 	a.received.Ended = now
+	a.mu.Unlock()
+}
+
+// forget forgets which transactions have come.
+func (a *arrivals) forget() {
+	a.mu.Lock()
+	a.whole = gtids{}
 	a.mu.Unlock()
 }
 

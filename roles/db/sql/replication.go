@@ -420,7 +420,7 @@ var replicaColumns = []replicaColumn{
 	{"Last_IO_Error_Timestamp", func(s *replica.Status) any { return failureTime(s.IO) }},
 	{"Last_SQL_Error_Timestamp", func(s *replica.Status) any { return failureTime(s.SQL) }},
 	{"Source_SSL_Crl", empty}, {"Source_SSL_Crlpath", empty},
-	{"Retrieved_Gtid_Set", empty},
+	{"Retrieved_Gtid_Set", func(s *replica.Status) any { return s.Retrieved }},
 	{"Executed_Gtid_Set", func(s *replica.Status) any { return s.Executed }},
 	{"Auto_Position", func(s *replica.Status) any { return int64(onOff(s.Auto)) }},
 	{"Replicate_Rewrite_DB", empty},

@@ -148,8 +148,9 @@ func errNotOfSite(what string) error {
 	return mysqlError(1227, "Access denied; %s is for the database servers of the site: use stack db", what)
 }
 
-// parseShowSite is SHOW STACK STATE.
+// parseShowSite is SHOW STACK STATE. FULL adds what servers of older releases do not read.
 func parseShowSite(_ *Session, sc *scanner) (*ownStatement, error) {
+	full := sc.accept("FULL")
 	if err := sc.end(); err != nil {
 		return nil, err
 	}
@@ -162,11 +163,16 @@ func parseShowSite(_ *Session, sc *scanner) (*ownStatement, error) {
 		if err != nil {
 			return err
 		}
-		return reply(ctx, out, gms.Schema{
+		schema := gms.Schema{
 			logColumn("Name", types.Text), logColumn("Epoch", types.Uint64), logColumn("Primary", types.Text),
 			logColumn("Open", types.Int8), logColumn("Executed", types.LongText), logColumn("Server", types.Text),
 			logColumn("Before", types.Text), logColumn("Decided", types.Uint64),
-		}, gms.Row{st.Name, st.Epoch, st.Primary, bit(st.Open), st.Executed, st.Server, st.Before, st.Decided})
+		}
+		row := gms.Row{st.Name, st.Epoch, st.Primary, bit(st.Open), st.Executed, st.Server, st.Before, st.Decided}
+		if full {
+			schema, row = append(schema, logColumn("Blank", types.Int8)), append(row, bit(st.Blank))
+		}
+		return reply(ctx, out, schema, row)
 	}), nil
 }
 

@@ -24,7 +24,7 @@ func TestBalancersAskForTheRoleOnly(t *testing.T) {
 		t.Errorf("the account is %+v %v", accounts, err)
 	}
 	for _, query := range []string{
-		"SHOW STACK STATE", "STACK ACCEPT 64 'db2'", "STACK OPEN 64",
+		"SHOW STACK STATE", "SHOW STACK STATE FULL", "STACK ACCEPT 64 'db2'", "STACK OPEN 64",
 		"SELECT * FROM test.t", "DELETE FROM test.t", "CREATE DATABASE d", "SHOW BINARY LOGS", "SET GLOBAL max_connections = 1",
 		"SELECT * FROM mysql.user", "CREATE USER x", "SHUTDOWN", "KILL 1",
 	} {
