@@ -13,7 +13,7 @@ func accountPlain(a accountKey) string { return a.User + "@" + a.Host }
 // plainAccount reads user@host.
 func plainAccount(plain string) accountKey {
 	at := strings.LastIndexByte(plain, '@')
-	return accountKey{plain[:max(at, 0)], plain[at+1:]}
+	return accountKey{User: plain[:max(at, 0)], Host: plain[at+1:]}
 }
 
 // writtenAccount reads an account of a DEFINER clause as parser and planner hand it on: both
@@ -24,7 +24,7 @@ func writtenAccount(written string) accountKey {
 		return accountKey{User: written}
 	}
 	name := func(quoted string) string { return strings.ReplaceAll(quoted, "``", "`") }
-	return accountKey{name(written[1:at]), name(strings.TrimSuffix(written[at+len("`@`"):], "`"))}
+	return accountKey{User: name(written[1:at]), Host: name(strings.TrimSuffix(written[at+len("`@`"):], "`"))}
 }
 
 // acting is the account whose privileges count for the running statement, which owns what the
@@ -32,10 +32,10 @@ func writtenAccount(written string) accountKey {
 // repeated, the one that ran the statement there.
 func (s *Session) acting() accountKey {
 	if s.replay != nil {
-		return accountKey{s.client.Account.User, s.client.Account.Host}
+		return accountKey{User: s.client.Account.User, Host: s.client.Account.Host}
 	}
 	c := s.BaseSession.Client()
-	return accountKey{c.User, c.Address}
+	return accountKey{User: c.User, Host: c.Address}
 }
 
 // definer is the account that an object which the running statement makes is to act as.
@@ -116,7 +116,7 @@ func definedBy(create string) (accountKey, bool) {
 	if sc.next() != "@" {
 		return accountKey{}, false
 	}
-	return accountKey{user, plainName(sc.next())}, true
+	return accountKey{User: user, Host: plainName(sc.next())}, true
 }
 
 // shownText is a CREATE statement as the acting account is to see it: run again by that
