@@ -68,6 +68,10 @@ func (s *spare) open(opts *Options, path string) {
 	}
 }
 
+// SpareBytes is how many bytes of the free ones are held in a file, so that the store can go
+// on where nothing else is free.
+func (s *Store) SpareBytes() uint64 { return s.pebbleFS.spare.bytes() }
+
 // bytes is how much is held.
 func (s *spare) bytes() uint64 {
 	s.mu.Lock()

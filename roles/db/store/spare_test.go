@@ -37,7 +37,7 @@ func TestPartOfTheReserveIsHeld(t *testing.T) {
 		t.Fatalf("%d bytes are allocated, want %d", n, want)
 	}
 	held := &s.pebbleFS.spare
-	if n := held.bytes(); n != uint64(want) {
+	if n := s.SpareBytes(); n != uint64(want) {
 		t.Fatalf("%d are held, want %d", n, want)
 	}
 	s.space.stop() // which would fill it up
@@ -112,5 +112,40 @@ func TestWriteTakesFromWhatIsHeld(t *testing.T) {
 	}
 	if held.bytes() != 0 {
 		t.Errorf("%d bytes were not tried", held.bytes())
+	}
+}
+
+// Data that a copy has replaced is kept beside it, and holds no space.
+func TestReplacedDataHoldsNothing(t *testing.T) {
+	fs := vfs.NewMem()
+	seedSource(t, fs, "new")
+	old, err := Open(Options{Dir: "db", FS: fs})
+	if err == nil {
+		err = old.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.Create(filepath.Join("db", pebbleDir, spareFile), vfs.WriteCategoryUnspecified)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := BeginSeeding(fs, "db", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fillSeeding(t, fs, s)
+	aside, err := s.Switch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fs.Stat(filepath.Join(aside, pebbleDir)); err != nil {
+		t.Errorf("the old data is not there: %v", err)
+	}
+	if _, err := fs.Stat(filepath.Join(aside, pebbleDir, spareFile)); !os.IsNotExist(err) {
+		t.Errorf("it still holds space: %v", err)
 	}
 }
