@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -25,6 +26,9 @@ import (
 
 // helperNode names the file of the node that a helper process serves.
 const helperNode = "STACK_INTERNAL_TEST_DB_NODE"
+
+// helperLog, set, makes the helper process log to its standard error.
+const helperLog = "STACK_INTERNAL_TEST_DB_LOG"
 
 // TestMain is the server itself in a process that a test started to kill it.
 func TestMain(m *testing.M) {
@@ -48,7 +52,11 @@ func serveForEver(path string) error {
 	if err != nil {
 		return err
 	}
-	role, err := New(supervise.Env{Node: node.Name, Role: "db"})
+	env := supervise.Env{Node: node.Name, Role: "db"}
+	if os.Getenv(helperLog) != "" {
+		env.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	role, err := New(env)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,8 @@ var (
 	descCache          = desc("block_cache_reads_total", "Blocks of the store that were asked for, by whether they were in the cache.", "result")
 	descMemory         = desc("memory_bytes", "Memory, by what holds it: the block cache, memtables, the write sets of transactions.", "part")
 	descDisk           = desc("disk_bytes", "Bytes that the data takes on disk.")
-	descFree           = desc("disk_free_bytes", "Bytes free on the data directory's file system.")
+	descFree           = desc("disk_free_bytes", "Bytes free on the data directory's file system, and those that are held for a full one.")
+	descSpare          = desc("disk_spare_bytes", "Bytes that are held for a full file system: where no more are free, it is full.")
 	descReserve        = desc("disk_reserve_bytes", "Bytes kept free: with fewer, writes are refused.")
 	descNetwork        = desc("network_bytes_total", "Bytes of the protocol, by direction.", "direction")
 	descPosition       = desc("position", "Number of the last transaction that was executed.")
@@ -209,6 +210,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 
 	free, reserve := r.data.store.FreeSpace()
 	gauge(descFree, float64(free))
+	gauge(descSpare, float64(r.data.store.SpareBytes()))
 	gauge(descReserve, float64(reserve))
 	m.collectStore(ch)
 }

@@ -50,9 +50,10 @@ func takeOwnership(fs vfs.FS, dir string) (*owner, error) {
 		}
 		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
-	err = file.Truncate(0)
+	// In place: a full disk may not give back the block that it is in.
+	n, err := file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	if err == nil {
-		_, err = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		err = file.Truncate(int64(n))
 	}
 	if err != nil {
 		file.Close()

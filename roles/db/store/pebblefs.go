@@ -17,11 +17,12 @@ import (
 // pebbleFS is the file system that Pebble works on. It differs from the one below in what
 // Pebble has no option for: nobody else may read its directories, since the one above may be
 // the operator's own, a checkpoint can be ended, a marker is not durable before the manifest
-// that it names, and a disk that does not take the
+// that it names, a full disk is met with what was kept for it, and a disk that does not take the
 // write-ahead log ends the process with a sentence, where Pebble panics.
 type pebbleFS struct {
 	vfs.FS
 	dir    string                        // of the store; checkpoints are elsewhere
+	spare  spare                         // of the store's file system
 	failed atomic.Pointer[pebble.Logger] // ends the process; nil while the store is being opened, which may fail
 
 	mu    sync.Mutex
@@ -45,13 +46,51 @@ func (p *pebbleFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File
 			return nil, p.fail(err)
 		}
 	}
-	f, err := p.FS.Create(name, category)
-	return p.durable(name, f, err)
+	if filepath.Dir(name) != p.dir {
+		return p.FS.Create(name, category)
+	}
+	f, err := p.create(name, category)
+	switch filepath.Ext(name) {
+	case logSuffix:
+		return p.durable(name, f, err)
+	case tableSuffix:
+		waitIfFull(err)
+		if err == nil {
+			f = patientFile{f}
+		}
+	}
+	return f, err
+}
+
+// create makes a file of the store. Compactions give space back in the end and may take much
+// before: not of what is kept.
+func (p *pebbleFS) create(name string, category vfs.DiskWriteCategory) (f vfs.File, err error) {
+	if isCompaction(category) {
+		return p.FS.Create(name, category)
+	}
+	err = p.spare.spared(0, func() (err error) {
+		f, err = p.FS.Create(name, category)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sparedFile{f, &p.spare}, nil
+}
+
+const logSuffix = ".log"
+
+// isCompaction reports whether files of this category are rewritten ones.
+func isCompaction(category vfs.DiskWriteCategory) bool {
+	return category == "pebble-compaction" || category == "pebble-blob-file-rewrite"
 }
 
 // ReuseForWrite implements vfs.FS.
 func (p *pebbleFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := p.FS.ReuseForWrite(from, to, category)
+	if err == nil {
+		f = sparedFile{f, &p.spare}
+	}
 	return p.durable(to, f, err)
 }
 
@@ -63,19 +102,27 @@ func (p *pebbleFS) OpenDir(name string) (vfs.File, error) {
 
 // durable watches over a file of the write-ahead log, and the directory that names it.
 func (p *pebbleFS) durable(name string, f vfs.File, err error) (vfs.File, error) {
-	if name != p.dir && (filepath.Dir(name) != p.dir || !strings.HasSuffix(name, ".log")) {
+	if name != p.dir && (filepath.Dir(name) != p.dir || !strings.HasSuffix(name, logSuffix)) {
 		return f, err
 	}
 	if err != nil {
 		return nil, p.fail(err)
 	}
 	durable := durableFile{File: f, fs: p, name: name}
-	if file, ok := f.(syscall.Conn); ok && name != p.dir {
+	if file, ok := below(f).(syscall.Conn); ok && name != p.dir {
 		if durable.own, err = file.SyscallConn(); err != nil {
 			return nil, p.fail(errors.Join(err, f.Close()))
 		}
 	}
 	return durable, nil
+}
+
+// below is the file that a sparedFile stands for.
+func below(f vfs.File) vfs.File {
+	if s, ok := f.(sparedFile); ok {
+		return s.File
+	}
+	return f
 }
 
 // fail ends the process once the store is open.

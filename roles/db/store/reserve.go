@@ -14,21 +14,25 @@ import (
 // ErrDiskFull refuses a commit before the store meets a full disk (MySQL error 1021).
 var ErrDiskFull = errors.New("disk full: the file system of the data directory is below its reserve; free space, or DROP or TRUNCATE tables")
 
-const spaceInterval = time.Second
+const (
+	spaceInterval = time.Second
+	tellAgain     = 60 // seconds until the log says again that there is no space
+)
 
 // space is the last measurement of the file system under the data directory.
 type space struct {
 	available atomic.Uint64
 	reserve   atomic.Uint64
 	promised  atomic.Uint64 // bytes let through since then
+	told      atomic.Int64  // when the log said that background work waits for space, Unix seconds
 	unlimited atomic.Bool   // the file system cannot tell (in memory)
 	done      chan struct{}
 	wait      sync.WaitGroup
 }
 
-// measureSpace reads the free space now. The reserve is max(Options.Reserve, 3 memtables +
-// the largest compaction): what the store may still need for the work it has already
-// accepted.
+// measureSpace reads the free space now; what is held in the spare file is part of it. The
+// reserve is max(Options.Reserve, 3 memtables + the largest compaction): what the store may
+// still need for the work it has already accepted.
 func (s *Store) measureSpace() error {
 	usage, err := s.fs.GetDiskUsage(s.dir)
 	if errors.Is(err, vfs.ErrUnsupported) {
@@ -41,8 +45,18 @@ func (s *Store) measureSpace() error {
 	reserve := max(s.opts.Reserve, 3*s.opts.MemtableSize+largestCompaction(s.DB.Metrics()))
 	s.space.unlimited.Store(false)
 	s.space.reserve.Store(reserve)
-	s.space.available.Store(usage.AvailBytes)
+	s.space.available.Store(usage.AvailBytes + s.pebbleFS.spare.bytes())
 	s.space.promised.Store(0)
+	return nil
+}
+
+// keepSpace measures, and fills the spare file up.
+func (s *Store) keepSpace() error {
+	if err := s.measureSpace(); err != nil || s.space.unlimited.Load() {
+		return err
+	}
+	held := &s.pebbleFS.spare
+	held.take(s.space.available.Load() - min(held.bytes(), s.space.available.Load()))
 	return nil
 }
 
@@ -77,17 +91,31 @@ func (s *Store) watchSpace() {
 	s.space.wait.Go(func() {
 		tick := time.NewTicker(spaceInterval)
 		defer tick.Stop()
+		low := false
 		for {
+			if available, reserve := s.FreeSpace(); low != (available < reserve) {
+				low = !low
+				s.sayLow(low, available, reserve)
+			}
 			select {
 			case <-s.space.done:
 				return
 			case <-tick.C:
-				if err := s.measureSpace(); err != nil {
+				if err := s.keepSpace(); err != nil {
 					s.log.Warn(err.Error())
 				}
 			}
 		}
 	})
+}
+
+func (s *Store) sayLow(low bool, available, reserve uint64) {
+	if !low {
+		s.log.Info("there is space again: writes are taken", "directory", s.dir, "free_mib", available>>20, "reserve_mib", reserve>>20)
+		return
+	}
+	s.log.Error("disk full: writes are refused; free space on the file system of the data directory, or DROP or TRUNCATE tables",
+		"directory", s.dir, "free_mib", available>>20, "reserve_mib", reserve>>20)
 }
 
 func (sp *space) stop() {
@@ -114,6 +142,22 @@ func (s *Store) CheckSpace(bytes uint64) error {
 	return fmt.Errorf("%w (%d MiB free in %s, %d MiB are kept)", ErrDiskFull, available>>20, s.dir, reserve>>20)
 }
 
+// CheckLastSpace is CheckSpace for small writes that may take from the reserve: what gives space back, and
+// what a client does not wait for. It refuses where there is little but what the store needs to go on, and to start.
+func (s *Store) CheckLastSpace() error {
+	last := s.opts.spareSize() / spareMemtables
+	if s.space.unlimited.Load() || s.space.available.Load() >= s.space.reserve.Load() {
+		return nil
+	}
+	if err := s.measureSpace(); err != nil {
+		return err
+	}
+	if available := s.space.available.Load(); available < last {
+		return fmt.Errorf("%w (%d MiB free in %s: not even what gives space back is possible)", ErrDiskFull, available>>20, s.dir)
+	}
+	return nil
+}
+
 // promise lets a write through where it leaves the reserve. Writes since the last
 // measurement count: in a second, many can follow each other.
 func (s *Store) promise(bytes uint64) bool {
@@ -126,8 +170,8 @@ func (s *Store) promise(bytes uint64) bool {
 	return false
 }
 
-// FreeSpace is the free bytes under the data directory and the reserve kept from
-// them, as last measured; both 0 where the file system cannot tell.
+// FreeSpace is the free bytes under the data directory, with those held in the spare file,
+// and the reserve kept from them, as last measured; both 0 where the file system cannot tell.
 func (s *Store) FreeSpace() (available, reserve uint64) {
 	return s.space.available.Load(), s.space.reserve.Load()
 }

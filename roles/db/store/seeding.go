@@ -294,6 +294,10 @@ func (s *Seeding) Switch() (aside string, err error) {
 				return "", err
 			}
 		}
+		// What is put aside is to keep no space from others.
+		if err := removeIfThere(s.fs, filepath.Join(s.dir, pebbleDir, spareFile)); err != nil {
+			return "", err
+		}
 		if err := s.move(s.dir, filepath.Join(s.dir, name), content); err != nil {
 			return "", err
 		}

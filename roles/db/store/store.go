@@ -131,7 +131,7 @@ func (s *Store) open() error {
 		err = s.readHistory()
 	}
 	if err == nil {
-		err = s.measureSpace()
+		err = s.keepSpace()
 	}
 	if err != nil {
 		return errors.Join(err, s.closeDB())
@@ -143,10 +143,16 @@ func (s *Store) open() error {
 func (s *Store) openPebble(readOnly bool) (err error) {
 	s.cache = pebble.NewCache(s.opts.CacheBytes)
 	s.pebbleFS = &pebbleFS{FS: s.fs, dir: filepath.Join(s.dir, pebbleDir), until: map[string]context.Context{}}
+	if !readOnly {
+		s.pebbleFS.spare.open(&s.opts, filepath.Join(s.pebbleFS.dir, spareFile))
+	}
 	o := s.pebbleOptions()
 	o.ReadOnly = readOnly
 	if s.DB, err = pebble.Open(s.pebbleFS.dir, o); err != nil {
 		s.cache.Unref()
+		if noSpace(err) {
+			return fmt.Errorf("cannot open the store in %s: %w; free %d MiB on its file system and start again", s.dir, err, s.opts.spareSize()>>20+1)
+		}
 		return fmt.Errorf("cannot open the store in %s: %w; if the disk is sound, restore the directory from a backup", s.dir, err)
 	}
 	s.pebbleFS.failed.Store(&o.Logger)
@@ -181,8 +187,19 @@ func (s *Store) events() *pebble.EventListener {
 			s.log.Error("a file of the store is damaged: look at the disk, run stack db check, and restore a backup",
 				"file", info.Path, "error", info.Details)
 		},
+		BackgroundError: s.backgroundError,
 		WriteStallBegin: func(pebble.WriteStallBeginInfo) { s.stalls.begin() },
 		WriteStallEnd:   s.stalls.end,
+	}
+}
+
+// backgroundError logs what Pebble could not do for now; it tries again.
+func (s *Store) backgroundError(err error) {
+	if !noSpace(err) {
+		s.log.Error("background work of the store: " + err.Error())
+	} else if now := time.Now().Unix(); now-s.space.told.Load() >= tellAgain {
+		s.space.told.Store(now)
+		s.log.Error(fmt.Sprintf("background work of the store waits for space: free some on the file system of %s: %v", s.dir, err))
 	}
 }
 

@@ -343,6 +343,10 @@ func (q *commitQueue) note(r *commitRequest) error {
 // admit says why a request may not be committed. Refusing here, in the leader, is
 // what makes a switch to read-only exact: no write follows it.
 func (q *commitQueue) admit(r *commitRequest) error {
+	if r.rotate {
+		// What it ends is to be sealed, which takes as much again; the client waits for that.
+		return q.e.store.CheckSpace(0)
+	}
 	if r.set == nil && r.capture == nil {
 		return nil
 	}
@@ -363,14 +367,24 @@ func (q *commitQueue) admit(r *commitRequest) error {
 		return q.e.readOnlyError(r.admitted)
 	}
 	if r.frees {
-		return nil
+		return q.e.store.CheckLastSpace()
 	}
 	return q.e.store.CheckSpace(uint64(r.size()))
+}
+
+// writes reports whether a group has anything but counters for the store.
+func (g *group) writes() bool {
+	return slices.ContainsFunc(g.requests, func(r *commitRequest) bool { return r.set != nil || r.rotate })
 }
 
 func (q *commitQueue) apply(g *group) error {
 	if r := g.requests[0]; r.back != nil {
 		return q.takeBack(r)
+	}
+	if !g.writes() && q.e.store.CheckLastSpace() != nil {
+		// Only counters would be logged. They are with the next commit: until then a crash may
+		// give out again what no commit has had, which is better than to end here.
+		return nil
 	}
 	size := int64(4 << 10) // of what goes with every group
 	for _, r := range g.requests {

@@ -171,6 +171,9 @@ func (t *Txn) markBuilding(table *store.Table, ids []uint32) error {
 	if slices.ContainsFunc(ids, func(id uint32) bool { return slices.Contains(t.givenUp, id) }) {
 		return fmt.Errorf("table %s.%s: to be built under ids whose keys are being deleted", table.Desc.Database, table.Desc.Name)
 	}
+	if err := t.e.store.CheckSpace(fillSpace); err != nil {
+		return err
+	}
 	marks := t.e.store.DB.NewBatch()
 	defer marks.Close()
 	err := marks.Set(store.MetaNextIDKey(), binary.BigEndian.AppendUint32(nil, t.e.nextID.Load()), nil)

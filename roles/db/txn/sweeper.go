@@ -3,6 +3,7 @@ package txn
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -19,6 +20,9 @@ type sweeper struct {
 	done chan struct{}
 	wait sync.WaitGroup
 }
+
+// sweepRetry is when the sweeper looks again whether there is space.
+const sweepRetry = time.Second
 
 // dropped are indexes that applied transaction number by removed from the catalog.
 type dropped struct {
@@ -78,6 +82,10 @@ func (s *sweeper) sweep() {
 	empty := len(s.todo) == 0
 	s.mu.Unlock()
 	if empty {
+		return
+	}
+	if s.e.store.CheckLastSpace() != nil {
+		time.AfterFunc(sweepRetry, s.wake)
 		return
 	}
 	oldest, _ := s.e.oldestView()
