@@ -202,6 +202,25 @@ func TestEvents(t *testing.T) {
 	c.must("DROP EVENT tick")
 }
 
+// SHOW CREATE names the sql_mode that an object was made with, which dumps restore it with.
+func TestShowCreateNamesTheMode(t *testing.T) {
+	c := newServer(t).test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY)")
+	for name, mode := range map[string]string{"strict": "STRICT_TRANS_TABLES", "loose": "", "zeros": "NO_ZERO_DATE"} {
+		c.must("SET sql_mode = '"+mode+"'", "CREATE PROCEDURE p_"+name+"() SELECT 1", "CREATE TRIGGER t_"+name+" BEFORE INSERT ON t FOR EACH ROW SET NEW.id = NEW.id",
+			"CREATE FUNCTION f_"+name+"() RETURNS INT DETERMINISTIC RETURN 1", "CREATE EVENT e_"+name+" ON SCHEDULE EVERY 1 YEAR STARTS '2099-01-01 00:00:00' DO DELETE FROM t",
+			"SET sql_mode = 'ONLY_FULL_GROUP_BY'")
+		for _, kind := range []string{"PROCEDURE p_", "TRIGGER t_", "FUNCTION f_", "EVENT e_"} {
+			row := c.must("SHOW CREATE " + kind + name).rows[0]
+			if got := strings.Split(row, "|")[1]; got != mode {
+				t.Errorf("SHOW CREATE %s%s: sql_mode is %q, want %q", kind, name, got, mode)
+			}
+		}
+	}
+	c.fails(1305, "SHOW CREATE PROCEDURE none")
+	c.fails(1360, "SHOW CREATE TRIGGER none")
+}
+
 // Events begin by their schedule, each time once and not later from time to time, also while the catalog changes all the
 // time.
 func TestEventsKeepTheirTime(t *testing.T) {
