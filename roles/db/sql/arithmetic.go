@@ -19,10 +19,11 @@ type checkedArithmetic struct {
 	unsigned bool // of the result
 }
 
-// checkArithmetic returns a unless it is for integers.
+// checkArithmetic returns a unless it is for integers, of which BIT is one without a sign.
 func checkArithmetic(ctx *gms.Context, a *expression.Arithmetic) gms.Expression {
 	l, r, t := a.LeftChild.Type(ctx), a.RightChild.Type(ctx), a.Type(ctx)
-	if !types.IsInteger(l) || !types.IsInteger(r) || !types.IsInteger(t) {
+	bits := types.IsBit(l) || types.IsBit(r)
+	if !types.IsInteger(l) && !types.IsBit(l) || !types.IsInteger(r) && !types.IsBit(r) || !types.IsInteger(t) && !bits {
 		return a
 	}
 	unsigned := isUnsigned(ctx, a.LeftChild) || isUnsigned(ctx, a.RightChild)
@@ -38,7 +39,7 @@ func checkArithmetic(ctx *gms.Context, a *expression.Arithmetic) gms.Expression 
 func isUnsigned(ctx *gms.Context, e gms.Expression) bool {
 	switch e := e.(type) {
 	case *expression.GetField, *expression.Literal, *expression.Convert:
-		return types.IsUnsigned(e.Type(ctx))
+		return types.IsUnsigned(e.Type(ctx)) || types.IsBit(e.Type(ctx))
 	case *checkedArithmetic:
 		return e.unsigned
 	}

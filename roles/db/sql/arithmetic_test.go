@@ -1,6 +1,9 @@
 package sql
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Integers do not wrap around, and BIGINT UNSIGNED is taken for what it is.
 func TestIntegerArithmetic(t *testing.T) {
@@ -29,6 +32,10 @@ func TestIntegerArithmetic(t *testing.T) {
 			c.want(query, rows...)
 		}
 	}
+	// BIT is an integer without a sign.
+	c.must("CREATE TABLE bits (b BIT(64), f BIT(1))", "INSERT INTO bits VALUES (b'"+strings.Repeat("1", 64)+"', b'1')")
+	c.want("SELECT b + 0, b - 1, f * 2, 1 - f FROM bits", "18446744073709551615|18446744073709551614|2|0")
+	c.fails(1690, "SELECT b + 1 FROM bits")
 	c.must("UPDATE a SET u = u - 1 WHERE i = 1")
 	c.want("SELECT u FROM a WHERE i = 1", "18446744073709551614")
 	c.must("SET sql_mode = 'NO_UNSIGNED_SUBTRACTION'")

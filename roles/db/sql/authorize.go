@@ -54,7 +54,7 @@ func namesDatabase(auth sqlparser.AuthInformation) bool {
 // authorize checks what the planner does not: databases by name, global variables, and
 // the tables of accounts, which only account statements change.
 func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
-	switch st := st.(type) {
+	switch st := s.unprepared(st).(type) {
 	case *sqlparser.DBDDL:
 		return s.authorizeDatabase(ctx, st)
 	case *sqlparser.Set:
@@ -83,7 +83,10 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 			return s.authorize(ctx, prepared)
 		}
 	case *sqlparser.Insert:
-		return s.refuseSystem(st.Table)
+		if err := s.refuseSystem(st.Table); err != nil {
+			return err
+		}
+		return s.authorizeDuplicates(ctx, st)
 	case *sqlparser.Update:
 		return s.refuseSystem(st.TableExprs)
 	case *sqlparser.Delete:
@@ -122,6 +125,18 @@ func (s *Session) refuseSystem(tables sqlparser.SQLNode) error {
 		}
 	}
 	return nil
+}
+
+// authorizeDuplicates checks INSERT … ON DUPLICATE KEY UPDATE, of which the planner asks for INSERT alone.
+func (s *Session) authorizeDuplicates(ctx *gms.Context, st *sqlparser.Insert) error {
+	if len(st.OnDup) == 0 {
+		return nil
+	}
+	return s.engine.gms.Analyzer.Catalog.AuthorizationHandler().HandleAuth(ctx, nil, sqlparser.AuthInformation{
+		AuthType:    sqlparser.AuthType_UPDATE,
+		TargetType:  sqlparser.AuthTargetType_SingleTableIdentifier,
+		TargetNames: []string{st.Table.DbQualifier.String(), st.Table.Name.String()},
+	})
 }
 
 // authorizeDatabase checks CREATE, ALTER and DROP DATABASE: the privilege globally or

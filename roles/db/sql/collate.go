@@ -184,6 +184,10 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		return showIndexes(ctx, n)
 	case *plan.ShowCreateTable:
 		return b.showCreateTable(ctx, n, row)
+	case *plan.ShowCreateProcedure:
+		return b.showCreateProcedure(ctx, n, row)
+	case *plan.ShowCreateTrigger:
+		return b.showCreateTrigger(ctx, n, row)
 	case *plan.CachedResults:
 		if n.IsFinalized() {
 			return untilEnd{gms.RowsToRowIter(n.GetCachedResults()...)}, nil

@@ -177,3 +177,30 @@ func quotedEnd(query string, i int) int {
 	}
 	return len(query)
 }
+
+// withoutCommentEnd is the last part of a statement without the end of the /*! … */ in which the statement stood, as dumps
+// write it: the parser leaves that on it.
+func withoutCommentEnd(text string) string {
+	open := false
+	for i := 0; i < len(text); {
+		switch c := text[i]; {
+		case c == '\'' || c == '"' || c == '`':
+			i = quotedEnd(text, i)
+		case c == '#' || strings.HasPrefix(text[i:], "--"):
+			i = after(text, i, "\n")
+		case strings.HasPrefix(text[i:], "/*!"):
+			open = true
+			i += 3
+		case strings.HasPrefix(text[i:], "/*"):
+			i = after(text, i+2, "*/")
+		case open && strings.HasPrefix(text[i:], "*/"):
+			open = false
+			i += 2
+		case strings.HasPrefix(text[i:], "*/") && strings.TrimSpace(text[i+2:]) == "":
+			return strings.TrimSpace(text[:i])
+		default:
+			i++
+		}
+	}
+	return text
+}

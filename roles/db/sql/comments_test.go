@@ -100,3 +100,21 @@ func TestEscapedWildcards(t *testing.T) {
 	c.must("CREATE PROCEDURE again() BEGIN PREPARE st FROM @q; EXECUTE st; END", "CALL again()", `SET @q = 'SELECT HEX(\'\\_\')'`)
 	c.want("CALL again()", "5C5F\n--")
 }
+
+func TestWithoutCommentEnd(t *testing.T) {
+	for text, want := range map[string]string{
+		"DELETE FROM t */":                         "DELETE FROM t",
+		"DELETE FROM t */ \n":                      "DELETE FROM t",
+		"BEGIN /* a */ SELECT '*/', \"*/\"; END*/": "BEGIN /* a */ SELECT '*/', \"*/\"; END",
+		"DELETE FROM t /* all */":                  "DELETE FROM t /* all */",
+		"DELETE FROM t /*! WHERE 1 */":             "DELETE FROM t /*! WHERE 1 */",
+		"DELETE FROM t /*! WHERE 1 */ */":          "DELETE FROM t /*! WHERE 1 */",
+		"SELECT 1 -- */":                           "SELECT 1 -- */",
+		"SELECT ' */":                              "SELECT ' */",
+		"":                                         "",
+	} {
+		if got := withoutCommentEnd(text); got != want {
+			t.Errorf("%q gives %q, want %q", text, got, want)
+		}
+	}
+}

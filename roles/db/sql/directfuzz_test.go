@@ -554,27 +554,6 @@ func TestDirectRefuses(t *testing.T) {
 	refused(direct.Guarded, "INSERT INTO t VALUES (3, 1, 'c')")
 }
 
-// Privileges hold for statements without a plan too, also when they change.
-func TestDirectPrivileges(t *testing.T) {
-	s := newServer(t)
-	root := s.test()
-	root.must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "INSERT INTO t VALUES (1, 1)", "CREATE USER u IDENTIFIED BY 'p'", "GRANT SELECT ON test.* TO u")
-	u := s.login("u", "%", "test")
-	root.must("SELECT * FROM t WHERE id = 1", "UPDATE t SET n = 2 WHERE id = 1") // root's plans are there
-	u.want("SELECT n FROM t WHERE id = 1", "2")
-	u.want("SELECT n FROM t WHERE id = 1", "2")
-	u.fails(1142, "UPDATE t SET n = 2 WHERE id = 1")
-	root.must("GRANT UPDATE ON test.t TO u")
-	u.must("UPDATE t SET n = 3 WHERE id = 1")
-	root.must("REVOKE SELECT ON test.* FROM u")
-	u.fails(1044, "SELECT n FROM t WHERE id = 1")
-	root.must("DROP USER u")
-	if _, err := u.run("UPDATE t SET n = 4 WHERE id = 1"); err == nil {
-		t.Error("an account that was dropped may write")
-	}
-	root.want("SELECT n FROM t WHERE id = 1", "3")
-}
-
 // A plan is not used after the table has changed.
 func TestDirectAfterDDL(t *testing.T) {
 	s := newServer(t)

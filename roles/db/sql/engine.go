@@ -200,6 +200,9 @@ func (e *Engine) newSession(c wire.Client) (*Session, error) {
 			return nil, clientError(err, "")
 		}
 	}
+	if err := s.takeInteractiveTimeout(gctx); err != nil {
+		return nil, clientError(err, "")
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.sessions[c.ID] != nil {

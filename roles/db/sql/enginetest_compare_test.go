@@ -129,6 +129,7 @@ func differentRows(query string, schema gms.Schema, got, want []gms.Row, hash bo
 	show := strings.HasPrefix(strings.ToUpper(strings.TrimSpace(query)), "SHOW ") && !strings.Contains(strings.ToUpper(query), "EVENTS")
 	floats := expectedFloats(schema, want)
 	want = withoutCardinality(schema, got, want)
+	want = withMode(schema, got, want)
 	g, w := make([]string, len(got)), make([]string, len(want))
 	for i, row := range got {
 		g[i] = rowText(schema, row, floats, show, hash)
@@ -148,6 +149,17 @@ func differentRows(query string, schema gms.Schema, got, want []gms.Row, hash bo
 	}
 	const most = 6
 	return fmt.Sprintf("%d rows, want %d:\n   got %s\n  want %s", len(g), len(w), strings.Join(g[:min(most, len(g))], "\n       "), strings.Join(w[:min(most, len(w))], "\n       "))
+}
+
+// withMode expects the sql_mode of SHOW CREATE PROCEDURE and SHOW CREATE TRIGGER where the planner's tests, as the
+// planner, have none: TestShowCreateNamesTheMode says which it is.
+func withMode(schema gms.Schema, got, want []gms.Row) []gms.Row {
+	if len(schema) < 2 || schema[1].Name != "sql_mode" || len(got) != 1 || len(want) != 1 || len(want[0]) != len(got[0]) || want[0][1] != "" {
+		return want
+	}
+	row := want[0].Copy()
+	row[1] = got[0][1]
+	return []gms.Row{row}
 }
 
 // withoutCardinality takes over what indexes are said to have where the planner's authors

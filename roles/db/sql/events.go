@@ -34,6 +34,7 @@ func eventDefinition(o *store.Object) (gms.EventDefinition, error) {
 	if err := decodeObject(o, &e); err != nil {
 		return gms.EventDefinition{}, err
 	}
+	e.EventBody = withoutCommentEnd(e.EventBody)
 	return e, nil
 }
 

@@ -26,6 +26,7 @@ type scheduler struct {
 	// Of the scheduler's goroutine alone.
 	catalog *store.Catalog // that due was made from
 	due     map[eventKey]time.Time
+	looked  time.Time // when it looked last: what was due until then has begun or was missed
 
 	mu      sync.Mutex
 	running map[eventKey]bool
@@ -37,7 +38,7 @@ func (k eventKey) quoted() string { return QuoteName(k.database) + "." + QuoteNa
 
 func startScheduler(e *Engine) *scheduler {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &scheduler{engine: e, cancel: cancel, running: map[eventKey]bool{}}
+	s := &scheduler{engine: e, cancel: cancel, running: map[eventKey]bool{}, looked: time.Now().UTC()}
 	s.done.Go(func() { s.loop(ctx) })
 	return s
 }
@@ -63,12 +64,13 @@ func (s *scheduler) loop(ctx context.Context) {
 
 // look begins what is due.
 func (s *scheduler) look(ctx context.Context, now time.Time) {
+	defer func() { s.looked = now }()
 	if everybody, others := s.engine.readOnly(); everybody || others || s.engine.db.ReadOnly() || !eventsOn() {
 		s.catalog = nil // what was missed meanwhile is not made up for
 		return
 	}
 	if cat := s.engine.db.Catalog(); cat != s.catalog {
-		s.plan(cat, now)
+		s.plan(cat)
 	}
 	for key, at := range s.due {
 		if at.After(now) {
@@ -96,8 +98,9 @@ func (s *scheduler) look(ctx context.Context, now time.Time) {
 	}
 }
 
-// plan finds out when each enabled event is due next.
-func (s *scheduler) plan(cat *store.Catalog, now time.Time) {
+// plan finds out when each enabled event is due next, since the last look: the catalog may have changed just when
+// one was due.
+func (s *scheduler) plan(cat *store.Catalog) {
 	s.catalog, s.due = cat, map[eventKey]time.Time{}
 	for _, d := range cat.Databases() {
 		for _, o := range cat.Objects(objectEvent, d.Name) {
@@ -105,12 +108,22 @@ func (s *scheduler) plan(cat *store.Catalog, now time.Time) {
 			if err != nil || !enabled(e) {
 				continue
 			}
-			at, expired, err := e.GetNextExecutionTime(now)
+			at, expired, err := nextTime(e, s.looked)
 			if err == nil && !expired {
 				s.due[eventKey{d.Name, o.Name}] = at
 			}
 		}
 	}
+}
+
+// nextTime is when an event is due after a moment and after it ran last, by its schedule alone: an interval counted from
+// when it ran would begin later each time. expired is true where that is never.
+func nextTime(e gms.EventDefinition, after time.Time) (at time.Time, expired bool, err error) {
+	if e.LastExecuted.After(after) {
+		after = e.LastExecuted
+	}
+	e.LastExecuted = time.Time{}
+	return e.GetNextExecutionTime(after)
 }
 
 func eventsOn() bool {
@@ -142,7 +155,7 @@ func (e *Engine) runEvent(ctx context.Context, key eventKey, now time.Time) erro
 			return err
 		}
 		def.LastExecuted = now
-		_, over, err := def.GetNextExecutionTime(now.Add(time.Second))
+		_, over, err := nextTime(def, now)
 		switch {
 		case err != nil:
 			return err

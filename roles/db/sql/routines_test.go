@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -199,6 +200,50 @@ func TestEvents(t *testing.T) {
 		t.Errorf("SHOW EVENTS: %q", rows)
 	}
 	c.must("DROP EVENT tick")
+}
+
+// SHOW CREATE names the sql_mode that an object was made with, which dumps restore it with.
+func TestShowCreateNamesTheMode(t *testing.T) {
+	c := newServer(t).test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY)")
+	for name, mode := range map[string]string{"strict": "STRICT_TRANS_TABLES", "loose": "", "zeros": "NO_ZERO_DATE"} {
+		c.must("SET sql_mode = '"+mode+"'", "CREATE PROCEDURE p_"+name+"() SELECT 1", "CREATE TRIGGER t_"+name+" BEFORE INSERT ON t FOR EACH ROW SET NEW.id = NEW.id",
+			"CREATE FUNCTION f_"+name+"() RETURNS INT DETERMINISTIC RETURN 1", "CREATE EVENT e_"+name+" ON SCHEDULE EVERY 1 YEAR STARTS '2099-01-01 00:00:00' DO DELETE FROM t",
+			"SET sql_mode = 'ONLY_FULL_GROUP_BY'")
+		for _, kind := range []string{"PROCEDURE p_", "TRIGGER t_", "FUNCTION f_", "EVENT e_"} {
+			row := c.must("SHOW CREATE " + kind + name).rows[0]
+			if got := strings.Split(row, "|")[1]; got != mode {
+				t.Errorf("SHOW CREATE %s%s: sql_mode is %q, want %q", kind, name, got, mode)
+			}
+		}
+	}
+	c.fails(1305, "SHOW CREATE PROCEDURE none")
+	c.fails(1360, "SHOW CREATE TRIGGER none")
+}
+
+// Events begin by their schedule, each time once and not later from time to time, also while the catalog changes all the
+// time.
+func TestEventsKeepTheirTime(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("SET time_zone = '+00:00'", "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, what VARCHAR(10))",
+		"CREATE EVENT ten ON SCHEDULE EVERY 10 SECOND STARTS '2099-01-01 00:00:00' ENDS '2099-01-01 00:00:45' DO INSERT INTO t (what) VALUES ('ten')",
+		"CREATE EVENT each_one ON SCHEDULE EVERY 1 SECOND STARTS '2099-01-01 00:00:05' DO INSERT INTO t (what) VALUES ('one')",
+		"CREATE EVENT once ON SCHEDULE AT '2099-01-01 00:00:30' DO INSERT INTO t (what) VALUES ('once')",
+		// As dumps write it.
+		"/*!50106 CREATE*/ /*!50117 DEFINER=`root`@`%`*/ /*!50106 EVENT `dumped` ON SCHEDULE EVERY 20 SECOND STARTS '2099-01-01 00:00:00' ON COMPLETION PRESERVE ENABLE DO INSERT INTO t (what) VALUES ('dump') */ ")
+	begins := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
+	look := &scheduler{engine: s.engine, running: map[eventKey]bool{}, looked: begins.Add(-time.Second)}
+	for second := range 60 {
+		if second%2 == 0 {
+			c.must(fmt.Sprintf("CREATE TABLE other%d (id INT)", second))
+		}
+		look.look(context.Background(), begins.Add(time.Duration(second)*time.Second+400*time.Millisecond))
+		look.done.Wait()
+	}
+	c.want("SELECT what, COUNT(*) FROM t GROUP BY what ORDER BY what", "dump|3", "once|1", "one|55", "ten|5")
+	c.want("SELECT event_definition FROM information_schema.events WHERE event_name = 'dumped'", "INSERT INTO t (what) VALUES ('dump')")
+	c.want("SELECT event_name FROM information_schema.events ORDER BY 1", "dumped", "each_one") // the others are over
 }
 
 func FuzzCutFunction(f *testing.F) {

@@ -274,6 +274,9 @@ func (s *Session) perform(gctx *gms.Context, k kind, text string, st sqlparser.S
 // admit refuses writes where the server or the transaction takes none, does the
 // account's checks and waits for tables that another session has locked.
 func (s *Session) admit(ctx *gms.Context, k kind, st sqlparser.Statement) error {
+	if inner := s.unprepared(st); inner != nil {
+		st = inner
+	}
 	if k.writes() && s.replay == nil {
 		everybody, others := s.engine.readOnly()
 		if everybody || others && !s.administrator(ctx) {

@@ -119,6 +119,19 @@ func (s *Session) InitSessionVariableDefault(ctx *gms.Context, name string, valu
 	return s.BaseSession.InitSessionVariableDefault(ctx, name, value)
 }
 
+// takeInteractiveTimeout gives the new session of an interactive client its wait_timeout. As in MySQL
+// interactive_timeout is not asked again.
+func (s *Session) takeInteractiveTimeout(ctx *gms.Context) error {
+	if s.client.Capabilities&clientInteractive == 0 {
+		return nil
+	}
+	v, err := s.BaseSession.GetSessionVariable(ctx, "interactive_timeout")
+	if err != nil {
+		return err
+	}
+	return s.BaseSession.SetSessionVariable(ctx, "wait_timeout", v)
+}
+
 // usual are variables that change what a statement does where they have another value
 // than by default.
 var usual = []string{
@@ -156,9 +169,6 @@ func (s *Session) settingsNow() *settings {
 	zone := text("time_zone")
 	n.fit.Zone = zoneOf(zone)
 	n.waitTimeout = s.seconds("wait_timeout")
-	if s.client.Capabilities&clientInteractive != 0 {
-		n.waitTimeout = s.seconds("interactive_timeout")
-	}
 	n.netReadTimeout, n.netWriteTimeout = s.seconds("net_read_timeout"), s.seconds("net_write_timeout")
 	if cs, err := gms.ParseCharacterSet(text("character_set_client")); err == nil {
 		n.clientCharset = cs

@@ -3,6 +3,7 @@ package wire
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -151,6 +152,51 @@ func TestEndAlone(t *testing.T) {
 	r.seq = 0
 	r.expectErr(1053, "08S01", "Server shutdown in progress")
 	r.expectClosed()
+}
+
+// A connection for which the kernel waits is closed by wait_timeout, shorter than the kernel's wait and longer, and by
+// net_read_timeout; in clear text and within TLS.
+func TestAloneStaysSilent(t *testing.T) {
+	needsTwoProcessors(t)
+	cert, _ := certificate(t)
+	s, addr := serve(t, Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, NetReadTimeout: 200 * time.Millisecond}, newStub())
+	files := openFiles(t)
+	for _, secure := range []bool{false, true} {
+		for _, silent := range []struct {
+			name  string
+			begin func(r *raw)
+			told  bool
+		}{
+			{"for 5 ms", func(r *raw) { r.query("idle 5"); r.expectOK() }, true},
+			{"for 50 ms", func(r *raw) { r.query("idle 50"); r.expectOK() }, true},
+			{"in a packet", func(r *raw) { r.nc.Write([]byte{9, 0, 0, 0, comQuery}) }, false},
+		} {
+			t.Run(fmt.Sprintf("%s, TLS %v", silent.name, secure), func(t *testing.T) {
+				closed := s.Stats().IdleClosed
+				r := dial(t, addr)
+				if secure {
+					r.startTLS()
+				}
+				r.write(r.hello(basicCaps, "root", "", ""))
+				r.expectOK()
+				r.untilAlone(s)
+				silent.begin(r)
+				if silent.told {
+					r.seq = 0
+					r.expectErr(4031, "HY000", "The client was disconnected by the server because of inactivity. "+
+						"See wait_timeout and interactive_timeout for configuring this behavior.")
+					closed++
+				}
+				r.expectClosed()
+				eventually(t, "the connection has ended", func() bool { return s.Stats().Connections == 0 && s.alone.place.holder.Load() == nil })
+				if n := s.Stats().IdleClosed; n != closed {
+					t.Errorf("%d idle connections were closed, want %d", n, closed)
+				}
+				r.nc.Close()
+				eventually(t, "no descriptor is left over", func() bool { return openFiles(t) <= files })
+			})
+		}
+	}
 }
 
 // The socket stays what it was, whoever waits: answers of all sizes arrive whole at a slow client, and its
