@@ -78,10 +78,6 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 		}
 	case *sqlparser.LockTables:
 		return s.authorizeLocks(ctx, st)
-	case *sqlparser.Execute:
-		if prepared, ok := s.BaseSession.GetPreparedQuery(st.Name); ok {
-			return s.authorize(ctx, prepared)
-		}
 	case *sqlparser.Insert:
 		if err := s.refuseSystem(st.Table); err != nil {
 			return err
