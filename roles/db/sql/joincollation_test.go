@@ -55,8 +55,8 @@ func TestJoinsOfCollations(t *testing.T) {
 				if i >= 5 {
 					q = []string{less, in, exists}[i-5]
 				}
-				if l == "bin" && q == in && (r == "gen" || r == "uni") {
-					continue // MariaDB keeps one row of those that are equal by r's collation, and misses the others
+				if q == in && (l == "bin" && (r == "gen" || r == "uni") || l == "mb3bin" && r == "mb3") {
+					continue // MariaDB keeps one row of those that are equal by r's collation, and misses the others, by some plans
 				}
 				theirs, theirErr := rowsOf(conn, "SELECT "+q)
 				slices.Sort(theirs)
