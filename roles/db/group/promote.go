@@ -34,6 +34,7 @@ type Promotion struct {
 	Prefer string // is taken if it has all that the others have
 
 	remembers bool // the primary until now answers, says itself that it was, and has what it had
+	later     bool // it has accepted an epoch since, in which another may have been opened without its knowing
 	lost      bool // its disk was taken back to an earlier state: it is not taken again
 	states    map[string]State
 }
@@ -93,8 +94,8 @@ func (p *Promotion) Run(ctx context.Context) (*Promoted, error) {
 	}
 	p.lost = lost != ""
 	for i, s := range states {
-		if primary, _ := s.got.last(); s.err == nil && primary == done.Before && p.Members[i].Name() == done.Before {
-			p.remembers = !p.lost // else it has another disk
+		if primary, epoch := s.got.last(); s.err == nil && primary == done.Before && p.Members[i].Name() == done.Before {
+			p.remembers, p.later = !p.lost, s.got.Epoch > epoch // lost: it has another disk
 		}
 		if s.err == nil && !p.Switch && s.got.Open && s.got.Epoch == top && p.Members[i].Name() == done.Before {
 			return nil, fmt.Errorf("the primary %s is alive and takes writes: stop it first", done.Before)
@@ -170,7 +171,7 @@ func (p *Promotion) Run(ctx context.Context) (*Promoted, error) {
 // enough says whether these members prove that nothing acknowledged is lost, and if not that it
 // is forced.
 func (p *Promotion) enough(members []Member, done *Promoted, why string) error {
-	replicas := 0
+	replicas, remembered := 0, false
 	var blank []string
 	done.Proved, done.Missing, done.Warnings = false, nil, nil
 	for _, m := range p.Members {
@@ -178,7 +179,7 @@ func (p *Promotion) enough(members []Member, done *Promoted, why string) error {
 		case !has:
 			done.Missing = append(done.Missing, m.Name())
 		case m.Name() == done.Before:
-			done.Proved = p.remembers // it has all that it ever answered
+			remembered = p.remembers // it has all that it ever answered
 		case p.states[m.Name()].Blank:
 			blank = append(blank, m.Name()) // it may have acknowledged what it has no more
 		default:
@@ -187,9 +188,11 @@ func (p *Promotion) enough(members []Member, done *Promoted, why string) error {
 	}
 	all := len(p.Members) - 1
 	needed := all - p.Need + 1
-	if p.Need > 0 && replicas >= needed {
-		done.Proved = true
+	if remembered && p.later {
+		// What another has answered since, if it was opened, waited for this one or for others that answer.
+		remembered = len(done.Missing) == 0 || p.Need > 0 && replicas+1 >= needed
 	}
+	done.Proved = remembered || p.Need > 0 && replicas >= needed
 	if done.Proved {
 		return nil
 	}

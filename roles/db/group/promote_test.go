@@ -21,6 +21,7 @@ type fake struct {
 	down    bool
 	deaf    bool // answers questions and accepts nothing
 	jammed  bool // cannot be opened
+	lost    bool // is opened, and from then on neither answers nor is reached
 	blank   bool // its disk was lost, and it has not what it had
 	asked   int  // for its state
 	epoch   uint64
@@ -91,6 +92,10 @@ func (f *fake) Open(_ context.Context, epoch uint64) error {
 	}
 	f.open, f.primary = true, f.name
 	f.opened = append(f.opened, epoch)
+	if f.lost {
+		f.down = true
+		return errDown
+	}
 	return nil
 }
 
@@ -318,6 +323,33 @@ func TestSwitchoverReverts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A target that may have been opened, and cannot be asked, is replaced only where nothing that it answered can be lost:
+// all of whom it would have needed one accept the next epoch.
+func TestSwitchoverToALostTarget(t *testing.T) {
+	for _, c := range []struct {
+		replicas, need int
+		down           bool // the other replica
+		reverts        bool
+	}{
+		{1, 1, false, true}, // it waits for db1
+		{1, 0, false, false},
+		{2, 1, false, true},
+		{2, 1, true, false}, // db3 may have acknowledged
+		{2, 2, true, true},
+	} {
+		s, members := newGroup(c.replicas)
+		s[1].lost = true
+		if c.down {
+			s[2].down = true
+		}
+		p := Promotion{Members: members, Self: "db1", Need: c.need, Prefer: "db2"}
+		_, err := p.Switchover(t.Context())
+		if err == nil || s[0].open != c.reverts || strings.Contains(err.Error(), "nor is there a primary") == c.reverts {
+			t.Errorf("%d replicas, %d acknowledgements, another down: %v: db1 open %v, %v", c.replicas, c.need, c.down, s[0].open, err)
+		}
 	}
 }
 

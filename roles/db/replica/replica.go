@@ -483,7 +483,7 @@ func (r *Replica) keep(at Position) error {
 	r.statusMu.Lock()
 	known := r.at.File == at.File && r.at.Offset == at.Offset
 	r.statusMu.Unlock()
-	if known {
+	if known || r.opts.Store.CheckLastSpace() != nil { // without space it can wait
 		return nil
 	}
 	value, err := at.encode()

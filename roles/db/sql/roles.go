@@ -117,6 +117,9 @@ func (s *Session) runsAs() accountKey {
 // admitRoleGrant refuses a GRANT of roles that would close a circle, or that names what is
 // not there: the planner takes names whose pattern of hosts merely matches.
 func (s *Session) admitRoleGrant(st *sqlparser.GrantRole) error {
+	if s.replay != nil { // it was admitted where the log was written
+		return s.needAccounts(st.To)
+	}
 	if err := s.needKnown(append(slices.Clone(st.Roles), st.To...)); err != nil {
 		return err
 	}
@@ -135,6 +138,9 @@ func (s *Session) admitRoleGrant(st *sqlparser.GrantRole) error {
 
 // admitRoleRevoke refuses a REVOKE of roles that names what is not there.
 func (s *Session) admitRoleRevoke(st *sqlparser.RevokeRole) error {
+	if s.replay != nil {
+		return s.needAccounts(st.From)
+	}
 	if !st.IfExists {
 		if err := s.needKnown(st.Roles); err != nil {
 			return err

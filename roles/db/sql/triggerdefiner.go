@@ -11,6 +11,7 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/plan"
 	"github.com/dolthub/go-mysql-server/sql/planbuilder"
 	"github.com/dolthub/go-mysql-server/sql/transform"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
 
 	"stack/roles/db/store"
 )
@@ -82,7 +83,7 @@ func (b distinctBuilder) trigger(ctx *gms.Context, n *plan.TriggerExecutor, row 
 	if err := s.authorizeTrigger(ctx, database, definer, n.TriggerDefinition); err != nil {
 		return nil, err
 	}
-	if definer == s.acting() {
+	if definer == s.acting() && (s.forDefiner || s.roles == nil && startingRoles() == nil) { // with the same roles
 		return b.joinTrigger(ctx, n, row, b)
 	}
 	body := definersBuilder{b, s, definer}
@@ -128,27 +129,33 @@ func (d *definersRows) Next(ctx *gms.Context) (gms.Row, error) {
 }
 
 // triggerRights are the triggers that their definers may run, by their planned texts, as long
-// as neither accounts nor definitions change.
+// as nothing changes that they depend on.
 type triggerRights struct {
-	mu       sync.Mutex
+	mu    sync.Mutex
+	basis rightsBasis
+	given map[string]bool
+}
+
+// rightsBasis is what rights depend on.
+type rightsBasis struct {
 	accounts uint64
+	roles    bool // all that are granted are active from the beginning
 	catalog  *store.Catalog
-	given    map[string]bool
 }
 
-// has says whether the right to run a trigger is known, for these accounts and definitions.
-func (t *triggerRights) has(text string, accounts uint64, catalog *store.Catalog) bool {
+// has says whether the right to run a trigger is known.
+func (t *triggerRights) has(text string, on rightsBasis) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.accounts == accounts && t.catalog == catalog && t.given[text]
+	return t.basis == on && t.given[text]
 }
 
-// add notes a right, and forgets those for other accounts and definitions.
-func (t *triggerRights) add(text string, accounts uint64, catalog *store.Catalog) {
+// add notes a right, and forgets those that depend on something else.
+func (t *triggerRights) add(text string, on rightsBasis) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.accounts != accounts || t.catalog != catalog || t.given == nil {
-		t.accounts, t.catalog, t.given = accounts, catalog, map[string]bool{}
+	if t.basis != on || t.given == nil {
+		t.basis, t.given = on, map[string]bool{}
 	}
 	t.given[text] = true
 }
@@ -157,11 +164,11 @@ func (t *triggerRights) add(text string, accounts uint64, catalog *store.Catalog
 // does.
 func (s *Session) authorizeTrigger(ctx *gms.Context, database string, definer accountKey, of gms.TriggerDefinition) error {
 	rights, text := &s.engine.triggers, of.CreateStatement
-	accounts, catalog := s.engine.accounts.version.Load(), s.catalog()
-	if rights.has(text, accounts, catalog) {
+	on := rightsBasis{s.engine.accounts.version.Load(), startingRoles() == nil, s.catalog()}
+	if rights.has(text, on) {
 		return nil
 	}
-	o := catalog.Object(objectTrigger, database, of.Name)
+	o := on.catalog.Object(objectTrigger, database, of.Name)
 	if o == nil {
 		return gms.ErrTriggerDoesNotExist.New(of.Name)
 	}
@@ -182,6 +189,29 @@ func (s *Session) authorizeTrigger(ctx *gms.Context, database string, definer ac
 	if _, _, _, _, err := binder.Parse(text, nil, false); err != nil {
 		return err
 	}
-	rights.add(text, accounts, catalog)
+	if err := s.authorizeBody(ctx, text, &t); err != nil {
+		return err
+	}
+	rights.add(text, on)
 	return nil
+}
+
+// authorizeBody checks of a trigger's statements what the planner does not.
+func (s *Session) authorizeBody(ctx *gms.Context, text string, t *triggerData) error {
+	st, err := parseText(text, gms.NewSqlModeFromString(t.SQLMode).ParserOptions())
+	if err != nil {
+		return gms.ErrSyntaxError.New(err)
+	}
+	ddl, ok := st.(*sqlparser.DDL)
+	if !ok || ddl.TriggerSpec == nil {
+		return fmt.Errorf("the text of a trigger makes none: %s", text)
+	}
+	return sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		if inner, ok := n.(sqlparser.Statement); ok {
+			if err := s.authorize(ctx, inner); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	}, ddl.TriggerSpec.Body)
 }

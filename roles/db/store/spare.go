@@ -129,7 +129,10 @@ func (s *spare) grow(size int64) error {
 		return err
 	}
 	defer f.Close()
-	if err := unix.Fallocate(int(f.Fd()), 0, s.held, size-s.held); err != nil {
+	for err = unix.EINTR; err == unix.EINTR; { // a signal comes at any time
+		err = unix.Fallocate(int(f.Fd()), 0, s.held, size-s.held)
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("allocate %d bytes for %s: %w", size, s.path, err), f.Truncate(s.held))
 	}
 	return nil
