@@ -212,7 +212,8 @@ exec systemd-nspawn -q -D ` + m.root + ` --machine=` + name + ` --network-namesp
 		_, err = fmt.Sscan(string(out), &m.pid)
 		return err == nil
 	})
-	await(t, "systemd is running", 60*time.Second, func() bool {
+	// The files of a new root are still being written to disk meanwhile.
+	await(t, "systemd is running", 3*time.Minute, func() bool {
 		out, _ := m.try("timeout 5 systemctl is-system-running")
 		return strings.HasPrefix(out, "running") || strings.HasPrefix(out, "degraded")
 	})
