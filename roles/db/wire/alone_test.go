@@ -248,8 +248,7 @@ func TestAloneBesideALongStatement(t *testing.T) {
 	}
 }
 
-// The kernel waits over a Unix socket, below compression, and while a file of the client is read; a dump of the
-// log is the poller's.
+// The kernel waits over a Unix socket, below compression, and while a file of the client is read.
 func TestAloneOfEverySort(t *testing.T) {
 	needsTwoProcessors(t)
 	e := newStub()
