@@ -141,7 +141,7 @@ func (p *databasePair) measure(ctx context.Context, b sysbench, s settings) (out
 func printAcks(w io.Writer, s settings, cases []sysbench, all map[string]map[string][]ackSample) {
 	fmt.Fprintf(w, `
 Commits of a primary that answers when its replica has acknowledged: medians of %d rounds of %v in turn, each after %v of load. stack: ack one, strict; the replica
-acknowledges what it has applied and synced. MariaDB: semi-sync, AFTER_SYNC; the replica, with four applier threads, acknowledges what is in its relay log, which it does not sync for that. All four
+acknowledges what it has received and synced. MariaDB: semi-sync, AFTER_SYNC; the replica, with four applier threads, acknowledges what is in its relay log, which it does not sync for that. All four
 servers sync for every group of commits and write logs of their own. CPU is of both servers until the replica has executed everything; what it needed for that after the load's end is in the last column.
 
 | test | pair | commits/s | CPU µs/commit of primary and replica | p95 ms | commits ratio | CPU ratio | wanted | replica behind, s |

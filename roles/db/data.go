@@ -18,6 +18,7 @@ import (
 	"stack/appliance/supervise"
 	"stack/roles/db/binlog"
 	"stack/roles/db/incarnation"
+	"stack/roles/db/relay"
 	"stack/roles/db/replica"
 	"stack/roles/db/seed"
 	"stack/roles/db/sql"
@@ -30,6 +31,7 @@ type data struct {
 	store   *store.Store
 	db      *txn.Engine
 	engine  *sql.Engine
+	relay   *relay.Log // nil: the site has no other database server
 	replica *replica.Replica
 	member  *member // nil: the site has no other database server
 	donor   *seed.Donor
@@ -58,7 +60,11 @@ func openData(node *config.Node, env supervise.Env, kill func(uint32) error) (*d
 	}); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	if err := incarnation.Begin(d.store, d.db.AckStatus().Logged); err != nil {
+	own, err := d.openRelay(node, env.Log)
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	if err := incarnation.Begin(d.store, max(d.db.AckStatus().Logged, own)); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	if d.engine, err = sql.New(d.store, d.db, sql.Options{
@@ -68,7 +74,7 @@ func openData(node *config.Node, env supervise.Env, kill func(uint32) error) (*d
 		return nil, errors.Join(err, d.close())
 	}
 	if d.replica, err = replica.Open(replica.Options{
-		Store: d.store, DB: d.db, Statements: d.engine, Name: node.Name, Log: env.Log, Following: d.following(env),
+		Store: d.store, DB: d.db, Statements: d.engine, Name: node.Name, Log: env.Log, Following: d.following(env), Relay: d.relay,
 		Leads: func() bool { return d.member == nil },
 	}); err != nil {
 		return nil, errors.Join(err, d.close())
@@ -126,6 +132,9 @@ func (d *data) close() error {
 	var errs []error
 	if d.replica != nil {
 		d.replica.Close()
+	}
+	if d.relay != nil {
+		errs = append(errs, d.relay.Close())
 	}
 	if d.donor != nil {
 		errs = append(errs, d.donor.Close())

@@ -8,16 +8,82 @@ import (
 	"stack/roles/db/binlog/event"
 	"stack/roles/db/group"
 	"stack/roles/db/incarnation"
+	"stack/roles/db/relay"
+	"stack/roles/db/rewind"
 )
 
 // What two servers of the site have that is not the same: one has more, or has been taken back to an earlier state of its
 // disk and has numbered other transactions like those that it has lost.
 
-// known is what this server has, with what is in its log and not shown.
+// known is what this server has, with what is in its log and not shown, and what it has received and not applied.
 func (m *member) known() (k incarnation.Known, err error) {
-	k = incarnation.Known{Server: m.data.store.Server, Executed: m.data.db.LoggedSet()}
-	k.Starts, err = incarnation.Read(m.data.store)
+	received := m.data.replica.Holds() // before what is executed: the one becomes the other
+	k = incarnation.Known{Server: m.data.store.Server}
+	if k.Executed, err = event.UnionOf(m.data.db.LoggedSet(), received); err == nil {
+		k.Starts, err = incarnation.Read(m.data.store)
+	}
 	return k, err
+}
+
+// cutReceived takes what the primary lacks, and what came behind it, off the log of what was received and not applied. It keeps
+// it as a file, and returns what the primary still lacks. m.mu is held.
+func (m *member) cutReceived(errant string, primary *group.State) (left string, err error) {
+	if m.data.replica.Pending() == 0 {
+		return errant, nil
+	}
+	set, err := event.ParseGTIDs(errant)
+	if err != nil {
+		return "", err
+	}
+	if err := m.stopFollowing(); err != nil {
+		return "", err
+	}
+	n, file, err := m.data.cutReceived(func(id event.ID) bool { return id.In(set) && !m.data.db.HasExecuted(id) })
+	if err != nil {
+		return "", fmt.Errorf("take off what was received and %s lacks: %w", primary.Name, err)
+	}
+	if n > 0 {
+		m.log.Warn("transactions that were received, and that the primary lacks, are not applied", "primary", primary.Name, "gtids", errant, "transactions", n, "file", file)
+	}
+	own, err := m.known()
+	if err != nil {
+		return "", err
+	}
+	return errantOf(own, primary)
+}
+
+// cutReceived takes the first transaction that bad names, and those behind it, off what was received and not applied, of which
+// nothing may be read or written meanwhile, and keeps them in a file.
+func (d *data) cutReceived(bad func(event.ID) bool) (n int, file string, err error) {
+	first := ""
+	none := func(r *relay.Record) error {
+		if first == "" {
+			first = r.ID.String()
+		}
+		return nil
+	}
+	if n, err = d.relay.Tail(bad, none); err != nil || n == 0 {
+		return 0, "", err
+	}
+	executed, err := event.ParseGTIDs(d.db.ExecutedSet())
+	if err != nil {
+		return 0, "", err
+	}
+	file, err = rewind.Keep(d.store, d.db.Binlog(), first, executed, func(add func([]byte) error) error {
+		_, err := d.relay.Tail(bad, func(r *relay.Record) error {
+			for _, ev := range r.Events {
+				if err := add(ev); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return 0, "", err
+	}
+	return n, file, d.relay.Cut(d.db.HasExecuted, bad)
 }
 
 // errantOf is what a server has executed and the primary has not, or has otherwise. Of the primary's own transactions it may

@@ -109,7 +109,7 @@ func until(t testing.TB, most time.Duration, what string, ok func() bool) {
 }
 
 // relay forwards connections, and can be cut.
-type relay struct {
+type forwarder struct {
 	l      net.Listener
 	target string
 
@@ -118,13 +118,13 @@ type relay struct {
 	conns  []net.Conn
 }
 
-func startRelay(t *testing.T, target string) *relay {
+func startRelay(t *testing.T, target string) *forwarder {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{l: l, target: target}
+	r := &forwarder{l: l, target: target}
 	t.Cleanup(func() { l.Close(); r.cut() })
 	go func() {
 		for {
@@ -138,9 +138,9 @@ func startRelay(t *testing.T, target string) *relay {
 	return r
 }
 
-func (r *relay) port() int { return r.l.Addr().(*net.TCPAddr).Port }
+func (r *forwarder) port() int { return r.l.Addr().(*net.TCPAddr).Port }
 
-func (r *relay) forward(c net.Conn) {
+func (r *forwarder) forward(c net.Conn) {
 	s, err := net.Dial("tcp", r.target)
 	if err != nil {
 		c.Close()
@@ -159,7 +159,7 @@ func (r *relay) forward(c net.Conn) {
 }
 
 // cut ends all connections.
-func (r *relay) cut() {
+func (r *forwarder) cut() {
 	r.mu.Lock()
 	for _, c := range r.conns {
 		c.Close()
@@ -169,7 +169,7 @@ func (r *relay) cut() {
 }
 
 // block lets none through until it is taken back.
-func (r *relay) block(on bool) {
+func (r *forwarder) block(on bool) {
 	r.mu.Lock()
 	r.closed = on
 	r.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"stack/appliance/config"
+	"stack/roles/db/binlog/event"
 	"stack/roles/db/group"
 	"stack/roles/db/incarnation"
 	"stack/roles/db/replica"
@@ -123,8 +124,27 @@ func newMember(node *config.Node, d *data, log *slog.Logger, password string) (*
 	if epoch := d.db.Epoch(); m.term.Epoch != epoch {
 		m.term = m.term.next(epoch) // a crash came between the two
 	}
+	if err := m.relayLost(); err != nil {
+		return nil, err
+	}
 	m.begin()
 	return m, nil
+}
+
+// relayLost makes a server whose relay log was damaged one that may have acknowledged what it has no more.
+func (m *member) relayLost() error {
+	why, err := store.Get(m.data.store.DB, store.MetaRelayLostKey())
+	if err != nil || why == nil {
+		return err
+	}
+	if (m.term != term{}) {
+		t := m.term
+		t.Blank, t.Awaits = true, ""
+		if err := m.enter(t); err != nil {
+			return err
+		}
+	}
+	return m.data.store.DB.Delete(store.MetaRelayLostKey(), pebble.Sync)
 }
 
 // ackPolicy is what commits of this node wait for.
@@ -156,12 +176,15 @@ func (m *member) Name() string { return m.name }
 func (m *member) State(context.Context) (group.State, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := group.State{Name: m.name, Epoch: m.data.db.Epoch(), Open: m.takesWrites(), Executed: m.data.db.ExecutedSet(), Server: m.data.store.Server}
+	s := group.State{
+		Name: m.name, Epoch: m.data.db.Epoch(), Open: m.takesWrites(), Server: m.data.store.Server,
+		Received: m.data.replica.Received(), Executed: m.data.db.ExecutedSet(), // in this order: what is received is executed later
+	}
 	t := m.term
 	if s.Epoch != t.Epoch {
 		t = t.next(s.Epoch) // an acknowledgement has told of a higher epoch, and not of its primary
 	}
-	s.Primary, s.Before, s.Decided, s.Blank = t.Primary, t.Before, t.Decided, t.blank(s.Executed) || m.seeder.status() != nil
+	s.Primary, s.Before, s.Decided, s.Blank = t.Primary, t.Before, t.Decided, t.blank(s.Executed) || m.seeder.status() != nil || m.data.replica.Stuck()
 	var err error
 	s.Incarnations, err = incarnation.Read(m.data.store)
 	return s, err
@@ -200,13 +223,16 @@ func (m *member) Accept(_ context.Context, epoch uint64, primary string) (execut
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if epoch > m.term.Epoch && !m.open {
-		// What is being applied is in the log after this, or is not applied at all.
+		// What is being received is in one of the logs after this, or was not acknowledged.
 		if err := m.data.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {
 			return "", fmt.Errorf("stop following before epoch %d: %w", epoch, err)
 		}
 		m.follows = ""
 	}
-	if executed, err = m.data.db.AcceptEpoch(epoch); err != nil {
+	if executed, err = m.data.db.AcceptEpoch(epoch); err == nil {
+		executed, err = event.UnionOf(executed, m.data.replica.Received())
+	}
+	if err != nil {
 		return "", err
 	}
 	if epoch > m.term.Epoch {
@@ -253,7 +279,8 @@ func (m *member) enter(t term) error {
 	return nil
 }
 
-// Open makes the server the primary of an epoch that it has accepted.
+// Open makes the server the primary of an epoch that it has accepted. It may have to apply what it has received before it takes
+// writes: then it is the primary when Open returns, and opens by itself.
 func (m *member) Open(_ context.Context, epoch uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -263,8 +290,8 @@ func (m *member) Open(_ context.Context, epoch uint64) error {
 	if epoch != m.term.Epoch || m.term.Primary != "" && m.term.Primary != m.name {
 		return fmt.Errorf("this server is in epoch %d with the primary %q: it cannot be opened in epoch %d", m.term.Epoch, m.term.Primary, epoch)
 	}
-	if err := m.data.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {
-		return fmt.Errorf("stop following: %w", err)
+	if ready, err := m.drain(epoch); err != nil || !ready || m.takesWrites() {
+		return err
 	}
 	if err := m.data.replica.Reset(true); err != nil {
 		return fmt.Errorf("stop following: %w", err)
@@ -287,6 +314,47 @@ func (m *member) Open(_ context.Context, epoch uint64) error {
 	m.log.Info("this server is the primary and takes writes", "epoch", epoch, "acknowledgements", m.policy.Need)
 	m.opened()
 	return nil
+}
+
+// drainWithin is how long Open waits for what was received to be applied.
+const drainWithin = 3 * time.Second
+
+// drain applies what was received, of which something may be on no other server, and reports whether that is done. If it takes
+// long the server becomes the primary before. m.mu is held, but not while it waits.
+func (m *member) drain(epoch uint64) (ready bool, err error) {
+	done, err := m.data.replica.Drain()
+	if errors.Is(err, replica.ErrRunning) {
+		if err := m.data.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {
+			return false, fmt.Errorf("stop following: %w", err)
+		}
+		done, err = m.data.replica.Drain()
+	}
+	if err != nil {
+		return false, fmt.Errorf("apply what was received: %w", err)
+	}
+	m.follows = ""
+	m.mu.Unlock()
+	select {
+	case <-done:
+	case <-time.After(drainWithin):
+	}
+	m.mu.Lock()
+	n := m.data.replica.Pending()
+	switch {
+	case m.term.Epoch != epoch || m.term.Primary != m.name && m.term.Primary != "":
+		return false, fmt.Errorf("epoch %d was begun meanwhile, with the primary %q: %w", m.term.Epoch, m.term.Primary, txn.ErrStaleEpoch)
+	case n == 0:
+		return true, nil
+	case m.data.replica.Stuck():
+		st, _ := m.data.replica.Status()
+		return false, fmt.Errorf("%d transactions that were received cannot be applied: %s", n, st.SQL.Text)
+	}
+	m.log.Warn("this server is the primary, and takes writes when what it has received is applied", "epoch", epoch, "transactions", n)
+	if m.term.Primary == m.name {
+		return false, nil
+	}
+	m.demoted() // what it waits for may be a lock that a client holds
+	return false, m.enter(term{Epoch: epoch, Primary: m.name, Led: true})
 }
 
 // stopFollowing leaves it to follow to begin anew. m.mu is held.
@@ -323,6 +391,9 @@ func (m *member) follow(states []*group.State) error {
 		return err
 	}
 	errant, err := errantOf(own, states[i])
+	if err == nil && errant != "" {
+		errant, err = m.cutReceived(errant, states[i])
+	}
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,7 @@ var (
 	descLogFiles       = desc("binlog_files", "Files of the binary log.")
 	descFollows        = desc("replica_running", "Whether the log of the source comes and is applied: 1, else 0. Only where a source is configured.")
 	descLag            = desc("replica_lag_seconds", "Age of the oldest transaction of the source that is not durable here, by the source's clock. Absent where the source is not heard.")
+	descRelayBytes     = desc("replica_relay_bytes", "Size of the relay log.")
 	descBehind         = desc("replica_behind_transactions", "Transactions of the source, as far as it has told, that are not durable here.")
 	descApplied        = desc("replica_applied_total", "Transactions of the source that were applied.")
 	descReconnects     = desc("replica_reconnects_total", "Times that the source was connected to again.")
@@ -199,6 +200,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(descFollows, oneOf(s.State == replica.StateStreaming))
 		gauge(descDiverged, oneOf(s.Diverged != ""))
 		gauge(descBehind, float64(s.Behind))
+		if r.data.relay != nil {
+			gauge(descRelayBytes, float64(r.data.relay.Bytes()))
+		}
 		if s.State == replica.StateStreaming && s.LagKnown {
 			gauge(descLag, s.Lag.Seconds())
 		}

@@ -223,6 +223,12 @@ func (m *member) leave(errant string, primary *group.State) error {
 		return fmt.Errorf("%s, which the primary %s lacks, was not taken back: %s; attempt %d of %d follows at %s, and a copy of the primary's data after the last",
 			errant, primary.Name, u.why, u.failed+1, takeBackAttempts, u.next.UTC().Format(time.DateTime))
 	}
+	// Where something is taken back, what was received behind it goes too, and comes again if the primary has it.
+	if m.data.relay != nil {
+		if err := m.data.relay.Reset(); err != nil {
+			return fmt.Errorf("forget what was received: %w", err)
+		}
+	}
 	value, err := json.Marshal(rejoin{Epoch: m.term.Epoch, Primary: primary.Name, Server: primary.Server, Executed: primary.Executed, Incarnations: primary.Incarnations, Failed: m.undone.failed})
 	if err != nil {
 		return err

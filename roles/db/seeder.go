@@ -218,9 +218,13 @@ func (m *member) seedOptions(from string) (o seed.Options, err error) {
 func (m *member) wanted(executed string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if own := m.data.db.LoggedSet(); m.term.Followed && !contains(executed, own) {
+	own, err := m.known()
+	if err != nil {
+		return err
+	}
+	if m.term.Followed && !contains(executed, own.Executed) {
 		return fmt.Errorf("a copy of the data of %s would have %s, this server has %s: the primary has lost data that it had in this epoch, and this server keeps its own; stop %[1]s and run stack db promote here, or empty the data directory %[4]s if %[1]s is right",
-			m.term.Primary, executed, own, m.data.store.Dir())
+			m.term.Primary, executed, own.Executed, m.data.store.Dir())
 	}
 	return nil
 }

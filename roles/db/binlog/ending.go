@@ -154,6 +154,16 @@ func (l *Log) Cut(b *pebble.Batch, e *Ending, executed, server string) error {
 	return errors.Join(err, b.Set(store.MetaLogLastKey(), []byte(last.String()), nil))
 }
 
+// WriteCopy writes events without checksums, which each gives to add, into a file of the format of the log at path, durably.
+// previous is what was executed before them.
+func (l *Log) WriteCopy(path string, previous mysql.Mysql56GTIDSet, each func(add func(ev []byte) error) error) error {
+	out, err := l.newCopy(path, previous)
+	if err != nil {
+		return err
+	}
+	return out.end(each(out.add))
+}
+
 // logCopy is a file of the format of the log that is being written.
 type logCopy struct {
 	l    *Log

@@ -89,6 +89,9 @@ func (r *Remote) State(ctx context.Context) (State, error) {
 	if s.Name != r.name {
 		return State{}, fmt.Errorf("at %s answers %q, not %s", r.cfg.Addr, s.Name, r.name)
 	}
+	if err := r.query(ctx, db, "SELECT @@global.stack_received", &s.Received); err != nil && !numbered(err, unknownVariable) {
+		return s, err
+	}
 	var text string
 	err = r.query(ctx, db, "SELECT @@global.stack_incarnations", &text)
 	if numbered(err, unknownVariable) {

@@ -124,10 +124,14 @@ func (p *Promotion) Run(ctx context.Context) (*Promoted, error) {
 	})
 	var members []Member
 	var sets []string
+	// Whether they can apply what they have received is certain now.
+	now := each(ctx, reachable, func(ctx context.Context, m Member) (State, error) { return m.State(ctx) })
 	for i, a := range accepted {
-		if a.err == nil {
+		if a.err == nil && now[i].err == nil {
 			members, sets = append(members, reachable[i]), append(sets, a.got)
+			p.states[reachable[i].Name()] = now[i].got
 		}
+		accepted[i].err = errors.Join(a.err, now[i].err)
 	}
 	if err := p.enough(members, done, failures(reachable, accepted)); err != nil {
 		return nil, fmt.Errorf("%w; epoch %d was begun, and ends with the next promotion", err, done.Epoch)
@@ -155,6 +159,9 @@ func (p *Promotion) Run(ctx context.Context) (*Promoted, error) {
 	if err := chosen.Open(opening, done.Epoch); err != nil {
 		return nil, fmt.Errorf("open %s as the primary of epoch %d: %w; promote again", done.Primary, done.Epoch, err)
 	}
+	if s, err := chosen.State(opening); err == nil && !s.Open && s.Epoch == done.Epoch {
+		done.Warnings = append(done.Warnings, fmt.Sprintf("%s takes writes when it has applied what it has received (stack db status)", done.Primary))
+	}
 	// Who does not hear of it asks the others itself.
 	told := each(ctx, members, func(ctx context.Context, m Member) (string, error) {
 		if m == chosen {
@@ -178,7 +185,7 @@ func (p *Promotion) enough(members []Member, done *Promoted, why string) error {
 		switch has := slices.Contains(members, m); {
 		case !has:
 			done.Missing = append(done.Missing, m.Name())
-		case m.Name() == done.Before:
+		case m.Name() == done.Before && !p.states[m.Name()].Blank:
 			remembered = p.remembers // it has all that it ever answered
 		case p.states[m.Name()].Blank:
 			blank = append(blank, m.Name()) // it may have acknowledged what it has no more
@@ -246,7 +253,7 @@ func (p *Promotion) choose(members []Member, texts []string, done *Promoted) (in
 	}
 	best := 0
 	for i := range sets {
-		if sets[i].Contains(sets[best]) && (!sets[best].Contains(sets[i]) || members[i].Name() == p.Prefer) {
+		if sets[i].Contains(sets[best]) && (!sets[best].Contains(sets[i]) || p.before(members[i].Name(), members[best].Name())) {
 			best = i
 		}
 	}
@@ -269,6 +276,19 @@ func (p *Promotion) choose(members []Member, texts []string, done *Promoted) (in
 		done.Warnings = append(done.Warnings, "the servers have diverged: "+text)
 	}
 	return best, nil
+}
+
+// before says whether, of two that have the same, a is taken rather than b: it is preferred, or has more executed already.
+func (p *Promotion) before(a, b string) bool {
+	if a == p.Prefer || b == p.Prefer {
+		return a == p.Prefer
+	}
+	x, err := event.ParseGTIDs(p.states[a].Executed)
+	if err != nil {
+		return false
+	}
+	y, err := event.ParseGTIDs(p.states[b].Executed)
+	return err == nil && x.Contains(y) && !y.Contains(x)
 }
 
 // answer is what a member says.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
+	"stack/roles/db/binlog/event"
 	"stack/roles/db/incarnation"
 )
 
@@ -29,6 +30,7 @@ type State struct {
 	Decided  uint64
 	Open     bool   // takes writes
 	Executed string // GTID set of what it has executed and shows
+	Received string // GTID set of what it has received, some of which may not be executed yet; it may be executed too
 	Server   string // its UUID
 	// Blank: its data directory began empty and does not have yet what the primary had since, or is to be replaced by a
 	// copy. What it had acknowledged before may not be in it.
@@ -39,7 +41,11 @@ type State struct {
 
 // Known is what it has, as package incarnation compares it.
 func (s State) Known() incarnation.Known {
-	return incarnation.Known{Server: s.Server, Executed: s.Executed, Starts: s.Incarnations}
+	has, err := event.UnionOf(s.Executed, s.Received)
+	if err != nil { // whoever compares it says what is wrong with it
+		has = s.Executed
+	}
+	return incarnation.Known{Server: s.Server, Executed: has, Starts: s.Incarnations}
 }
 
 // last is the primary of the last epoch that had one, and that epoch; empty: not known.
@@ -62,6 +68,6 @@ type Member interface {
 	// while nobody is.
 	Accept(ctx context.Context, epoch uint64, primary string) (executed string, err error)
 	// Open makes the server the primary of the epoch, which it has accepted, and lets it
-	// take writes.
+	// take writes: by itself, later, where it has to apply first what it has received.
 	Open(ctx context.Context, epoch uint64) error
 }

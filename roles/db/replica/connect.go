@@ -140,6 +140,11 @@ func (r *Replica) look(l *link, s *Settings) error {
 func (r *Replica) lookAtIncarnations(l *link, ask func(string) (string, bool, error)) error {
 	own := incarnation.Known{Server: r.opts.Store.Server, Executed: r.opts.DB.LoggedSet()}
 	var err error
+	if r.opts.Relay != nil {
+		if own.Executed, err = event.UnionOf(own.Executed, r.opts.Relay.Set()); err != nil {
+			return err
+		}
+	}
 	if own.Starts, err = incarnation.Read(r.opts.Store); err != nil {
 		return err
 	}
@@ -230,7 +235,7 @@ func (r *Replica) dump(l *link, s *Settings, at Position) error {
 		}
 		return l.c.dumpFile(own, "", 4)
 	}
-	set, err := event.ParseGTIDs(r.opts.DB.ExecutedSet())
+	set, err := r.here()
 	if err != nil {
 		return err
 	}
@@ -251,6 +256,13 @@ func (l *link) acknowledge(epoch uint64, number int64) error {
 	}
 	_, err := l.c.net.Write(b)
 	return err
+}
+
+// received tells the source that everything up to a transaction is durable here, where that is its own.
+func (l *link) received(id event.ID) {
+	if l.acknowledges && id.Number > 0 && id.UUID == l.source {
+		_ = l.acknowledge(l.epoch, id.Number) // where it cannot be sent, the receiver sees the end of the connection too
+	}
 }
 
 // behind is how many transactions of the source, by its executed set, are not executed here.

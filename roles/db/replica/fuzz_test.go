@@ -56,7 +56,7 @@ func FuzzReceiver(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte, maria bool) {
 		v := newReceiver(b, maria)
-		go v.run()
+		go feed(v)
 		src := &source{q: v.q}
 		inside := false
 		for {
@@ -76,6 +76,9 @@ func FuzzReceiver(f *testing.F) {
 		}
 	})
 }
+
+// feed lets the receiver run into its queue.
+func feed(v *receiver) { v.q.(*queue).fail(v.run()) }
 
 func newReceiver(b []byte, maria bool) *receiver {
 	c := newConn(input{r: bytes.NewReader(b)})

@@ -17,8 +17,8 @@ func endOf(t *testing.T, auto bool, log [][]byte) (at Position, passed bool) {
 	t.Helper()
 	v := newReceiver(packets(log, true), false)
 	v.auto = auto
-	v.run()
-	return v.q.at, v.q.passed
+	feed(v)
+	return v.q.(*queue).at, v.q.(*queue).passed
 }
 
 // A rotate and a heartbeat move the position where no transaction is open. The file that a source begins in when it

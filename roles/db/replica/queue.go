@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stack/roles/db/binlog/event"
+	"stack/roles/db/relay"
 )
 
 // chunk is events of one transaction that follow each other.
@@ -16,11 +17,14 @@ type chunk struct {
 	marks []mark // where in buf the others are
 	read  int    // events taken
 
-	last      bool // the transaction ends with it
+	first     bool // the transaction begins with it
+	last      bool // it ends with it
+	id        event.ID
 	at        Position
 	committed time.Time // on the source
 	name      string    // of the transaction
 	tx        Transaction
+	stored    relay.Pos // behind it, where it comes from the relay log
 }
 
 type mark struct{ from, to int }
@@ -68,9 +72,9 @@ func newQueue() *queue {
 	return q
 }
 
-// push adds a chunk; false where nobody takes it. more says that the receiver has something to
+// push adds a chunk; errClosed where nobody takes it. more says that the receiver has something to
 // look at before it waits for the source.
-func (q *queue) push(c *chunk, more bool) bool {
+func (q *queue) push(c *chunk, more bool) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.bytes >= queueBytes && !q.closed {
@@ -79,7 +83,7 @@ func (q *queue) push(c *chunk, more bool) bool {
 	}
 	q.full = false
 	if q.closed {
-		return false
+		return errClosed
 	}
 	q.list, q.more = append(q.list, c), more
 	q.bytes += cap(c.buf)
@@ -88,7 +92,7 @@ func (q *queue) push(c *chunk, more bool) bool {
 	}
 	q.at, q.passed = c.at, false
 	q.moved.Broadcast()
-	return true
+	return nil
 }
 
 // pass says that the log has come up to a position that no transaction ends at: there is none between
@@ -134,11 +138,12 @@ func (q *queue) wake() {
 }
 
 // silent says that the receiver begins to wait for the source.
-func (q *queue) silent() {
+func (q *queue) silent() error {
 	q.mu.Lock()
 	q.more = false
 	q.moved.Broadcast()
 	q.mu.Unlock()
+	return nil
 }
 
 // fail says that no more comes.
@@ -239,9 +244,25 @@ func (q *queue) give(c *chunk) {
 	q.mu.Unlock()
 }
 
+// pipe is between who receives and who applies.
+type pipe interface {
+	// Of the receiver: a chunk to fill, what it has filled, how far it has come without, and that it begins to wait.
+	take() *chunk
+	push(c *chunk, more bool) error
+	pass(at Position)
+	silent() error
+	// Of the applier: the next chunk, whether there is one soon, what has come without one, and a chunk that is used up.
+	pop(ctx context.Context) (*chunk, error)
+	soon() bool
+	idle(ctx context.Context, due time.Time) (at Position, ok bool)
+	give(c *chunk)
+
+	waiting() waiting
+}
+
 // source gives the applier what the queue holds.
 type source struct {
-	q   *queue
+	q   pipe
 	cur *chunk
 }
 

@@ -53,7 +53,7 @@ const (
 // receiver reads the log off a connection into a queue.
 type receiver struct {
 	c     *conn
-	q     *queue
+	q     pipe
 	maria bool
 	auto  bool   // the source was asked for what is not here, and not for a position
 	clock func() // called for each event: the source is alive
@@ -78,12 +78,11 @@ type receiver struct {
 	there   *sourceClock // nil: not asked
 }
 
-// run reads until the connection ends; the error goes to the queue.
-func (v *receiver) run() {
+// run reads until the connection ends.
+func (v *receiver) run() error {
 	for {
 		if err := v.step(); err != nil {
-			v.q.fail(err)
-			return
+			return err
 		}
 	}
 }
@@ -97,7 +96,9 @@ func (v *receiver) step() error {
 	}
 	if v.more && !v.c.buffered() {
 		v.more = false
-		v.q.silent()
+		if err := v.q.silent(); err != nil {
+			return &linkError{err}
+		}
 	}
 	c := v.cur
 	start := len(c.buf)
@@ -356,6 +357,7 @@ func (v *receiver) handOn(ev []byte) error {
 			return nil
 		}
 	}
+	c.first, c.id = !v.sent, v.gtid.ID()
 	if !v.sent {
 		v.gtid.Size = 0 // it is not known, and may be anything
 		if end {
@@ -376,8 +378,8 @@ func (v *receiver) handOn(ev []byte) error {
 	committed, name, tx := c.committed, c.name, c.tx
 	v.cur = nil
 	v.more = v.c.buffered()
-	if !v.q.push(c, v.more) {
-		return &linkError{errClosed}
+	if err := v.q.push(c, v.more); err != nil {
+		return &linkError{err}
 	}
 	if !end {
 		v.cur = v.q.take()

@@ -81,7 +81,7 @@ func received(t *testing.T, log [][]byte, maria bool, sums bool) (list []string,
 	t.Helper()
 	b := packets(log, sums)
 	v := newReceiver(b, maria)
-	go v.run()
+	go feed(v)
 	src := &source{q: v.q}
 	for {
 		ev, err := src.Next(context.Background())
@@ -187,7 +187,7 @@ func TestReceiverRefuses(t *testing.T) {
 	damaged := event.Finish(nil, mariaGTID(7, 0, 2, 0), 5)
 	damaged[20] ^= 1
 	v := newReceiver(append(packet(append([]byte{0}, event.Finish(nil, event.AppendFormatDescription(nil, 7, 1, 1, "x"), 5)...)...), packet(append([]byte{0}, damaged...)...)...), true)
-	v.run()
+	feed(v)
 	if _, err := v.q.pop(context.Background()); !errors.Is(err, event.ErrCorrupt) {
 		t.Errorf("a damaged event: %v", err)
 	}
@@ -199,7 +199,7 @@ func TestQueueIsBounded(t *testing.T) {
 	pushed := make(chan int, 1)
 	go func() {
 		n := 0
-		for q.push(&chunk{buf: make([]byte, 1<<20), last: true}, false) {
+		for q.push(&chunk{buf: make([]byte, 1<<20), last: true}, false) == nil {
 			n++
 		}
 		pushed <- n

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/dolthub/vitess/go/mysql"
 
 	"stack/roles/db/apply"
 	"stack/roles/db/binlog/event"
+	"stack/roles/db/relay"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
 )
@@ -28,6 +30,9 @@ type Options struct {
 	// Following is called where the server begins or ends to be one that only its source
 	// changes.
 	Following func(bool)
+	// Relay, where not nil, holds what was received and not applied of a server of this kind that is followed by GTID: it is
+	// acknowledged before it is applied. nil: what is received is applied, and then acknowledged.
+	Relay *relay.Log
 	// Leads, where not nil, says whether a source in a higher epoch takes this server along. Where others
 	// tell who the primary of an epoch is, it does not: the source may be one that was replaced, and its log
 	// have more than the new primary's.
@@ -54,8 +59,9 @@ type Replica struct {
 
 // run is one START.
 type run struct {
-	stop context.CancelFunc
-	done chan struct{}
+	stop   context.CancelFunc
+	done   chan struct{}
+	drains bool // it applies what is there, and follows nobody: see Drain
 }
 
 // Open reads what is configured. It follows nobody before Resume.
@@ -182,10 +188,14 @@ func (r *Replica) Start() error {
 	return nil
 }
 
-// Stop ends following; what was received and not applied is forgotten and comes again.
+// Stop ends following. What was received and not applied stays in the relay log; without one it is forgotten and comes
+// again.
 func (r *Replica) Stop() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.running != nil && r.running.drains {
+		r.end()
+	}
 	if r.settings == nil {
 		return ErrNoSource
 	}
@@ -213,6 +223,11 @@ func (r *Replica) Reset(all bool) error {
 	if err != nil {
 		return fmt.Errorf("forget the source: %w", err)
 	}
+	if r.opts.Relay != nil {
+		if err := r.opts.Relay.Reset(); err != nil && r.Pending() > 0 { // else all that it has is executed
+			return fmt.Errorf("forget what was received: %w", err)
+		}
+	}
 	r.forget()
 	r.arrivals.forget()
 	if all {
@@ -239,7 +254,7 @@ func (r *Replica) store(edit func(*Settings)) error {
 // begin starts the goroutine that follows. r.mu is held.
 func (r *Replica) begin() {
 	ctx, stop := context.WithCancel(context.Background())
-	x := &run{stop, make(chan struct{})}
+	x := &run{stop: stop, done: make(chan struct{})}
 	r.running = x
 	s := *r.settings
 	r.clear()
@@ -247,7 +262,11 @@ func (r *Replica) begin() {
 	go func() {
 		defer close(x.done)
 		defer stop()
-		r.follow(ctx, &s)
+		if r.opts.Relay != nil && s.Auto {
+			r.followStored(ctx, &s)
+			return
+		}
+		r.follow(ctx, &s, r.once)
 	}()
 }
 
@@ -278,14 +297,14 @@ func (r *Replica) end() {
 // long, up to Settings.Retry.
 const firstWait = 100 * time.Millisecond
 
-// follow connects again and again until it is stopped or cannot go on.
-func (r *Replica) follow(ctx context.Context, s *Settings) {
+// follow connects with once, again and again, until it is stopped or cannot go on.
+func (r *Replica) follow(ctx context.Context, s *Settings, once func(context.Context, *Settings) error) {
 	wait, attempts := firstWait, 0
 	for {
 		r.set(StateConnecting)
-		err := r.once(ctx, s)
+		err := once(ctx, s)
 		if ctx.Err() != nil {
-			r.set(StateStopped)
+			r.stopped(ctx)
 			return
 		}
 		if r.streamed.Swap(false) {
@@ -296,18 +315,13 @@ func (r *Replica) follow(ctx context.Context, s *Settings) {
 		if f == ioSide && s.Attempts > 0 && attempts >= s.Attempts {
 			again = false
 		}
-		r.failed(f, err)
-		if again && f == sqlSide {
-			r.retried()
-		}
 		if !again {
-			r.opts.Log.Error("the source is no longer followed: "+err.Error(), "host", s.Host, "port", s.Port)
-			if f == ioSide {
-				r.set(StateIOFailed)
-			} else {
-				r.set(StateSQLFailed)
-			}
+			r.ends(f, err, s)
 			return
+		}
+		r.failed(f, err)
+		if f == sqlSide {
+			r.retried()
 		}
 		r.set(StateWaiting)
 		r.opts.Log.Warn("the source is not followed for now: "+err.Error(), "host", s.Host, "port", s.Port, "again_in", wait)
@@ -315,7 +329,7 @@ func (r *Replica) follow(ctx context.Context, s *Settings) {
 		select {
 		case <-ctx.Done():
 			pause.Stop()
-			r.set(StateStopped)
+			r.stopped(ctx)
 			return
 		case <-pause.C:
 		}
@@ -385,19 +399,18 @@ func (r *Replica) once(ctx context.Context, s *Settings) error {
 	defer l.close()
 	q := newQueue()
 	defer q.close()
-	r.connected(l, q, at)
+	r.piped(q, at)
+	defer r.piped(nil, at)
+	r.connected(l)
 	defer r.disconnected()
-	v := &receiver{c: l.c, q: q, maria: l.maria, auto: s.Auto, clock: r.alive, at: at, bytes: &r.bytes, arrived: &r.received, heard: &r.arrivals, there: &l.clock}
+	v := r.receiver(l, s, q, at)
 	received := make(chan struct{})
 	go func() {
 		defer close(received)
-		v.run()
+		q.fail(v.run())
 	}()
-	// What was acknowledged on a connection that has ended may not have arrived.
-	if n := r.executedOf(l); l.acknowledges && n > 0 {
-		_ = l.acknowledge(l.epoch, n)
-	}
-	err = r.applyAll(ctx, l, q)
+	r.acknowledgeAll(l)
+	err = r.applyAll(ctx, q, l.epoch, func(done end) { l.received(done.id) })
 	cancel()
 	l.close()
 	q.close()
@@ -406,8 +419,22 @@ func (r *Replica) once(ctx context.Context, s *Settings) error {
 	return err
 }
 
-// applyAll applies what the queue gets, and commits when nothing more is there.
-func (r *Replica) applyAll(ctx context.Context, l *link, q *queue) error {
+// receiver reads the log off a connection into a pipe.
+func (r *Replica) receiver(l *link, s *Settings, q pipe, at Position) *receiver {
+	return &receiver{c: l.c, q: q, maria: l.maria, auto: s.Auto, clock: r.alive, at: at, bytes: &r.bytes, arrived: &r.received, heard: &r.arrivals, there: &l.clock}
+}
+
+// acknowledgeAll tells a source what is durable here: what was acknowledged on a connection that has ended may not have
+// arrived.
+func (r *Replica) acknowledgeAll(l *link) {
+	if n := r.hereOf(l); l.acknowledges && n > 0 {
+		_ = l.acknowledge(l.epoch, n) // where it cannot be sent, the receiver sees the end of the connection too
+	}
+}
+
+// applyAll applies what the pipe gets, in an epoch, and commits when nothing more is there. durable is told how far that has
+// come.
+func (r *Replica) applyAll(ctx context.Context, q pipe, epoch uint64, durable func(end)) error {
 	src := &source{q: q}
 	a := apply.New(r.opts.DB, r.opts.Statements)
 	defer a.Close()
@@ -416,9 +443,9 @@ func (r *Replica) applyAll(ctx context.Context, l *link, q *queue) error {
 	var applying Transaction
 	var kept time.Time // when a position was kept without a transaction
 	a.Done = func(_ context.Context, tx *txn.Txn) error {
-		tx.ApplyEpoch(l.epoch)
+		tx.ApplyEpoch(epoch)
 		at := src.cur.at
-		waits = append(waits, end{current, at, applying})
+		waits = append(waits, end{current, at, applying, src.cur.stored})
 		value, err := at.encode()
 		if err != nil {
 			return err
@@ -428,10 +455,7 @@ func (r *Replica) applyAll(ctx context.Context, l *link, q *queue) error {
 	a.Durable = func(n int) {
 		done := waits.durable(n)
 		r.durable(n, done)
-		if l.acknowledges && done.id.Number > 0 && done.id.UUID == l.source {
-			// Where it cannot be sent, the receiver sees the end of the connection too.
-			_ = l.acknowledge(l.epoch, done.id.Number)
-		}
+		durable(done)
 	}
 	for {
 		ready := src.ready()
@@ -441,10 +465,20 @@ func (r *Replica) applyAll(ctx context.Context, l *link, q *queue) error {
 			}
 		}
 		r.applies(Transaction{}, a.Waiting())
+		sp, stored := q.(*spool)
+		if stored && !ready {
+			sp.applied() // also what was skipped
+		}
 		if !ready {
 			kept = r.idle(ctx, q, kept)
 		}
+		if stored && !ready {
+			sp.gather(ctx)
+		}
 		g, server, err := a.Next(ctx, src)
+		if errors.Is(err, errDrained) {
+			return a.Flush(ctx)
+		}
 		if err != nil {
 			return errors.Join(err, a.Flush(ctx))
 		}
@@ -465,7 +499,7 @@ const keepEvery = time.Second
 // idle waits for the next transaction, while everything before is durable. Meanwhile the source may go on to
 // other files, and remove the old ones: the position that was reached is kept. last is when that was done last,
 // and so is what it returns.
-func (r *Replica) idle(ctx context.Context, q *queue, last time.Time) time.Time {
+func (r *Replica) idle(ctx context.Context, q pipe, last time.Time) time.Time {
 	for {
 		at, ok := q.idle(ctx, last.Add(keepEvery))
 		if !ok {
@@ -501,9 +535,10 @@ func (r *Replica) keep(at Position) error {
 
 // end is where a transaction ends.
 type end struct {
-	id event.ID
-	at Position
-	tx Transaction
+	id     event.ID
+	at     Position
+	tx     Transaction
+	stored relay.Pos
 }
 
 // ends are those of the transactions that were applied and are not durable, in order.
@@ -528,9 +563,22 @@ func named(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// executedOf is up to which number the source's own transactions are durable here.
-func (r *Replica) executedOf(l *link) int64 {
+// Here is the GTID set of what is on disk here: executed, or received.
+func (r *Replica) here() (mysql.Mysql56GTIDSet, error) {
 	set, err := event.ParseGTIDs(r.opts.DB.ExecutedSet())
+	if err != nil || r.opts.Relay == nil {
+		return set, err
+	}
+	received, err := event.ParseGTIDs(r.opts.Relay.Set())
+	if err != nil {
+		return set, err
+	}
+	return event.Union(set, received), nil
+}
+
+// hereOf is up to which number the source's own transactions are on disk here.
+func (r *Replica) hereOf(l *link) int64 {
+	set, err := r.here()
 	if err != nil {
 		return 0
 	}

@@ -71,7 +71,7 @@ type status struct {
 	current  time.Time // commit of the one that is being applied
 	joined   int       // transactions that are applied and not durable
 	link     *link     // nil: not connected
-	queue    *queue
+	queue    pipe
 	known    identity // of the source that was connected last
 	retry    int      // attempts since the last event
 	applying Transaction
@@ -142,19 +142,28 @@ func (r *Replica) forgetSource() {
 	r.statusMu.Unlock()
 }
 
-func (r *Replica) connected(l *link, q *queue, at Position) {
+func (r *Replica) connected(l *link) {
 	r.lastAlive.Store(int64(time.Since(began)))
 	r.executed.Store(&l.executed)
 	r.statusMu.Lock()
-	r.state, r.link, r.queue, r.at = StateStreaming, l, q, at
+	r.state, r.link = StateStreaming, l
 	r.known = identity{l.serverID, l.uuid, l.maria}
-	r.oldest, r.current, r.joined = time.Time{}, time.Time{}, 0
 	r.statusMu.Unlock()
 }
 
 func (r *Replica) disconnected() {
 	r.statusMu.Lock()
-	r.link, r.queue, r.joined, r.applying = nil, nil, 0, Transaction{}
+	r.link = nil
+	r.statusMu.Unlock()
+}
+
+// piped notes that what q holds is going to be applied, from a position on; nil: nothing is applied any more.
+func (r *Replica) piped(q pipe, at Position) {
+	r.statusMu.Lock()
+	if r.queue = q; q != nil {
+		r.at = at
+	}
+	r.oldest, r.current, r.joined, r.applying = time.Time{}, time.Time{}, 0, Transaction{}
 	r.statusMu.Unlock()
 }
 
@@ -271,6 +280,7 @@ func (r *Replica) Status() (s Status, ok bool) {
 		if e := r.executed.Load(); e != nil {
 			s.Behind = r.behind(&s.Settings, *e, s.Applied)
 		}
+		s.Behind = max(s.Behind, r.Pending())
 		return s, true
 	}
 	w := q.waiting()

@@ -21,9 +21,9 @@ type arrivals struct {
 	mu        sync.Mutex
 	receiving Transaction
 	received  Transaction
-	whole     gtids     // that have come to their ends
-	beats     uint64    // heartbeats
-	beat      time.Time // of the last
+	whole     event.GTIDs // that have come to their ends
+	beats     uint64      // heartbeats
+	beat      time.Time   // of the last
 }
 
 func (a *arrivals) begin(t Transaction) {
@@ -37,7 +37,7 @@ func (a *arrivals) end(id event.ID) {
 	now := time.Now()
 	a.mu.Lock()
 	if id.Number > 0 {
-		a.whole.add(id)
+		a.whole.Add(id)
 	}
 	a.received, a.receiving = a.receiving, Transaction{}
 	a.received.Ended = now
@@ -47,7 +47,7 @@ func (a *arrivals) end(id event.ID) {
 // forget forgets which transactions have come.
 func (a *arrivals) forget() {
 	a.mu.Lock()
-	a.whole = gtids{}
+	a.whole = event.GTIDs{}
 	a.mu.Unlock()
 }
 

@@ -106,6 +106,20 @@ func Run(ctx context.Context, st *store.Store, o Options) (r Result, err error) 
 	return r, err
 }
 
+// Keep keeps transactions that are not to be applied, errant, in a file beside those that were taken back. each gives add their
+// events without checksums; previous is what was executed before them.
+func Keep(st *store.Store, log *binlog.Log, errant string, previous mysql.Mysql56GTIDSet, each func(add func(ev []byte) error) error) (path string, err error) {
+	dir, err := st.MakeDir(store.ErrantDir)
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, fileName(errant))
+	if err := log.WriteCopy(path, previous, each); err != nil {
+		return "", fmt.Errorf("keep transactions that are not applied: %w", err)
+	}
+	return path, prune(st, dir)
+}
+
 // fileName is the same for the same transactions: an attempt that a crash has ended is written over.
 func fileName(errant string) string {
 	first, _, _ := strings.Cut(errant, ",")

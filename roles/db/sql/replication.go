@@ -16,7 +16,22 @@ import (
 
 // SetReplica gives the statements about replication what they work on. Before, they say that
 // there is none.
-func (e *Engine) SetReplica(r *replica.Replica) { e.replica.Store(r) }
+func (e *Engine) SetReplica(r *replica.Replica) {
+	e.replica.Store(r)
+	gms.SystemVariables.AddSystemVariables([]gms.SystemVariable{&gms.MysqlSystemVariable{
+		Name: stackReceived, Scope: gms.GetMysqlScope(gms.SystemVariableScope_Global), Type: types.NewSystemStringType(stackReceived), Default: "",
+		ValueFunction: func() (any, error) { return r.Received(), nil },
+	}})
+}
+
+// received is the GTID set of what was received and may not be applied yet.
+func (e *Engine) received() string {
+	r := e.replica.Load()
+	if r == nil {
+		return ""
+	}
+	return r.Received()
+}
 
 // SetFollowing says whether only the log of another server changes this one. Clients then get
 // error 1290, administrators too.

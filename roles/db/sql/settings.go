@@ -73,6 +73,9 @@ const stackEpoch = "stack_epoch"
 // stackIncarnations is another: see package incarnation.
 const stackIncarnations = "stack_incarnations"
 
+// stackReceived is another: see replica.Replica.Received.
+const stackReceived = "stack_received"
+
 // warningCount is what it says: reading it is a statement of its own.
 const warningCount = "warning_count"
 
@@ -90,6 +93,9 @@ func (s *Session) GetSessionVariable(ctx *gms.Context, name string) (any, error)
 	}
 	if len(name) == len(stackIncarnations) && strings.EqualFold(name, stackIncarnations) {
 		return s.engine.db.Incarnations()
+	}
+	if len(name) == len(stackReceived) && strings.EqualFold(name, stackReceived) {
+		return s.engine.received(), nil
 	}
 	if len(name) == len(gtidPurged) && strings.EqualFold(name, gtidPurged) {
 		return s.engine.db.Binlog().Purged(), nil

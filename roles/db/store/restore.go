@@ -211,6 +211,7 @@ func (s *Store) rename() error {
 		b.Delete(MetaSourcePositionKey(), nil),
 		b.Delete(MetaDivergedKey(), nil),
 		b.Delete(MetaRejoinKey(), nil),
+		b.Delete(MetaRelayLostKey(), nil),
 		b.Delete(MetaCopiesKey(), nil),
 		b.DeleteRange(log.Start, log.End, nil),
 		b.DeleteRange(files, PrefixEnd(files), nil),

@@ -38,6 +38,7 @@ const (
 	metaSourceAt    = 'q' // how far it has followed it, JSON
 	metaDiverged    = 'v' // why it cannot follow it any more, text
 	metaFormer      = 'o' // server UUID before Rename, text
+	metaRelayLost   = 'z' // why the relay log was put aside, text
 	metaRejoin      = 'j' // what the next start takes back, JSON
 	metaCopies      = 'w' // how often the data was replaced by a copy of a primary's of late, and when last, JSON
 	metaIncarnation = 'n' // the incarnations of servers whose transactions are here, JSON
@@ -55,6 +56,9 @@ func MetaDivergedKey() []byte { return []byte{byte(SpaceMeta), metaDiverged} }
 
 // MetaRejoinKey holds what the next start of the server takes back before it serves.
 func MetaRejoinKey() []byte { return []byte{byte(SpaceMeta), metaRejoin} }
+
+// MetaRelayLostKey holds why the relay log was put aside, until the term says what follows from that.
+func MetaRelayLostKey() []byte { return []byte{byte(SpaceMeta), metaRelayLost} }
 
 // MetaCopiesKey holds how often the server has replaced its data by a copy.
 func MetaCopiesKey() []byte { return []byte{byte(SpaceMeta), metaCopies} }

@@ -1,7 +1,9 @@
 package event
 
 import (
+	"cmp"
 	"encoding/binary"
+	"slices"
 
 	"github.com/dolthub/vitess/go/mysql"
 )
@@ -36,19 +38,61 @@ func Without(set, other mysql.Mysql56GTIDSet) mysql.Mysql56GTIDSet {
 		for _, x := range list {
 			left = append(left, without(x, minus[sid])...)
 		}
-		if len(left) == 0 {
-			continue
-		}
-		b := append(binary.LittleEndian.AppendUint64(nil, 1), sid[:]...)
-		b = binary.LittleEndian.AppendUint64(b, uint64(len(left)))
-		for _, x := range left {
-			b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, x.start), x.end)
-		}
-		if one, err := mysql.NewMysql56GTIDSetFromSIDBlock(b); err == nil { // as made here it is whole
-			out[sid] = one[sid]
-		}
+		put(out, sid, left)
 	}
 	return out
+}
+
+// put sets the transactions of a server in a set: intervals in order and apart from each other.
+func put(set mysql.Mysql56GTIDSet, sid mysql.SID, list []interval) {
+	if len(list) == 0 {
+		return
+	}
+	b := append(binary.LittleEndian.AppendUint64(nil, 1), sid[:]...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(list)))
+	for _, x := range list {
+		b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, x.start), x.end)
+	}
+	if one, err := mysql.NewMysql56GTIDSetFromSIDBlock(b); err == nil { // as made here it is whole
+		set[sid] = one[sid]
+	}
+}
+
+// Union is the transactions that are in one of two sets.
+func Union(a, b mysql.Mysql56GTIDSet) mysql.Mysql56GTIDSet {
+	out, all := mysql.Mysql56GTIDSet{}, intervalsOf(a)
+	for sid, list := range intervalsOf(b) {
+		all[sid] = append(all[sid], list...)
+	}
+	for sid, list := range all {
+		slices.SortFunc(list, func(x, y interval) int { return cmp.Compare(x.start, y.start) })
+		joined := list[:0]
+		for _, x := range list {
+			if n := len(joined); n > 0 && x.start <= joined[n-1].end {
+				joined[n-1].end = max(joined[n-1].end, x.end)
+				continue
+			}
+			joined = append(joined, x)
+		}
+		put(out, sid, joined)
+	}
+	return out
+}
+
+// UnionOf is the union of two sets as text.
+func UnionOf(a, b string) (string, error) {
+	if b == "" {
+		return a, nil
+	}
+	x, err := ParseGTIDs(a)
+	if err != nil {
+		return "", err
+	}
+	y, err := ParseGTIDs(b)
+	if err != nil {
+		return "", err
+	}
+	return Union(x, y).String(), nil
 }
 
 // without is what other, which is in order, leaves of an interval.

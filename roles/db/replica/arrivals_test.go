@@ -2,53 +2,18 @@ package replica
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"testing"
 	"time"
 
 	"stack/roles/db/binlog/event"
 )
 
-// Whatever the order, the set is what was added, written as the shortest text.
-func TestGTIDs(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 1))
-	for range 300 {
-		var g gtids
-		if g.String() != "" {
-			t.Fatalf("the empty set is %q", g.String())
-		}
-		want := map[event.ID]bool{}
-		for range 1 + r.IntN(40) {
-			id := event.ID{UUID: [16]byte{15: byte(r.IntN(2))}, Number: int64(1 + r.IntN(30))}
-			want[id] = true
-			g.add(id)
-		}
-		set, err := event.ParseGTIDs(g.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for u := range 2 {
-			for n := range 32 {
-				id := event.ID{UUID: [16]byte{15: byte(u)}, Number: int64(n + 1)}
-				if id.In(set) != want[id] {
-					t.Fatalf("%s of %s: %v", g.String(), id, want[id])
-				}
-			}
-		}
-		if g.String() != set.String() {
-			t.Fatalf("%s, and in short %s", g.String(), set)
-		}
-	}
-}
-
 // What has come to its end is told as received; what is on its way is not.
 func TestReceivedTransactions(t *testing.T) {
 	log := mysqlLog()
 	log = append(log, event.AppendGTID(nil, 1, 1, &event.GTID{Number: 9}))
 	v := newReceiver(packets(log, true), false)
-	v.run()
+	feed(v)
 	if got, want := v.heard.whole.String(), "00000000-0000-0000-0000-000000000000:6-8"; got != want {
 		t.Errorf("received %s, want %s", got, want)
 	}
@@ -84,7 +49,7 @@ func TestReceiverHearsTheClock(t *testing.T) {
 		event.AppendGTID(nil, 1, 1, &event.GTID{Number: 6, Original: at(9 * time.Hour), Committed: at(time.Hour)})}
 	v := newReceiver(packets(log, true), false)
 	v.there = &sourceClock{}
-	v.run()
+	feed(v)
 	if d := v.there.now().Sub(now); d < 59*time.Minute || d > 70*time.Minute {
 		t.Error(fmt.Errorf("the source's clock is %v before this one, want an hour", d))
 	}

@@ -1,23 +1,22 @@
-package replica
+package event
 
 import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"stack/roles/db/binlog/event"
 )
 
-// gtids is a set of transactions that grows. Those of a server mostly come in order, which costs a comparison.
+// GTIDs is a set of transactions that grows. Those of a server mostly come in order, which costs a comparison.
 // It is not safe for concurrent use.
-type gtids struct {
+type GTIDs struct {
 	spans map[[16]byte][]span // in order, apart from each other
 }
 
 // span is the transactions from first to last.
 type span struct{ first, last int64 }
 
-func (g *gtids) add(id event.ID) {
+// Add adds a transaction.
+func (g *GTIDs) Add(id ID) {
 	if g.spans == nil {
 		g.spans = map[[16]byte][]span{}
 	}
@@ -43,10 +42,10 @@ func (g *gtids) add(id event.ID) {
 }
 
 // String is the set as MySQL writes it.
-func (g *gtids) String() string {
+func (g *GTIDs) String() string {
 	var servers []string
 	for uuid, list := range g.spans {
-		text, _, _ := strings.Cut(event.ID{UUID: uuid}.String(), ":")
+		text, _, _ := strings.Cut(ID{UUID: uuid}.String(), ":")
 		for _, s := range list {
 			text += ":" + strconv.FormatInt(s.first, 10)
 			if s.last > s.first {
@@ -57,4 +56,13 @@ func (g *gtids) String() string {
 	}
 	slices.Sort(servers)
 	return strings.Join(servers, ",")
+}
+
+// Last is the highest number of a server's transactions, 0: there is none.
+func (g *GTIDs) Last(server [16]byte) int64 {
+	list := g.spans[server]
+	if len(list) == 0 {
+		return 0
+	}
+	return list[len(list)-1].last
 }

@@ -1,0 +1,217 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"stack/roles/db/binlog/event"
+	"stack/roles/db/relay"
+)
+
+// spool is a pipe through the relay log: what is in it is durable, and acknowledged, before it is applied. It outlives
+// connections.
+type spool struct {
+	log *relay.Log
+	// Of the receiver.
+	filling *chunk
+	named   event.ID       // the last whole transaction that was appended
+	told    event.ID       // the last that synced was told of
+	synced  func(event.ID) // told of the last whole transaction that is durable; set while there is a connection
+
+	mu     sync.Mutex
+	moved  *sync.Cond
+	reader *relay.Reader
+	at     Position  // up to which the source's log has come
+	passed bool      // at is beyond the last transaction: see queue.pass
+	drains bool      // no more comes: the end is errDrained
+	begun  time.Time // when the applier was let go last
+}
+
+func newSpool(log *relay.Log, drains bool) *spool {
+	s := &spool{log: log, filling: &chunk{}, reader: log.Reader(), drains: drains}
+	s.moved = sync.NewCond(&s.mu)
+	return s
+}
+
+func (s *spool) close() {
+	s.mu.Lock()
+	s.reader.Close()
+	s.mu.Unlock()
+}
+
+// unsyncedMost is how many transactions are appended before they are made durable, though more have come already.
+const unsyncedMost = 256
+
+func (s *spool) take() *chunk { return s.filling }
+
+// errUnnamed: a server of this kind names all transactions.
+var errUnnamed = errors.New("the source has sent a transaction without a GTID")
+
+// push appends what is in the chunk, which is then empty.
+func (s *spool) push(c *chunk, more bool) error {
+	if c.id.Number == 0 {
+		return errUnnamed
+	}
+	r := relay.Record{
+		First: c.first, Last: c.last, ID: c.id, Original: c.tx.Original, Committed: c.tx.Committed, File: c.at.File, Offset: c.at.Offset,
+		Events: make([][]byte, 0, len(c.head)+len(c.marks)),
+	}
+	r.Events = append(r.Events, c.head...)
+	for _, m := range c.marks {
+		r.Events = append(r.Events, c.buf[m.from:m.to])
+	}
+	if err := s.log.Append(&r); err != nil {
+		return err
+	}
+	if c.last {
+		s.named = c.id
+	}
+	s.mu.Lock()
+	s.at, s.passed = c.at, false
+	s.mu.Unlock()
+	if cap(c.buf) > keptBuffer {
+		c.buf = nil
+	}
+	*c = chunk{buf: c.buf[:0], marks: c.marks[:0], head: c.head[:0]}
+	if more && s.log.Waiting() < unsyncedMost {
+		return nil
+	}
+	return s.silent()
+}
+
+// silent makes durable what has come, and tells of it.
+func (s *spool) silent() error {
+	if s.named == s.told {
+		return nil
+	}
+	if err := s.log.Sync(); err != nil {
+		return err
+	}
+	s.told = s.named
+	s.wake()
+	s.synced(s.named)
+	return nil
+}
+
+// ended is called when the connection has ended: what has come of a transaction without its end is forgotten.
+func (s *spool) ended() {
+	s.log.Drop()
+	*s.filling = chunk{}
+	s.named, s.told = event.ID{}, event.ID{}
+	s.wake() // what was whole is durable
+}
+
+// rewind begins again behind what is applied.
+func (s *spool) rewind() {
+	s.mu.Lock()
+	s.reader.Close()
+	s.reader = s.log.Reader()
+	s.mu.Unlock()
+}
+
+func (s *spool) wake() {
+	s.mu.Lock()
+	s.moved.Broadcast()
+	s.mu.Unlock()
+}
+
+func (s *spool) pass(at Position) {
+	s.mu.Lock()
+	s.at, s.passed = at, true
+	s.moved.Broadcast()
+	s.mu.Unlock()
+}
+
+func (s *spool) idle(ctx context.Context, due time.Time) (at Position, ok bool) {
+	defer context.AfterFunc(ctx, s.wake)() // which does not wait for the function
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var timer *time.Timer
+	for !s.reader.Ready() && ctx.Err() == nil && !s.drains {
+		early := time.Until(due)
+		if s.passed && early <= 0 {
+			s.passed = false
+			return s.at, true
+		}
+		if s.passed && timer == nil {
+			timer = time.AfterFunc(early, s.wake)
+			defer timer.Stop()
+		}
+		s.moved.Wait()
+	}
+	return Position{}, false
+}
+
+// gatherFor is how long transactions gather before they are applied, while others have just been: they are acknowledged
+// already, and what is applied together costs one write to disk. One that comes alone does not wait.
+const gatherFor = 5 * time.Millisecond
+
+// gather waits for others to come, where the last ones were applied just now.
+func (s *spool) gather(ctx context.Context) {
+	if left := gatherFor - time.Since(s.begun); left > 0 && !s.drains {
+		pause := time.NewTimer(left)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+	s.begun = time.Now()
+}
+
+// errDrained: nothing is left of what was received, and no more comes.
+var errDrained = errors.New("all that was received is applied")
+
+// pop waits for the next chunk; errDrained where no more comes.
+func (s *spool) pop(ctx context.Context) (*chunk, error) {
+	defer context.AfterFunc(ctx, s.wake)() // which does not wait for the function
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.reader.Ready() && ctx.Err() == nil && !s.drains {
+		s.moved.Wait()
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r, err := s.reader.Next()
+	if err == nil && r == nil {
+		err = errDrained
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &chunk{
+		head: r.Events, first: r.First, last: r.Last, id: r.ID, at: Position{File: r.File, Offset: r.Offset}, committed: r.Original, name: r.ID.String(),
+		stored: s.reader.At(),
+	}
+	c.tx = Transaction{Name: c.name, Original: r.Original, Committed: r.Committed}
+	return c, nil
+}
+
+func (s *spool) soon() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reader.Ready()
+}
+
+func (s *spool) give(*chunk) {}
+
+// applied notes that all that was read is applied, durably.
+func (s *spool) applied() {
+	s.mu.Lock()
+	at := s.reader.At()
+	s.mu.Unlock()
+	s.log.Applied(at)
+}
+
+func (s *spool) waiting() waiting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := waiting{transactions: int(s.log.Behind(s.reader.At())), at: s.at}
+	if r, err := s.reader.Peek(); err == nil && r != nil {
+		w.first = r.Original
+	}
+	return w
+}
