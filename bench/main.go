@@ -117,6 +117,9 @@ func run(arguments []string) error {
 	if err := measureBehind(ctx, os.Stdout, s); err != nil {
 		return err
 	}
+	if err := measureSwitchover(ctx, os.Stdout, s); err != nil {
+		return err
+	}
 	if err := measureWordPress(ctx, os.Stdout, s); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -251,4 +252,79 @@ func followThePrimary(t *testing.T, freeze bool) {
 		await(t, "all that was answered is on "+name, 60*time.Second, d.complete(w, name))
 	}
 	t.Logf("answered: %v", w.by)
+}
+
+// Where the databases are told who may send a PROXY header, clients of the balancer's endpoints are known there by their own
+// addresses, and accounts are bound to these.
+func TestDatabasesKnowTheClientsOfTheBalancer(t *testing.T) {
+	if _, err := exec.LookPath("mariadb"); err != nil {
+		t.Skip("needs mariadb: make tools")
+	}
+	d := newDatabases(t, 2, "  proxy_from: [127.0.0.0/8]\n")
+	for _, name := range append([]string{"lb1"}, d.names...) {
+		d.start(name)
+	}
+	await(t, "the endpoint leads to the primary", time.Minute, d.writable("endpoint", "CREATE USER IF NOT EXISTS 'near'@'127.0.0.77' IDENTIFIED BY 'secret'"))
+	ask := func(port int, from, user string) (name string, err error) {
+		cfg := mysql.NewConfig()
+		cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.Logger = user, "secret", "tcp", fmt.Sprint("127.0.0.11:", port), &mysql.NopLogger{}
+		cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 3 * time.Second}).DialContext(ctx, network, address)
+		}
+		connector, err := mysql.NewConnector(cfg)
+		if err != nil {
+			return "", err
+		}
+		db := sql.OpenDB(connector)
+		defer db.Close()
+		err = db.QueryRow("SELECT CURRENT_USER()").Scan(&name)
+		return name, err
+	}
+	for _, port := range []int{d.port + 2, d.port + 3} {
+		await(t, "the account has come", time.Minute, func() bool {
+			out, err := ask(port, "127.0.0.77", "near")
+			return err == nil && out == "near@127.0.0.77"
+		})
+		if _, err := ask(port, "127.0.0.78", "near"); err == nil || !strings.Contains(err.Error(), "1045") {
+			t.Errorf("from another address: %v", err)
+		}
+	}
+}
+
+// A replica that lags more than max_lag is left out of the readers' endpoint, and is back when it has caught up.
+func TestReadersLeaveOutWhoLags(t *testing.T) {
+	if _, err := exec.LookPath("mariadb"); err != nil {
+		t.Skip("needs mariadb: make tools")
+	}
+	d := newDatabases(t, 3, "lb:\n  backends: [{name: mysql-replicas, check: {max_lag: 1s}}]\n")
+	for _, name := range append([]string{"lb1"}, d.names...) {
+		d.start(name)
+	}
+	await(t, "the endpoint leads to the primary", time.Minute, d.writable("endpoint", "CREATE TABLE IF NOT EXISTS shop.list (id INT PRIMARY KEY)"))
+	uuid := map[string]string{}
+	for _, name := range d.names {
+		uuid[d.mustSQL(name, "SELECT @@server_uuid")] = name
+	}
+	reached := func() map[string]bool {
+		seen := map[string]bool{}
+		for range 8 {
+			if got, err := d.sql("readers", "SELECT @@server_uuid"); err == nil {
+				seen[uuid[got]] = true
+			}
+		}
+		return seen
+	}
+	both := func() bool { seen := reached(); return seen["db2"] && seen["db3"] && !seen["db1"] }
+	await(t, "readers reach both replicas", time.Minute, both)
+	await(t, "the table is there", time.Minute, d.writable("db2", "SELECT 1 FROM shop.list"))
+	release := d.hold("db2", "FLUSH TABLES WITH READ LOCK")
+	id := 0
+	await(t, "readers reach the replica alone that does not lag, while writes go on", time.Minute, func() bool {
+		id++
+		d.mustSQL("endpoint", fmt.Sprintf("INSERT INTO shop.list VALUES (%d)", id))
+		seen := reached()
+		return seen["db3"] && !seen["db2"] && !seen["db1"]
+	})
+	release()
+	await(t, "readers reach both again", time.Minute, both)
 }

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// hold locks a table on a server for reading, until release is called or the session ends: what alters it there waits.
-func (d *databases) hold(name, table string) (release func()) {
+// hold gives a statement that locks something on a server, until release is called or the session ends.
+func (d *databases) hold(name, lock string) (release func()) {
 	d.t.Helper()
 	c := exec.Command("mariadb", "-h", fmt.Sprint("127.0.0.", 30+int(name[2]-'0')), "-P", fmt.Sprint(d.port), "-uroot", "-psecret", "-N", "-B", "--unbuffered",
-		"-e", "LOCK TABLES "+table+" READ; SELECT 'holds'; SELECT SLEEP(600)")
+		"-e", lock+"; SELECT 'holds'; SELECT SLEEP(600)")
 	out := &output{}
 	c.Stdout = out
 	if err := c.Start(); err != nil {
@@ -25,7 +25,7 @@ func (d *databases) hold(name, table string) (release func()) {
 		_ = c.Wait()
 	}
 	d.t.Cleanup(release)
-	await(d.t, "a client holds "+table+" on "+name, time.Minute, func() bool { return strings.Contains(out.String(), "holds") })
+	await(d.t, "a client locks something on "+name, time.Minute, func() bool { return strings.Contains(out.String(), "holds") })
 	return release
 }
 
@@ -47,7 +47,7 @@ func TestReplicasAcknowledgeWhatTheyReceive(t *testing.T) {
 			return err == nil && out == "1"
 		})
 	}
-	release := map[string]func(){"db2": d.hold("db2", "shop.big"), "db3": d.hold("db3", "shop.big")}
+	release := map[string]func(){"db2": d.hold("db2", "LOCK TABLES shop.big READ"), "db3": d.hold("db3", "LOCK TABLES shop.big READ")}
 	d.mustSQL("db1", "ALTER TABLE shop.big ADD COLUMN more INT NOT NULL DEFAULT 7, ADD KEY (w)")
 	const writes = 40
 	for i := range writes {

@@ -94,7 +94,14 @@ func (s *sources) deriveLB(self member, written *node) *node {
 		if asks(BackendPrimary) {
 			writers, check = db, keyed("type", "mysql", "role", "primary")
 		}
-		backends.items = append(backends.items, keyed("name", BackendPrimary, "mode", "tcp", "servers", databases(writers), "check", check))
+		pool := func(name string, servers []member, check *node) *node {
+			p := keyed("name", name, "mode", "tcp", "servers", databases(servers), "check", check)
+			if !slices.ContainsFunc(db, func(m member) bool { return m.cfg.DB.ProxyFrom == nil }) {
+				p = p.with("send_proxy", leaf("v2"))
+			}
+			return p
+		}
+		backends.items = append(backends.items, pool(BackendPrimary, writers, check))
 		if len(db) > 1 && s.plan.mysqlRead != 0 {
 			check := keyed("type", "tcp")
 			if asks(BackendReplicas) {
@@ -102,8 +109,7 @@ func (s *sources) deriveLB(self member, written *node) *node {
 			}
 			frontends.items = append(frontends.items, keyed("name", FrontendMySQLRead, "mode", "tcp",
 				"bind", binds(s.front(self), s.plan.mysqlRead), "backend", BackendReplicas))
-			backends.items = append(backends.items, keyed("name", BackendReplicas, "mode", "tcp", "servers", databases(db),
-				"check", check))
+			backends.items = append(backends.items, pool(BackendReplicas, db, check))
 		}
 	}
 	return keyed("lb", keyed("frontends", frontends, "backends", backends))

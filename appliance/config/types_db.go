@@ -19,7 +19,7 @@ type DB struct {
 	QueryMemory      int64          `yaml:"query_memory" default:"64MiB" min:"1MiB" max:"16TiB" unit:"bytes" doc:"What a sort, a join or the groups of one statement may keep in memory; more is error 1038."`
 	MaxConnections   int            `yaml:"max_connections" default:"200" min:"1" max:"100000" doc:"Sessions at a time; one more is kept for an administrator."`
 	TLS              *BindTLS       `yaml:"tls" doc:"The certificates for clients that ask for TLS; by default of the local CA."`
-	ProxyFrom        []netip.Prefix `yaml:"proxy_from" doc:"The peers that may send a PROXY protocol header; by default exactly the balancers."`
+	ProxyFrom        []netip.Prefix `yaml:"proxy_from" doc:"The peers that may send a PROXY protocol header; by default exactly the balancers. Written: the derived pools of the balancers send one, so that accounts, grants by host and the process list know the clients."`
 	Binlog           DBBinlog       `yaml:"binlog" doc:"The binary log: what was changed, for replicas and point-in-time recovery."`
 	SlowLog          DBSlowLog      `yaml:"slow_log" doc:"Statements that take long."`
 	Ack              string         `yaml:"ack" enum:"none one majority" doc:"Which of the other database servers must have a commit on disk before it is answered and visible: none, any one, or so many that they and the primary are a majority. By default one where there are others."`

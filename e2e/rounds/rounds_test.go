@@ -2,12 +2,14 @@ package rounds
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -162,6 +164,9 @@ func (r *round) run() {
 	promotes := what.away && victim == primary && r.random.IntN(4) > 0
 	switches := !promotes && r.random.IntN(3) == 0
 	r.tell("%s of %s (primary %s), %v", what.name, victim, primary, lasts)
+	if !switches && r.random.IntN(2) == 0 { // one that switches waits for replicas that have applied everything
+		defer r.lag(primary, lasts)()
+	}
 	var switched chan string
 	if switches {
 		switched = r.switchover(primary)
@@ -184,6 +189,39 @@ func (r *round) run() {
 	r.tell("primary %s, epoch %d", after, now.Epoch)
 	r.judge()
 	r.rejoined(aside)
+}
+
+// lag lets clients lock replicas until some time after the trouble: what these receive and acknowledge meanwhile is
+// not applied. The result waits for their end.
+func (r *round) lag(primary string, lasts time.Duration) (end func()) {
+	var wait sync.WaitGroup
+	for _, name := range r.names {
+		if name == primary || r.random.IntN(3) == 0 {
+			continue
+		}
+		holds := lasts + r.upTo(1500)
+		r.tell("%s applies nothing for %v", name, holds)
+		locked := make(chan struct{})
+		wait.Go(func() {
+			told := sync.OnceFunc(func() { close(locked) })
+			defer told()
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			c, err := r.pools[name].Conn(ctx)
+			if err != nil {
+				return // it is the one that the trouble befalls
+			}
+			defer c.Close()
+			defer c.Raw(func(any) error { return driver.ErrBadConn }) // ends the session, and its locks
+			if _, err := c.ExecContext(ctx, "FLUSH TABLES WITH READ LOCK"); err != nil {
+				return
+			}
+			told()
+			time.Sleep(holds) // as long as it is chosen to last
+		})
+		<-locked
+	}
+	return wait.Wait
 }
 
 // other is any server but one.

@@ -17,6 +17,7 @@ import (
 	"stack/appliance/config"
 	"stack/appliance/supervise"
 	"stack/roles/db/binlog"
+	"stack/roles/db/group"
 	"stack/roles/db/incarnation"
 	"stack/roles/db/relay"
 	"stack/roles/db/replica"
@@ -74,7 +75,7 @@ func openData(node *config.Node, env supervise.Env, kill func(uint32) error) (*d
 		return nil, errors.Join(err, d.close())
 	}
 	if d.replica, err = replica.Open(replica.Options{
-		Store: d.store, DB: d.db, Statements: d.engine, Name: node.Name, Log: env.Log, Following: d.following(env), Relay: d.relay,
+		Store: d.store, DB: d.db, Statements: d.engine, Name: node.Name, Log: env.Log, Following: d.following(env), Relay: d.relay, RelayAccount: group.Account,
 		Leads: func() bool { return d.member == nil },
 	}); err != nil {
 		return nil, errors.Join(err, d.close())

@@ -32,24 +32,55 @@ func (m *member) cutReceived(errant string, primary *group.State) (left string, 
 		return errant, nil
 	}
 	set, err := event.ParseGTIDs(errant)
+	if err == nil {
+		err = m.stopFollowing()
+	}
+	if err == nil {
+		err = m.mayLack(errant, primary)
+	}
+	if err == nil {
+		err = m.dropReceived("the primary "+primary.Name+" lacks it", func(id event.ID) bool { return id.In(set) && !m.data.db.HasExecuted(id) })
+	}
 	if err != nil {
 		return "", err
-	}
-	if err := m.stopFollowing(); err != nil {
-		return "", err
-	}
-	n, file, err := m.data.cutReceived(func(id event.ID) bool { return id.In(set) && !m.data.db.HasExecuted(id) })
-	if err != nil {
-		return "", fmt.Errorf("take off what was received and %s lacks: %w", primary.Name, err)
-	}
-	if n > 0 {
-		m.log.Warn("transactions that were received, and that the primary lacks, are not applied", "primary", primary.Name, "gtids", errant, "transactions", n, "file", file)
 	}
 	own, err := m.known()
 	if err != nil {
 		return "", err
 	}
 	return errantOf(own, primary)
+}
+
+// dropReceived takes what bad names, and what came behind it, off the log of what was received, and keeps it as a file. m.mu is
+// held, and nothing is received or applied.
+func (m *member) dropReceived(why string, bad func(event.ID) bool) error {
+	n, file, err := m.data.cutReceived(bad)
+	if err != nil {
+		return fmt.Errorf("take off what was received (%s): %w", why, err)
+	}
+	if n > 0 {
+		m.log.Error("transactions that were received are not applied: "+why, "transactions", n, "file", file)
+	}
+	return nil
+}
+
+// mayLack says why this server does not give up what a primary lacks.
+func (m *member) mayLack(errant string, primary *group.State) error {
+	own, err := m.known()
+	if err != nil {
+		return err
+	}
+	related, err := share(own.Executed, primary.Executed)
+	switch {
+	case err != nil:
+		return err
+	case !related:
+		// A wrong directory, or a primary that has lost its own: nothing is thrown away for it.
+		return fmt.Errorf("this server's data has nothing in common with that of the primary %s, so it does not follow: if the primary's is the right one, empty the data directory %s", primary.Name, m.data.store.Dir())
+	case m.term.Followed:
+		return m.lost(errant, primary)
+	}
+	return nil
 }
 
 // cutReceived takes the first transaction that bad names, and those behind it, off what was received and not applied, of which

@@ -84,6 +84,8 @@ type member struct {
 	follows string // the primary that the replica is set to, empty: not known
 	// lagSince is the moment of which this server had everything when its lag was known last.
 	lagSince time.Time
+	// without is the epoch that was accepted last without what was received and could not be applied, 0: none was.
+	without uint64
 	// unproven is up to which of this server's transactions the replicas have to acknowledge before clients are
 	// served, 0: none; since is when it was set.
 	unproven      uint64
@@ -140,6 +142,9 @@ func (m *member) relayLost() error {
 	if (m.term != term{}) {
 		t := m.term
 		t.Blank, t.Awaits = true, ""
+		if t.Primary == m.name && m.data.replica.Following() { // it was taken for what was in it, and had not applied that
+			t.Lost = "the relay log was damaged before this server, which was to be the primary, had applied it: it has lost what other servers may have. It takes no writes; run stack db promote"
+		}
 		if err := m.enter(t); err != nil {
 			return err
 		}
@@ -230,6 +235,9 @@ func (m *member) Accept(_ context.Context, epoch uint64, primary string) (execut
 		m.follows = ""
 	}
 	if executed, err = m.data.db.AcceptEpoch(epoch); err == nil {
+		if m.data.replica.Stuck() {
+			m.without = epoch
+		}
 		executed, err = event.UnionOf(executed, m.data.replica.Received())
 	}
 	if err != nil {
@@ -322,6 +330,12 @@ const drainWithin = 3 * time.Second
 // drain applies what was received, of which something may be on no other server, and reports whether that is done. If it takes
 // long the server becomes the primary before. m.mu is held, but not while it waits.
 func (m *member) drain(epoch uint64) (ready bool, err error) {
+	if m.without == epoch && m.data.replica.Stuck() {
+		// Who has taken this server for the primary has not counted that.
+		if err := m.dropReceived("it cannot be applied, and this server was taken for the primary without it", func(event.ID) bool { return true }); err != nil {
+			return false, err
+		}
+	}
 	done, err := m.data.replica.Drain()
 	if errors.Is(err, replica.ErrRunning) {
 		if err := m.data.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {

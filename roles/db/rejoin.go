@@ -204,16 +204,8 @@ func (m *member) lost(what string, primary *group.State) error {
 // leave makes the next start take back what the primary lacks, and begins that start; or asks for a copy of the
 // primary's data. It returns what the operator is told meanwhile. m.mu is held.
 func (m *member) leave(errant string, primary *group.State) error {
-	related, err := share(m.data.db.LoggedSet(), primary.Executed)
-	if err != nil {
+	if err := m.mayLack(errant, primary); err != nil {
 		return err
-	}
-	if !related {
-		// A wrong directory, or a primary that has lost its own: nothing is thrown away for it.
-		return fmt.Errorf("this server's data has nothing in common with that of the primary %s, so it does not follow: if the primary's is the right one, empty the data directory %s", primary.Name, m.data.store.Dir())
-	}
-	if m.term.Followed {
-		return m.lost(errant, primary)
 	}
 	switch u := m.undone; {
 	case u.cannot:

@@ -21,7 +21,7 @@ func (d *data) openRelay(node *config.Node, log *slog.Logger) (own uint64, err e
 		return 0, nil
 	}
 	l, err := relay.Open(d.store, d.db.HasExecuted)
-	if errors.Is(err, relay.ErrDamaged) {
+	if errors.Is(err, relay.ErrDamaged) && !alone(node) {
 		// Known before it is gone.
 		if err := d.store.DB.Set(store.MetaRelayLostKey(), []byte(err.Error()), pebble.Sync); err != nil {
 			return 0, err

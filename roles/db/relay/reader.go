@@ -54,7 +54,7 @@ func (r *Reader) Peek() (*Record, error) {
 	if r.ahead == nil && r.Ready() {
 		rec, at, err := r.read()
 		if err != nil {
-			return nil, fmt.Errorf("relay log %s: %w; restart this server, which fetches it again", r.l.dir, err)
+			return nil, fmt.Errorf("relay log %s: %w; look at the disk, and restart this server: what it can have from the primary comes again", r.l.dir, err)
 		}
 		r.ahead, r.then = rec, at
 	}

@@ -41,8 +41,10 @@ func (l *Log) write() error {
 	if len(l.buf) == 0 {
 		return nil
 	}
-	if err := l.room(int64(len(l.buf))); err != nil {
-		return err
+	if n := int64(len(l.buf)); n > l.max { // smaller ones fit into the place that a segment has
+		if err := l.room(n); err != nil {
+			return err
+		}
 	}
 	if _, err := l.file.Write(l.buf); err != nil {
 		l.broken = true // some of it may be there
@@ -54,11 +56,16 @@ func (l *Log) write() error {
 	return nil
 }
 
-// room says why n bytes more are not taken. It leaves more than what the store keeps free: what is in the log needs space to be
-// applied, and gives back its own then.
+// room says why n bytes more are not taken from the file system. While something waits to be applied it leaves more than what the store
+// keeps free: that needs space, and gives back the log's own. Else what comes may be what frees space.
 func (l *Log) room(n int64) error {
-	_, reserve := l.st.FreeSpace()
-	return l.st.CheckSpace(uint64(n) + reserve/4)
+	if l.Pending() == 0 {
+		return l.st.CheckLastSpace()
+	}
+	if err := l.st.CheckMargin(uint64(n)); err != nil {
+		return fmt.Errorf("take more of the source's log: %w", err)
+	}
+	return nil
 }
 
 // Waiting is how many whole transactions wait for Sync.

@@ -33,6 +33,8 @@ type Options struct {
 	// Relay, where not nil, holds what was received and not applied of a server of this kind that is followed by GTID: it is
 	// acknowledged before it is applied. nil: what is received is applied, and then acknowledged.
 	Relay *relay.Log
+	// RelayAccount is as whom such a server is followed; from others, what is received is applied at once.
+	RelayAccount string
 	// Leads, where not nil, says whether a source in a higher epoch takes this server along. Where others
 	// tell who the primary of an epoch is, it does not: the source may be one that was replaced, and its log
 	// have more than the new primary's.
@@ -211,6 +213,9 @@ func (r *Replica) Reset(all bool) error {
 	if r.runs() {
 		return ErrRunning
 	}
+	if n := r.Pending(); n > 0 {
+		return fmt.Errorf("forget the source: %d transactions were received and acknowledged, and are not applied", n)
+	}
 	b := r.opts.Store.DB.NewBatch()
 	defer b.Close()
 	err := errors.Join(b.Delete(store.MetaSourcePositionKey(), nil), b.Delete(store.MetaDivergedKey(), nil))
@@ -224,8 +229,8 @@ func (r *Replica) Reset(all bool) error {
 		return fmt.Errorf("forget the source: %w", err)
 	}
 	if r.opts.Relay != nil {
-		if err := r.opts.Relay.Reset(); err != nil && r.Pending() > 0 { // else all that it has is executed
-			return fmt.Errorf("forget what was received: %w", err)
+		if err := r.opts.Relay.Reset(); err != nil { // all that it has is executed
+			r.opts.Log.Warn("the relay log keeps what is executed: " + err.Error())
 		}
 	}
 	r.forget()
@@ -262,7 +267,7 @@ func (r *Replica) begin() {
 	go func() {
 		defer close(x.done)
 		defer stop()
-		if r.opts.Relay != nil && s.Auto {
+		if r.opts.Relay != nil && s.Auto && s.User == r.opts.RelayAccount {
 			r.followStored(ctx, &s)
 			return
 		}

@@ -103,6 +103,14 @@ func (s *spool) ended() {
 	s.wake() // what was whole is durable
 }
 
+// finish says that no more comes.
+func (s *spool) finish() {
+	s.mu.Lock()
+	s.drains = true
+	s.moved.Broadcast()
+	s.mu.Unlock()
+}
+
 // rewind begins again behind what is applied.
 func (s *spool) rewind() {
 	s.mu.Lock()
@@ -150,7 +158,7 @@ const gatherFor = 5 * time.Millisecond
 
 // gather waits for others to come, where the last ones were applied just now.
 func (s *spool) gather(ctx context.Context) {
-	if left := gatherFor - time.Since(s.begun); left > 0 && !s.drains {
+	if left := gatherFor - time.Since(s.begun); left > 0 {
 		pause := time.NewTimer(left)
 		select {
 		case <-ctx.Done():

@@ -66,6 +66,7 @@ type status struct {
 	state    State
 	failures [2]Failure
 	diverged string
+	stuck    bool      // what was received could not be applied, and nothing was since
 	at       Position  // durable here
 	oldest   time.Time // commit of the first transaction that is applied and not durable
 	current  time.Time // commit of the one that is being applied
@@ -203,7 +204,7 @@ func (r *Replica) durable(n int, done end) {
 	r.statusMu.Lock()
 	r.at, r.oldest, r.joined, r.last = done.at, r.current, 0, done.tx
 	r.lastRetries, r.lastTransient, r.retries, r.transient = r.retries, r.transient, 0, Failure{}
-	r.failures[sqlSide] = Failure{}
+	r.failures[sqlSide], r.stuck = Failure{}, false
 	diverged := r.diverged != ""
 	r.statusMu.Unlock()
 	if diverged {

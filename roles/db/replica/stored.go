@@ -36,14 +36,14 @@ func (r *Replica) followStored(ctx context.Context, s *Settings) {
 	applied := make(chan error, 1)
 	go func() {
 		err := r.applyStored(ctx, s, q)
-		if ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			cancel(errNotApplied)
 		}
 		applied <- err
 	}()
 	r.follow(ctx, s, func(ctx context.Context, s *Settings) error { return r.receive(ctx, s, q) })
-	cancel(nil)
-	if err := <-applied; errors.Is(context.Cause(ctx), errNotApplied) {
+	q.finish() // what has come is applied, although no more does
+	if err := <-applied; err != nil && errors.Is(context.Cause(ctx), errNotApplied) {
 		r.ends(sqlSide, err, s)
 	}
 }
@@ -52,6 +52,9 @@ func (r *Replica) followStored(ctx context.Context, s *Settings) {
 func (r *Replica) ends(f side, err error, s *Settings) {
 	r.opts.Log.Error("the source is no longer followed: "+err.Error(), "host", s.Host, "port", s.Port)
 	r.failed(f, err)
+	r.statusMu.Lock()
+	r.stuck = r.stuck || f == sqlSide
+	r.statusMu.Unlock()
 	if f == ioSide {
 		r.set(StateIOFailed)
 	} else {
@@ -189,7 +192,7 @@ func (r *Replica) Received() string {
 // Stuck reports whether something was received that this server cannot apply.
 func (r *Replica) Stuck() bool {
 	r.statusMu.Lock()
-	failed := r.state == StateSQLFailed || r.diverged != ""
+	failed := r.stuck || r.diverged != ""
 	r.statusMu.Unlock()
 	return failed && r.Pending() > 0
 }

@@ -83,10 +83,35 @@ func TestNewFunctions(t *testing.T) {
 	const uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 	c.want("SELECT GTID_SUBSET('"+uuid+":23', '"+uuid+":21-57'), GTID_SUBSET('"+uuid+":20-25', '"+uuid+":21-57'), GTID_SUBSET('', '')", "1|0|1")
 	c.fails(1772, "SELECT GTID_SUBSET('a', '')")
+	c.want("SELECT WAIT_FOR_EXECUTED_GTID_SET(@@global.gtid_executed), WAIT_FOR_EXECUTED_GTID_SET(''), WAIT_FOR_EXECUTED_GTID_SET(NULL, 1)", "0|0|NULL")
+	c.want("SELECT WAIT_FOR_EXECUTED_GTID_SET('"+uuid+":1', 0.05)", "1")
+	c.fails(1772, "SELECT WAIT_FOR_EXECUTED_GTID_SET('a')")
+	c.fails(1210, "SELECT WAIT_FOR_EXECUTED_GTID_SET('', -1)")
+	c.fails(1582, "SELECT WAIT_FOR_EXECUTED_GTID_SET()")
 	c.want("SELECT PS_CURRENT_THREAD_ID() = CONNECTION_ID()", "1")
 
 	c.must("CREATE TABLE t (id INT PRIMARY KEY, at DATETIME, n INT AS (INTERVAL(id, 10, 20)) STORED)", "INSERT INTO t (id, at) VALUES (15, '2024-01-01')")
 	c.want("SELECT n, at + INTERVAL (id - 14) DAY, INTERVAL(id, 1, 2) FROM t", "1|2024-01-02 00:00:00|2")
 	c.want("SELECT GET_LOCK('a', 0), GET_LOCK('b', 0), RELEASE_ALL_LOCKS(), IS_FREE_LOCK('a')", "1|1|2|1")
 	c.want("SELECT BENCHMARK(-1, 1)", "NULL")
+}
+
+// WAIT_FOR_EXECUTED_GTID_SET waits for a transaction that is on its way, and ends with its session.
+func TestWaitForExecutedSet(t *testing.T) {
+	s := newServer(t)
+	c, other, watch := s.test(), s.test(), s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (0)")
+	id := c.must("SELECT CONNECTION_ID()").rows[0]
+	waits := func() bool {
+		return watch.must("SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'Waiting for the executed set'").rows[0] == "1"
+	}
+	next := "CONCAT(SUBSTRING_INDEX(@@global.gtid_executed, ':', 1), ':1-', 1 + SUBSTRING_INDEX(@@global.gtid_executed, '-', -1))"
+	until := s.begin(t, c, "SELECT WAIT_FOR_EXECUTED_GTID_SET("+next+")")
+	waitFor(t, waits)
+	other.must("INSERT INTO t VALUES (1)")
+	until.ends(0)
+	until = s.begin(t, c, "SELECT WAIT_FOR_EXECUTED_GTID_SET("+next+")")
+	waitFor(t, waits)
+	other.must("KILL QUERY " + id)
+	until.ends(1317)
 }

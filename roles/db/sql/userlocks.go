@@ -13,63 +13,23 @@ import (
 	"stack/roles/db/userlock"
 )
 
-// lockFunction is GET_LOCK() or one of those beside it. The planner's ask for their locks again and
-// again, whatever becomes of the statement, and forget no name.
-type lockFunction struct {
-	ownFunction
-	of func(ctx *gms.Context, s *Session, f *lockFunction, row gms.Row) (any, error)
-}
-
-var (
-	_ gms.FunctionExpression         = (*lockFunction)(nil)
-	_ gms.NonDeterministicExpression = (*lockFunction)(nil)
-)
-
+// The planner's GET_LOCK() and those beside it ask for their locks again and again, whatever becomes of the statement, and
+// forget no name.
 func init() {
-	addLockFunction("get_lock", 2, types.Int64, getLock)
-	addLockFunction("release_lock", 1, types.Int64, releaseLock)
-	addLockFunction("release_all_locks", 0, types.Uint64, func(_ *gms.Context, s *Session, _ *lockFunction, _ gms.Row) (any, error) {
+	addSessionFunction("get_lock", 2, 0, types.Int64, getLock)
+	addSessionFunction("release_lock", 1, 0, types.Int64, releaseLock)
+	addSessionFunction("release_all_locks", 0, 0, types.Uint64, func(_ *gms.Context, s *Session, _ *sessionFunction, _ gms.Row) (any, error) {
 		return uint64(s.userLocks.ReleaseAll()), nil
 	})
-	addLockFunction("is_free_lock", 1, types.Int64, isFreeLock)
-	addLockFunction("is_used_lock", 1, types.Uint64, isUsedLock)
-}
-
-func addLockFunction(name string, args int, returns gms.Type, of func(*gms.Context, *Session, *lockFunction, gms.Row) (any, error)) {
-	ownFunctions[name] = gms.FunctionN{Name: name, Fn: func(_ *gms.Context, list ...gms.Expression) (gms.Expression, error) {
-		if len(list) != args {
-			return nil, wrongCount(name)
-		}
-		return &lockFunction{ownFunction{name: name, args: list, returns: always(returns)}, of}, nil
-	}}
-}
-
-// IsNonDeterministic is true: the same call may answer otherwise the next time.
-func (f *lockFunction) IsNonDeterministic() bool { return true }
-
-// WithChildren is the function of other arguments.
-func (f *lockFunction) WithChildren(ctx *gms.Context, children ...gms.Expression) (gms.Expression, error) {
-	own, err := f.ownFunction.WithChildren(ctx, children...)
-	if err != nil {
-		return nil, err
-	}
-	return &lockFunction{*own.(*ownFunction), f.of}, nil
-}
-
-// Eval computes the result.
-func (f *lockFunction) Eval(ctx *gms.Context, row gms.Row) (any, error) {
-	s, err := sessionOf(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return f.of(ctx, s, f, row)
+	addSessionFunction("is_free_lock", 1, 0, types.Int64, isFreeLock)
+	addSessionFunction("is_used_lock", 1, 0, types.Uint64, isUsedLock)
 }
 
 // lockNameLength is how long the name of a user-level lock may be, characters.
 const lockNameLength = 64
 
 // lockName is the first argument, in the form in which equal names are the same.
-func (f *lockFunction) lockName(ctx *gms.Context, row gms.Row) (string, error) {
+func (f *sessionFunction) lockName(ctx *gms.Context, row gms.Row) (string, error) {
 	v, err := f.args[0].Eval(ctx, row)
 	if err != nil {
 		return "", err
@@ -98,7 +58,7 @@ func wrongLockName(name string) error {
 }
 
 // getLock is GET_LOCK(name, seconds): 1, or 0 if another session has kept the lock for so long.
-func getLock(ctx *gms.Context, s *Session, f *lockFunction, row gms.Row) (any, error) {
+func getLock(ctx *gms.Context, s *Session, f *sessionFunction, row gms.Row) (any, error) {
 	name, err := f.lockName(ctx, row)
 	if err != nil {
 		return nil, err
@@ -179,7 +139,7 @@ func (s *Session) waitedForBehind(r *userlock.Request) bool {
 }
 
 // releaseLock is RELEASE_LOCK(name): 1, 0 if the lock is another session's, NULL if it is free.
-func releaseLock(ctx *gms.Context, s *Session, f *lockFunction, row gms.Row) (any, error) {
+func releaseLock(ctx *gms.Context, s *Session, f *sessionFunction, row gms.Row) (any, error) {
 	name, err := f.lockName(ctx, row)
 	if err != nil {
 		return nil, err
@@ -192,7 +152,7 @@ func releaseLock(ctx *gms.Context, s *Session, f *lockFunction, row gms.Row) (an
 }
 
 // isFreeLock is IS_FREE_LOCK(name): 1 or 0.
-func isFreeLock(ctx *gms.Context, s *Session, f *lockFunction, row gms.Row) (any, error) {
+func isFreeLock(ctx *gms.Context, s *Session, f *sessionFunction, row gms.Row) (any, error) {
 	name, err := f.lockName(ctx, row)
 	if err != nil {
 		return nil, err
@@ -202,7 +162,7 @@ func isFreeLock(ctx *gms.Context, s *Session, f *lockFunction, row gms.Row) (any
 }
 
 // isUsedLock is IS_USED_LOCK(name): the connection that holds the lock, or NULL.
-func isUsedLock(ctx *gms.Context, s *Session, f *lockFunction, row gms.Row) (any, error) {
+func isUsedLock(ctx *gms.Context, s *Session, f *sessionFunction, row gms.Row) (any, error) {
 	name, err := f.lockName(ctx, row)
 	if err != nil {
 		return nil, err

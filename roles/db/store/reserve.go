@@ -123,6 +123,18 @@ func (sp *space) stop() {
 	sp.wait.Wait()
 }
 
+// CheckMargin returns an error that wraps ErrDiskFull where fewer bytes than these and a quarter more than the reserve are free,
+// as it was measured last: for what may wait until those who free space have had theirs.
+func (s *Store) CheckMargin(bytes uint64) error {
+	if s.space.unlimited.Load() {
+		return nil
+	}
+	if available, reserve := s.FreeSpace(); available < reserve+reserve/4+bytes {
+		return ErrDiskFull
+	}
+	return nil
+}
+
 // CheckSpace returns an error that wraps ErrDiskFull where a write of this many bytes would leave less
 // than the reserve. It measures again before it refuses, and for large writes.
 func (s *Store) CheckSpace(bytes uint64) error {
