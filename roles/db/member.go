@@ -332,7 +332,7 @@ const drainWithin = 3 * time.Second
 func (m *member) drain(epoch uint64) (ready bool, err error) {
 	if m.without == epoch && m.data.replica.Stuck() {
 		// Who has taken this server for the primary has not counted that.
-		if err := m.dropReceived("it cannot be applied, and this server was taken for the primary without it", func(event.ID) bool { return true }); err != nil {
+		if err := m.dropReceived("it cannot be applied, and this server was taken for the primary without it", func(id event.ID) bool { return !m.data.db.HasExecuted(id) }); err != nil {
 			return false, err
 		}
 	}
