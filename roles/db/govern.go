@@ -54,6 +54,7 @@ func (m *member) govern(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-m.hurry:
 		}
 	}
 }

@@ -90,8 +90,10 @@ type member struct {
 	// served, 0: none; since is when it was set.
 	unproven      uint64
 	unprovenSince time.Time
-	opened        func() // called after the server was opened for writes
-	demoted       func() // called after it was closed
+	// hurry makes govern look at the other servers at once.
+	hurry   chan struct{}
+	opened  func() // called after the server was opened for writes
+	demoted func() // called after it was closed
 }
 
 var _ group.Member = (*member)(nil)
@@ -103,6 +105,7 @@ func newMember(node *config.Node, d *data, log *slog.Logger, password string) (*
 		name: node.Name, data: d, log: log, password: password, policy: ackPolicy(node), addrs: map[string]netip.AddrPort{},
 		ca:     filepath.Join(node.TLS.SecretsDir, "ca.crt"),
 		undone: d.undone, seeder: &seeder{}, restart: func() {}, // before clients are served nobody has to
+		hurry: make(chan struct{}, 1),
 	}
 	all := node.Databases()
 	m.first = all[0].Name
@@ -257,6 +260,10 @@ func (m *member) Accept(_ context.Context, epoch uint64, primary string) (execut
 	default:
 		if err := m.enter(term{Epoch: epoch, Primary: primary, Led: m.term.Led, Blank: m.term.blank(m.data.db.ExecutedSet())}); err != nil {
 			return "", err
+		}
+		select { // it is open already, and its commits may wait for this server
+		case m.hurry <- struct{}{}:
+		default:
 		}
 	}
 	return executed, nil
