@@ -75,6 +75,23 @@ func measureAcks(ctx context.Context, w io.Writer, s settings) error {
 		}
 	}
 	printAcks(w, s, cases, all)
+	var lags strings.Builder
+	for _, b := range cases {
+		if b.threads != backlogThreads {
+			continue
+		}
+		for _, p := range setup.pairs {
+			line, err := p.lag(ctx, b, s, middleOf(all[b.name()][p.name], func(a ackSample) float64 { return a.rate })/2)
+			if err != nil {
+				return fmt.Errorf("%s, lag, pair of %s: %w", b.name(), p.name, err)
+			}
+			fmt.Fprint(os.Stderr, ackSection, line)
+			fmt.Fprint(&lags, line)
+		}
+	}
+	if lags.Len() > 0 {
+		printLags(w, s, lags.String())
+	}
 	return nil
 }
 
