@@ -8,8 +8,11 @@
 // nothing to compare.
 //
 // It repairs nothing. Data that is not what it was on the source stops it, and it says so
-// until it is told to follow anew. What is received and not applied yet is bounded: a slow
-// disk here makes the source wait, through TCP.
+// until it is told to follow anew.
+//
+// Of a server of its site it keeps what it receives in the relay log (package relay), acknowledges it there, and applies it behind
+// that, also while the source is away. Of others what is received and not applied yet is in memory, and bounded: a slow disk
+// here makes the source wait, through TCP.
 //
 // Protocol: MySQL's client protocol (dev.mysql.com, "Client/Server Protocol"), its replication
 // protocol, and MariaDB's (mariadb.com/kb, "Replication Protocol").
