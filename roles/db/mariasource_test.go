@@ -108,7 +108,7 @@ func until(t testing.TB, most time.Duration, what string, ok func() bool) {
 	}
 }
 
-// relay forwards connections, and can be cut.
+// forwarder forwards connections, and can be cut.
 type forwarder struct {
 	l      net.Listener
 	target string

@@ -35,9 +35,6 @@ type Pos struct {
 	N uint64
 }
 
-// is reports whether it is the same place.
-func (p Pos) is(q Pos) bool { return p.Segment == q.Segment && p.Offset == q.Offset }
-
 // segment is a file of the log, and how far it counts.
 type segment struct {
 	number uint64
@@ -232,9 +229,7 @@ func (l *Log) look(executed func(event.ID) bool) error {
 	if l.start = first; first == (Pos{}) {
 		l.start = l.end
 	}
-	l.mu.Unlock()
-	l.Applied(l.start)
-	l.mu.Lock()
+	l.applied(l.start)
 	return nil
 }
 

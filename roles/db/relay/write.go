@@ -189,14 +189,10 @@ func (l *Log) begin(before Pos) error {
 		return err
 	}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.segments = append(l.segments, segment{number, beginSize})
-	l.mu.Unlock()
 	l.file, l.now, l.size = f, number, beginSize
-	void := l.void
-	l.void = nil
-	for _, n := range void {
-		l.discard(n)
-	}
+	l.discardVoid()
 	return nil
 }
 
@@ -222,10 +218,16 @@ func (l *Log) create(path string) (vfs.File, error) {
 	return f, err
 }
 
-// discard keeps a file for another segment, or removes it.
+// discardVoid discards what is void, now that a segment behind it is begun. l.mu is held.
+func (l *Log) discardVoid() {
+	for _, n := range l.void {
+		l.discard(n)
+	}
+	l.void = nil
+}
+
+// discard keeps a file for another segment, or removes it. l.mu is held.
 func (l *Log) discard(number uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if info, err := l.st.FS().Stat(l.path(number)); err == nil && info.Size() <= 2*l.max && len(l.spares) < sparesKept {
 		l.spares = append(l.spares, number)
 		return
@@ -236,18 +238,21 @@ func (l *Log) discard(number uint64) {
 // Applied notes that what is before a place need not be read again. Segments before it are used again.
 func (l *Log) Applied(to Pos) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.applied(to)
+}
+
+// applied is Applied. l.mu is held.
+func (l *Log) applied(to Pos) {
 	n := slices.IndexFunc(l.segments, func(s segment) bool { return s.number == to.Segment })
 	if n < 0 {
-		l.mu.Unlock()
 		return
 	}
 	l.start = to
-	gone := l.segments[:n:n]
-	l.segments = l.segments[n:]
-	l.mu.Unlock()
-	for _, s := range gone {
+	for _, s := range l.segments[:n] {
 		l.discard(s.number)
 	}
+	l.segments = l.segments[n:]
 }
 
 // Reset forgets everything, durably.
@@ -277,15 +282,9 @@ func (l *Log) restart(at Pos, executed func(event.ID) bool) error {
 	begin := l.file
 	l.file = nil
 	l.cut()
-	void := l.void
-	l.void = nil
+	l.discardVoid()
 	l.file, l.segments = begin, append(l.segments, begun)
 	l.set = event.GTIDs{}
-	l.mu.Unlock()
-	for _, n := range void {
-		l.discard(n)
-	}
-	l.mu.Lock()
 	return l.look(executed)
 }
 

@@ -256,9 +256,16 @@ type pipe interface {
 	soon() bool
 	idle(ctx context.Context, due time.Time) (at Position, ok bool)
 	give(c *chunk)
+	// That all that was taken is applied, durably; and to wait for others to come, where the last ones were applied just now.
+	applied()
+	gather(ctx context.Context)
 
 	waiting() waiting
 }
+
+// applied and gather do nothing: what the queue gave is forgotten, and who applies is waited for by the source's commits.
+func (q *queue) applied()               {}
+func (q *queue) gather(context.Context) {}
 
 // source gives the applier what the queue holds.
 type source struct {

@@ -470,15 +470,10 @@ func (r *Replica) applyAll(ctx context.Context, q pipe, epoch uint64, durable fu
 			}
 		}
 		r.applies(Transaction{}, a.Waiting())
-		sp, stored := q.(*spool)
-		if stored && !ready {
-			sp.applied() // also what was skipped
-		}
 		if !ready {
+			q.applied() // also what was skipped
 			kept = r.idle(ctx, q, kept)
-		}
-		if stored && !ready {
-			sp.gather(ctx)
+			q.gather(ctx)
 		}
 		g, server, err := a.Next(ctx, src)
 		if errors.Is(err, errDrained) {
@@ -568,7 +563,7 @@ func named(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// Here is the GTID set of what is on disk here: executed, or received.
+// here is the GTID set of what is on disk here: executed, or received.
 func (r *Replica) here() (mysql.Mysql56GTIDSet, error) {
 	set, err := event.ParseGTIDs(r.opts.DB.ExecutedSet())
 	if err != nil || r.opts.Relay == nil {
