@@ -63,6 +63,25 @@ func TestCheckFindsDamagedBlocks(t *testing.T) {
 	running.stop(t)
 }
 
+// A file that was being written when the process was killed is no damage: the next start removes it. Nor is one that
+// is being written.
+func TestCheckLeavesOutUnfinishedFiles(t *testing.T) {
+	fs := vfs.NewMem()
+	s := start(t, fs, "db")
+	s.fill(t, 200)
+	must(t, s.st.DB.Flush())
+	put(t, fs, "db/store/999999.sst", "half of a block")
+	r, err := Running(ctx, s.st, s.db)
+	must(t, err)
+	if !r.OK() || r.Files == 0 {
+		t.Errorf("running: %+v", r)
+	}
+	s.stop(t)
+	if r, err := Directory(ctx, store.Options{Dir: "db", FS: fs}); err != nil || !r.OK() || r.Files == 0 {
+		t.Errorf("stopped: %+v, %v", r, err)
+	}
+}
+
 // What a check of a stopped database must not do is change it.
 func TestCheckChangesNothing(t *testing.T) {
 	fs := vfs.NewMem()

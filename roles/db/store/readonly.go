@@ -100,31 +100,25 @@ func (s *Store) Checkpoint(ctx context.Context, dir string) error {
 	return nil
 }
 
-// CheckFiles reads every table file of the store from the disk, past all caches, and calls
-// damaged for each of which a block does not have its checksum, or which is in use and not
-// there. Files that the store removes meanwhile are left out. It answers how many were read; an error, which may be ctx's, means
-// that it could not go on.
+// CheckFiles reads every table file that is in use from the disk, past all caches, and calls
+// damaged for each of which a block does not have its checksum, or which is not there. Files that the store removes
+// meanwhile are left out, and so are those that it is writing, or was when its process was killed: they belong to
+// it when they are whole. It answers how many were read; an error, which may be ctx's, means that it could not go on.
 func (s *Store) CheckFiles(ctx context.Context, damaged func(file string, err error)) (files int, err error) {
-	dir := filepath.Join(s.dir, pebbleDir)
-	names, err := s.fs.List(dir)
-	if err != nil {
-		return 0, fmt.Errorf("list %s: %w", dir, err)
-	}
-	names = slices.DeleteFunc(names, func(name string) bool { return filepath.Ext(name) != tableSuffix })
-	used, err := s.tablesInUse()
+	names, err := s.tablesInUse()
 	if err != nil {
 		return 0, err
 	}
-	names = append(names, used...)
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		if err := ctx.Err(); err != nil {
 			return files, err
 		}
-		path := filepath.Join(dir, name)
+		path := filepath.Join(s.dir, pebbleDir, name)
 		failed := s.checkFile(ctx, path)
 		if errors.Is(failed, os.ErrNotExist) {
-			if used, err = s.tablesInUse(); err != nil {
+			used, err := s.tablesInUse()
+			if err != nil {
 				return files, err
 			}
 			if !slices.Contains(used, name) {
