@@ -221,8 +221,8 @@ func (d *Database) DropTable(ctx *gms.Context, name string) error {
 	return s.tx.DropTable(ctx, st)
 }
 
-// RenameTable renames a table within the database. The planner moves the foreign keys
-// that name it.
+// RenameTable renames a table within the database, with its triggers. The planner moves the
+// foreign keys that name it.
 func (d *Database) RenameTable(ctx *gms.Context, from, to string) error {
 	s, err := sessionOf(ctx)
 	if err != nil {
@@ -236,6 +236,8 @@ func (d *Database) RenameTable(ctx *gms.Context, from, to string) error {
 	if cat.Table(d.name, to) != nil || cat.Object(objectView, d.name, to) != nil {
 		return gms.ErrTableAlreadyExists.New(to)
 	}
-	_, err = s.tx.RenameTable(ctx, st, d.name, to)
-	return err
+	if _, err = s.tx.RenameTable(ctx, st, d.name, to); err != nil {
+		return err
+	}
+	return s.renameInTriggers(ctx, d.name, st.Desc.Name, to)
 }

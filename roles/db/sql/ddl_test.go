@@ -266,6 +266,34 @@ func TestViewsAndTriggers(t *testing.T) {
 	c.fails(1146, "SELECT * FROM v")
 }
 
+// Triggers belong to their table, whatever it is called by now.
+func TestTriggersFollowRenames(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "CREATE TABLE other (id INT PRIMARY KEY, n INT)", "CREATE TABLE counted (id INT)",
+		"CREATE TRIGGER tb BEFORE INSERT ON t FOR EACH ROW SET NEW.n = NEW.n + 100",
+		"CREATE DEFINER = root@'%' TRIGGER `tu on t` /* ON t */ BEFORE UPDATE ON test . `t` FOR EACH ROW SET NEW.n = NEW.n + (SELECT COUNT(*) FROM counted)")
+	const list = "SELECT trigger_name, event_object_table, action_statement FROM information_schema.triggers WHERE trigger_schema = 'test' ORDER BY 1"
+	body := []string{"SET NEW.n = NEW.n + 100", "SET NEW.n = NEW.n + (SELECT COUNT(*) FROM counted)"}
+	for i, step := range []struct{ rename, table string }{
+		{"RENAME TABLE t TO `odd ``name`", "odd `name"}, {"ALTER TABLE `odd ``name` RENAME TO u", "u"}, {"RENAME TABLE u TO v, other TO u, v TO other", "other"},
+		{"RENAME TABLE other TO x, u TO other", "x"}, {"RENAME TABLE test.x TO test.t", "t"},
+	} {
+		c.must(step.rename)
+		c.want(list, "tb|"+step.table+"|"+body[0], "tu on t|"+step.table+"|"+body[1])
+		name := QuoteName(step.table)
+		c.must(fmt.Sprintf("INSERT INTO %s VALUES (%d, 1)", name, i), fmt.Sprintf("UPDATE %s SET n = n + 1 WHERE id = %d", name, i))
+		c.want(fmt.Sprintf("SELECT n FROM %s WHERE id = %d", name, i), "102")
+	}
+	c.must("INSERT INTO other VALUES (1, 1)")
+	c.want("SELECT n FROM other", "1")
+	b := blankServer(t, nil)
+	b.mustFollow(s)
+	b.sameAs(s)
+	c.must("DROP TABLE t")
+	c.want("SELECT COUNT(*) FROM information_schema.triggers WHERE trigger_schema = 'test'", "0")
+}
+
 func TestTemporaryTables(t *testing.T) {
 	s := newServer(t)
 	a, b := s.test(), s.test()
