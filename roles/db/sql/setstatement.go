@@ -55,6 +55,19 @@ func (s *Session) setStatement(ctx context.Context, query string, multi bool, ou
 	return true, rest, err
 }
 
+// statementAlone is what a SET STATEMENT sets variables for, or the text itself. MariaDB logs such statements whole. What of
+// the variables changes their outcome its log has beside the text; how long they might take there is nothing to who repeats them.
+func statementAlone(text string) string {
+	sc := &scanner{text: text}
+	if !sc.accept("SET", "STATEMENT") {
+		return text
+	}
+	if _, _, err := sc.statementVariables(); err != nil {
+		return text
+	}
+	return text[sc.pos:]
+}
+
 // statementVariables reads the assignments up to FOR.
 func (s *scanner) statementVariables() (names, assignments []string, err error) {
 	for {
