@@ -46,3 +46,25 @@ func TestSetStatementAndMore(t *testing.T) {
 		t.Error("a SET STATEMENT was prepared")
 	}
 }
+
+// The scope of an assignment counts for those behind it, but where it is part of a variable's name.
+func TestScopeOfAssignments(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	const values = "SELECT @@global.net_read_timeout, @@session.net_read_timeout, @@global.net_write_timeout, @@session.net_write_timeout"
+	defer c.must("SET GLOBAL net_read_timeout = DEFAULT, net_write_timeout = DEFAULT") // they are the process's
+	for _, step := range []struct{ set, want string }{
+		{"SET GLOBAL net_read_timeout = 31, /* too */ net_write_timeout = GREATEST(61, 60)", "31|30|61|60"},
+		{"SET net_read_timeout = 41, net_write_timeout = 71", "31|41|61|71"},
+		{"SET GLOBAL net_read_timeout = 32, SESSION net_write_timeout = 72, net_read_timeout = 42", "32|42|61|72"},
+		{"SET @@global.net_read_timeout = 33, net_write_timeout = 73", "33|42|61|73"},
+		{"SET SESSION net_read_timeout = 43, GLOBAL net_write_timeout = DEFAULT, net_read_timeout = 34, @a = 5, @@session.net_write_timeout = 74", "34|43|60|74"},
+		{"SET GLOBAL net_read_timeout = DEFAULT, net_write_timeout = DEFAULT", "30|43|60|74"},
+	} {
+		c.must(step.set)
+		c.want(values, step.want)
+	}
+	c.want("SELECT @a", "5")
+	s.root().must("CREATE USER u")
+	s.login("u", "%", "").fails(1227, "SET SESSION net_read_timeout = 1, GLOBAL net_write_timeout = 1, net_read_timeout = 1")
+}

@@ -1,0 +1,53 @@
+package sql
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dolthub/vitess/go/vt/sqlparser"
+)
+
+// keepScope has the word GLOBAL, SESSION or the like before an assignment of a SET count for those behind it too that say
+// none, as in MySQL. The parser takes it as of the first alone.
+func keepScope(text string, st sqlparser.Statement) {
+	set, ok := st.(*sqlparser.Set)
+	sc := &scanner{text: text}
+	if !ok || len(set.Exprs) < 2 || !sc.accept("SET") {
+		return
+	}
+	scope := sqlparser.SetScope(sqlparser.SetScope_None)
+	for _, e := range set.Exprs {
+		if sc.scopeWord() {
+			scope = e.Scope
+		} else if e.Scope == sqlparser.SetScope_None && e.Name.Qualifier.IsEmpty() {
+			e.Scope = scope
+		}
+		sc.behindComma()
+	}
+}
+
+// scopeWord says whether a word that stands before a variable comes next.
+func (s *scanner) scopeWord() bool {
+	at := s.pos
+	defer func() { s.pos = at }()
+	word := strings.ToUpper(s.next())
+	return slices.Contains([]string{"GLOBAL", "SESSION", "LOCAL", "PERSIST", "PERSIST_ONLY"}, word) && nameToken(s.next())
+}
+
+// behindComma moves behind the next comma outside of brackets, or to the end.
+func (s *scanner) behindComma() {
+	for depth := 0; ; {
+		switch s.next() {
+		case "":
+			return
+		case "(":
+			depth++
+		case ")":
+			depth--
+		case ",":
+			if depth == 0 {
+				return
+			}
+		}
+	}
+}
