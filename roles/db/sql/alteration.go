@@ -122,7 +122,7 @@ func (a *alteration) run(ctx *gms.Context, text string, st sqlparser.Statement, 
 	case a.plain:
 		waits = "rows are compared with those of another table, which has them in another form"
 	case a.needsRows() && !txn.CanBuildOnline(a.table, a.to):
-		waits = countedInOrder
+		waits = a.cannotFollow()
 	}
 	if err := a.options.allow(a.needsRows() || addsForeignKey(st), waits); err != nil {
 		return err
@@ -260,6 +260,16 @@ func (a *alteration) prepare(ctx *gms.Context, st sqlparser.Statement) error {
 		return err
 	}
 	return a.fill(ctx, false)
+}
+
+// cannotFollow is why writers must wait where the new rows do not follow from the old ones alone.
+func (a *alteration) cannotFollow() string {
+	if at := a.to.AutoIncrementColumn(); at >= 0 {
+		if was, _ := a.table.Desc.Column(a.to.Desc.Columns[at].ID); was == nil {
+			return "Adding an auto-increment column requires a lock"
+		}
+	}
+	return "the primary key gets a column that rows do not have yet"
 }
 
 // countInOrder begins anew with the writers waiting, in another definition: what has been built under

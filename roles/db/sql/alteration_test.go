@@ -140,7 +140,10 @@ func TestAlterAlgorithmAndLock(t *testing.T) {
 		c.fails(1845, query)
 	}
 	c.must("SET sql_log_bin = 1")
-	c.fails(1846, "ALTER TABLE t ADD COLUMN n INT AUTO_INCREMENT UNIQUE, LOCK=NONE", "LOCK=SHARED")
+	for _, options := range []string{"LOCK=NONE", "ALGORITHM=INPLACE, LOCK=NONE", "ALGORITHM = COPY, LOCK NONE"} {
+		c.fails(1846, "ALTER TABLE t ADD COLUMN n INT AUTO_INCREMENT UNIQUE, "+options, "LOCK=NONE is not supported. Reason: Adding an auto-increment column requires a lock. Try LOCK=SHARED.")
+	}
+	c.fails(1846, "ALTER TABLE t ADD COLUMN n INT NOT NULL DEFAULT 1, DROP PRIMARY KEY, ADD PRIMARY KEY (n, id), LOCK=NONE", "the primary key gets a column")
 	c.fails(1845, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES t (id), ALGORITHM=INSTANT")
 	c.fails(1221, "ALTER TABLE t ADD COLUMN n INT, ALGORITHM=INSTANT, LOCK=NONE")
 	c.must("ALTER TABLE t ADD COLUMN n INT, ALGORITHM=INSTANT", "ALTER TABLE t DROP COLUMN n, ALGORITHM=INSTANT, LOCK=DEFAULT",
@@ -531,6 +534,7 @@ func TestForeignKeyThatIsNotFollowed(t *testing.T) {
 	c.must("CREATE TABLE fixed (code CHAR(20) PRIMARY KEY)", "INSERT INTO fixed VALUES ('one'), ('two')")
 	c.fails(1846, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (code) REFERENCES fixed (code), LOCK=NONE")
 	c.fails(1452, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (code) REFERENCES fixed (code), ADD INDEX (n)")
+	c.fails(1846, "ALTER TABLE t ADD COLUMN n INT NOT NULL DEFAULT 1, DROP PRIMARY KEY, ADD PRIMARY KEY (n, id), LOCK=NONE", "the primary key gets a column")
 	c.fails(1845, "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id), ALGORITHM=INSTANT")
 	c.must("INSERT INTO fixed VALUES ('x')", "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (code) REFERENCES fixed (code), ADD INDEX (n)", "ALTER TABLE t DROP FOREIGN KEY fk", "ALTER TABLE t DROP INDEX fk",
 		"SET foreign_key_checks = 0", "INSERT INTO t (id, a) VALUES (9, 99)", "ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES p (id), LOCK=NONE", "SET foreign_key_checks = 1")
