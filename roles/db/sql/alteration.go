@@ -145,7 +145,14 @@ func (a *alteration) run(ctx *gms.Context, text string, st sqlparser.Statement, 
 	if err := a.stream(ctx, text, st, bindings, out); err != nil {
 		return err
 	}
-	return a.adopt(ctx)
+	if err := a.adopt(ctx); err != nil {
+		return err
+	}
+	if a.convert != nil && a.convert.counted && !a.table.HasPrimaryKey() && s.replay == nil && s.logsChanges() {
+		// They are counted in the order of their insertion. Where clients inserted beside each other, that of the log is another one.
+		ctx.Warn(1592, "Unsafe statement written to the binary log: table '%s' has no primary key, so its rows may get other numbers on a replica", a.table.Desc.Name)
+	}
+	return nil
 }
 
 // stream runs the statement through the planner, which would commit at its end, and end the

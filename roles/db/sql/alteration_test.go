@@ -344,6 +344,17 @@ func TestAlterTableWithFullDisk(t *testing.T) {
 	c.want("SELECT * FROM t ORDER BY id", "1|1|one", "2|1|changed", "3|2|"+strings.Repeat("3", 50), "4|NULL|NULL")
 }
 
+// Rows without primary key have no order that is the same everywhere: to number them gives a warning.
+func TestNumbersOfRowsWithoutKey(t *testing.T) {
+	c := newServer(t).test()
+	c.must("CREATE TABLE keyed (id INT PRIMARY KEY)", "INSERT INTO keyed VALUES (1)", "CREATE TABLE t (a INT)",
+		"ALTER TABLE keyed ADD COLUMN n INT AUTO_INCREMENT UNIQUE", "ALTER TABLE t ADD COLUMN n INT AUTO_INCREMENT UNIQUE")
+	c.want("SHOW WARNINGS")
+	c.must("ALTER TABLE t DROP COLUMN n", "INSERT INTO t VALUES (7), (5)", "ALTER TABLE t ADD COLUMN n INT AUTO_INCREMENT PRIMARY KEY FIRST")
+	c.want("SHOW WARNINGS", "Warning|1592|Unsafe statement written to the binary log: table 't' has no primary key, so its rows may get other numbers on a replica")
+	c.want("SELECT * FROM t ORDER BY n", "1|7", "2|5")
+}
+
 // Writers go on while a column becomes AUTO_INCREMENT, unless a row needs a number.
 func TestColumnBecomesAutoIncrement(t *testing.T) {
 	s := newServer(t)

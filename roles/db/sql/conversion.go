@@ -30,6 +30,7 @@ type conversion struct {
 	schema  gms.Schema // of new rows, with expressions that can be computed
 	counts  int        // position of a column that has become AUTO_INCREMENT, -1 if none
 	follows bool       // rows change meanwhile: none can be given a number
+	counted bool       // a row was given one
 	checks  []checkExpr
 	notNull []int
 }
@@ -226,6 +227,7 @@ func (c *conversion) count(row gms.Row) error {
 	if c.follows {
 		return errCounted
 	}
+	c.counted = true
 	n, err := c.session.tx.NextAutoIncrement(c.to)
 	if err != nil {
 		return err
