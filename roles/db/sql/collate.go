@@ -49,6 +49,8 @@ func init() {
 			r.Apply = besideHiddenColumns(r.Apply)
 		} else if r.Id.String() == "replaceCrossJoins" {
 			r.Apply = joinWhere
+		} else if r.Id.String() == "pruneTables" {
+			r.Apply = besideWholeRows(r.Apply)
 		}
 	}
 }
