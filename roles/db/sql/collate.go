@@ -33,6 +33,8 @@ func init() {
 	for i := range analyzer.OnceBeforeDefault {
 		if r := &analyzer.OnceBeforeDefault[i]; r.Id.String() == "validateGroupBy" {
 			r.Apply = besideConstants(r.Apply)
+		} else if r.Id == analyzer.ResolveAlterColumnId {
+			r.Apply = placesColumns(r.Apply)
 		}
 	}
 	for i, r := range analyzer.OnceAfterDefault {
