@@ -46,6 +46,7 @@ func init() {
 	}
 	// The types of a UNION's columns are unified before, and by values that are the same.
 	analyzer.DefaultValidationRules = slices.DeleteFunc(slices.Clone(analyzer.DefaultValidationRules), func(r analyzer.Rule) bool { return r.Id.String() == "validateUnionSchemasMatch" })
+	analyzer.OnceAfterAll = append([]analyzer.Rule{{Id: -1, Apply: queriesOfDuplicates(ruleOf(analyzer.DefaultRules, "resolveSubqueries"), ruleOf(analyzer.OnceAfterDefault, "finalizeSubqueries"))}}, analyzer.OnceAfterAll...)
 	for i := range analyzer.DefaultRules {
 		if r := &analyzer.DefaultRules[i]; r.Id.String() == "validateNoHiddenSystemColumns" {
 			r.Apply = besideHiddenColumns(r.Apply)
@@ -55,6 +56,11 @@ func init() {
 			r.Apply = besideWholeRows(r.Apply)
 		}
 	}
+}
+
+// ruleOf is the planner's rule of a name.
+func ruleOf(rules []analyzer.Rule, name string) analyzer.RuleFunc {
+	return rules[slices.IndexFunc(rules, func(r analyzer.Rule) bool { return r.Id.String() == name })].Apply
 }
 
 // compareByCollation is a rule for finished plans. The planner compares by the column's
