@@ -175,6 +175,9 @@ func (s *Session) tell(err error) error {
 	if errors.As(err, &p) {
 		s.engine.log.Error("a statement met an internal error", "connection", s.ID(), "error", fmt.Sprint(p.value), "stack", string(p.stack))
 	}
+	if told := s.foreignKeyError(err); told != nil {
+		return withCause(told, err)
+	}
 	return withCause(clientError(err, s.GetCurrentDatabase()), err)
 }
 
