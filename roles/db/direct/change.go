@@ -321,19 +321,22 @@ func (c *change) add(row gms.Row, generate bool) error {
 		return duplicate(err, row)
 	}
 	if at >= 0 {
-		n, u, big := split(row[at])
-		if big {
-			n = int64(u)
-		}
-		if c.result.Affected == 0 {
-			c.result.FirstID = n
-		}
+		c.result.LastID = idOf(row[at])
 		if generate && !c.result.Generated {
-			c.result.Generated, c.result.GeneratedID = true, n
+			c.result.Generated, c.result.GeneratedID = true, c.result.LastID
 		}
 	}
 	c.result.Affected++
 	return nil
+}
+
+// idOf is an AUTO_INCREMENT column's value, of whatever type, as a number.
+func idOf(v any) int64 {
+	n, u, big := split(v)
+	if big {
+		return int64(u)
+	}
+	return n
 }
 
 // insertOrUpdate is ON DUPLICATE KEY UPDATE of one row: with several, what the first
@@ -362,6 +365,9 @@ func (c *change) insertOrUpdate(generate []bool, values []any) (Result, Reason, 
 	switch {
 	case !equal:
 		c.result.Affected = 2
+		if at := c.plan.Table.AutoIncrementColumn(); at >= 0 {
+			c.result.LastID = idOf(after[at])
+		}
 	case c.foundRows:
 		c.result.Affected = 1
 	}

@@ -50,10 +50,10 @@ type Result struct {
 	Affected int64 // rows added, changed or removed; of ON DUPLICATE KEY two for each changed
 	Matched  int64 // rows that an UPDATE found
 	Changed  int64 // of them those with other values than before
-	// FirstID is the AUTO_INCREMENT value of the first row added; GeneratedID the first
-	// that was made, and Generated says whether one was.
-	FirstID, GeneratedID int64
-	Generated            bool
+	// LastID is the AUTO_INCREMENT value of the last row added or changed by an INSERT; GeneratedID
+	// the first that was made, and Generated says whether one was.
+	LastID, GeneratedID int64
+	Generated           bool
 }
 
 // DuplicateError is a *txn.DuplicateKeyError with the row that was to be written.

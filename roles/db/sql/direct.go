@@ -478,13 +478,13 @@ func (s *Session) directChange(ctx *gms.Context, p *direct.Plan, t *direct.Text)
 func (s *Session) directAnswer(p *direct.Plan, r direct.Result, out sink) {
 	info := s.GetLastQueryInfo()
 	info.RowCount.Store(r.Affected)
-	switch st := p.Statement.(type) {
+	switch p.Statement.(type) {
 	case *sqlparser.Insert:
-		id := uint64(r.FirstID)
-		if len(st.OnDup) > 0 {
-			id = uint64(info.LastInsertId.Load())
+		id := r.LastID
+		if r.Generated {
+			id = r.GeneratedID
 		}
-		out.OK(uint64(r.Affected), id, "")
+		out.OK(uint64(r.Affected), uint64(id), "")
 	case *sqlparser.Update:
 		info.FoundRows.Store(r.Matched)
 		// As plan.UpdateInfo says it, which takes longer.

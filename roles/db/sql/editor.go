@@ -78,7 +78,9 @@ func (e *editor) Insert(ctx *gms.Context, row gms.Row) error {
 	}
 	missing := e.session.missing
 	e.session.missing = ""
-	if err := e.session.tx.InsertRow(ctx, e.stored, storedRow(e.stored, row, e.zone)); err != nil || missing == "" {
+	err := e.session.tx.InsertRow(ctx, e.stored, storedRow(e.stored, row, e.zone))
+	e.session.ids.came(e.Table, row, err == nil)
+	if err != nil || missing == "" {
 		return e.duplicate(err, row)
 	}
 	return mysqlError(1364, "%s", missing)
@@ -87,6 +89,9 @@ func (e *editor) Insert(ctx *gms.Context, row gms.Row) error {
 // Update replaces a row.
 func (e *editor) Update(ctx *gms.Context, old, new gms.Row) error {
 	if err := e.check(ctx, new); err != nil {
+		return err
+	}
+	if err := e.session.ids.changed(ctx, e.Table, old, new); err != nil {
 		return err
 	}
 	from, to := storedUpdate(e.stored, old, new, e.zone)
@@ -212,8 +217,9 @@ func (t *Table) GetNextAutoIncrementValue(ctx *gms.Context, given any) (uint64, 
 	}
 	s.inserts.expect(s.tx, t, given != nil)
 	if given == nil {
-		s.generated = true
-		return s.tx.NextAutoIncrement(t.stored)
+		id, err := s.tx.NextAutoIncrement(t.stored)
+		s.ids.make(t, id)
+		return id, err
 	}
 	return toUint64(given), nil
 }

@@ -50,11 +50,6 @@ func fitInsert(ctx *gms.Context, n *plan.InsertInto) (gms.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.IsReplace {
-		if source, err = noteReplaceID(ctx, source); err != nil {
-			return nil, err
-		}
-	}
 	if fires || p.computed {
 		rows := &fittedRows{plan.UnaryNode{Child: source}, f, schema, p.missing, nil}
 		if fires {

@@ -259,7 +259,9 @@ func (s *Session) perform(gctx *gms.Context, k kind, text string, st sqlparser.S
 		err = s.alter.run(gctx, text, st, bindings, out)
 		s.alter = nil
 	default:
-		err = s.stream(gctx, text, st, bindings, out)
+		ids := &s.ids
+		err = s.stream(gctx, text, st, bindings, &identified{out, ids})
+		ids.keep(s.GetLastQueryInfo())
 	}
 	s.prepared, s.preparedText = nil, ""
 	if err != nil {
@@ -352,7 +354,7 @@ func (s *Session) begin(ctx *gms.Context, k kind, text string, st sqlparser.Stat
 	if err != nil {
 		return txn.Mark{}, err
 	}
-	s.inserts = s.insertedBy(st)
+	s.inserts, s.ids = s.insertedBy(st), s.idsOf(st)
 	if s.again && (k == kindWrite || k == kindLockingRead || s.reads != txn.Consistent) && !k.changesCatalog() {
 		if err := s.keepDefinitions(ctx, st); err != nil {
 			return txn.Mark{}, err
@@ -386,7 +388,7 @@ func (s *Session) beginDirect(ctx *gms.Context) (txn.Mark, error) {
 	if err := s.openStatement(ctx, kindWrite); err != nil {
 		return txn.Mark{}, err
 	}
-	s.inserts, s.start = insertedRows{}, s.tx.Mark()
+	s.inserts, s.ids, s.start = insertedRows{}, insertIDs{}, s.tx.Mark()
 	return s.start, nil
 }
 

@@ -36,7 +36,7 @@ type Session struct {
 	again      bool                   // the running statement has met a table that changed
 	unkept     uint64                 // warnings of the running statement beyond max_error_count
 	narrow     []store.ColumnType     // of the columns of the running statement's result: see noteNarrow
-	generated  bool                   // an AUTO_INCREMENT value was made: replaceID asks
+	ids        insertIDs              // of the running statement
 	missing    string                 // the row to be inserted may not be: a column has no value
 	divided    bool                   // by zero, where sql_mode refuses that
 	before     uint64                 // warnings of the statement before the last: SELECT @@warning_count asks
