@@ -200,9 +200,23 @@ const (
 	memtablesWait = 5 * time.Second
 )
 
-// waitForMemtables lets flushes that are under way end.
+// waitForMemtables lets memtables go to tables on disk until there is room. Those of the first
+// seconds of a server are small, and Pebble leaves them until they are as large together as one
+// that is full: nobody flushes them but who asks.
 func (e *Engine) waitForMemtables() {
-	for end := time.Now().Add(memtablesWait); e.store.DB.Metrics().MemTable.Count > memtablesFree && time.Now().Before(end); {
-		time.Sleep(5 * time.Millisecond)
+	asked := false
+	for end := time.Now().Add(memtablesWait); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		m := e.store.DB.Metrics()
+		if m.MemTable.Count <= memtablesFree {
+			return
+		}
+		if asked || m.Flush.NumInProgress > 0 {
+			continue
+		}
+		asked = true
+		if _, err := e.store.DB.AsyncFlush(); err != nil {
+			e.log.Error("flush memtables ahead of table files: " + err.Error())
+			return
+		}
 	}
 }
