@@ -77,6 +77,7 @@ func openData(node *config.Node, env supervise.Env, kill func(uint32) error) (*d
 	if d.replica, err = replica.Open(replica.Options{
 		Store: d.store, DB: d.db, Statements: d.engine, Name: node.Name, Log: env.Log, Following: d.following(env), Relay: d.relay, RelayAccount: group.Account,
 		Leads: func() bool { return d.member == nil },
+		Held:  node.AckNeed() > 1,
 	}); err != nil {
 		return nil, errors.Join(err, d.close())
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -70,6 +71,7 @@ type member struct {
 	mu      sync.Mutex // held while the term changes
 	term    term
 	policy  txn.AckPolicy
+	several atomic.Bool // commits wait for more than one server
 	open    bool
 	forgot  bool // the others know it as the primary, and its data directory does not
 	undone  undone
@@ -109,6 +111,7 @@ func newMember(node *config.Node, d *data, log *slog.Logger, password string) (*
 	}
 	all := node.Databases()
 	m.first = all[0].Name
+	m.several.Store(m.policy.Need > 1)
 	for _, x := range all {
 		if x.Name != node.Name {
 			m.addrs[x.Name] = x.DB
@@ -171,6 +174,7 @@ func (m *member) setPolicy(p txn.AckPolicy) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.policy = p
+	m.several.Store(p.Need > 1)
 	if !m.open {
 		return nil
 	}
@@ -305,6 +309,12 @@ func (m *member) Open(_ context.Context, epoch uint64) error {
 	if epoch != m.term.Epoch || m.term.Primary != "" && m.term.Primary != m.name {
 		return fmt.Errorf("this server is in epoch %d with the primary %q: it cannot be opened in epoch %d", m.term.Epoch, m.term.Primary, epoch)
 	}
+	takesOver := m.takesOver()
+	if takesOver {
+		if err := m.turnAway(); err != nil {
+			return err
+		}
+	}
 	if ready, err := m.drain(epoch); err != nil || !ready || m.takesWrites() {
 		return err
 	}
@@ -318,7 +328,10 @@ func (m *member) Open(_ context.Context, epoch uint64) error {
 	if err := m.data.db.SetAckPolicy(m.policy); err != nil {
 		return err
 	}
-	if n := m.data.db.AckStatus().Logged; n > m.data.db.Executed().Seq {
+	switch n := m.data.db.AckStatus().Logged; {
+	case takesOver:
+		m.doubt(m.toProve()) // as there are more since
+	case n > m.data.db.Executed().Seq:
 		m.doubt(n)
 		m.demoted() // what was dropped is shown now
 	}
@@ -326,6 +339,9 @@ func (m *member) Open(_ context.Context, epoch uint64) error {
 		return err
 	}
 	m.open = true
+	if takesOver {
+		m.prove(epoch)
+	}
 	m.log.Info("this server is the primary and takes writes", "epoch", epoch, "acknowledgements", m.policy.Need)
 	m.opened()
 	return nil

@@ -51,7 +51,7 @@ func (r *Role) ensure(ctx context.Context, node *config.Node, root string, users
 	if err != nil {
 		return nothing, err
 	}
-	r.data.engine.SetSite(password, dbcheck.Password(balancer), r.data.member, r.data.member.role, r.data.member.serves)
+	r.data.engine.SetSite(password, dbcheck.Password(balancer), r.data.member, r.data.member.role, r.data.member.serves, r.data.member.shown)
 	if r.data.member.others, err = remotes(node, password); err != nil {
 		return nothing, err
 	}

@@ -1,8 +1,12 @@
 package db
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"time"
+
+	"stack/roles/db/txn"
 )
 
 // A primary that was started anew, or is taken again in a later epoch, shows its whole log, and the end of it may be
@@ -24,8 +28,71 @@ func (m *member) doubt(seq uint64) {
 // begin is for a server that was started anew.
 func (m *member) begin() {
 	if m.term.Led {
-		m.doubt(m.data.db.AckStatus().Logged)
+		m.doubt(m.toProve())
 	}
+}
+
+// toProve is the number of the transaction that proves the end of the log once the replicas have acknowledged it. Where commits
+// wait for one server, only transactions of this server's own may be on no other: a promotion asks all that have what others have made.
+// Where they wait for more, it is one that this server has yet to make.
+func (m *member) toProve() uint64 {
+	n := m.data.db.AckStatus().Logged
+	if m.policy.Need > 1 {
+		n++
+	}
+	return n
+}
+
+// takesOver reports whether the server, when it is opened, may have what too few servers have: it has just been told of it by
+// the primary of before, or was that primary and has not ended in order. m.mu is held.
+func (m *member) takesOver() bool {
+	before := m.term.Primary
+	if before == "" {
+		before = m.term.Before
+	}
+	return m.policy.Need > 1 && (m.term.Led || before != "" && before != m.name)
+}
+
+// turnAway closes the sessions of clients and keeps new ones out until the end of the log is proven, also after a new start. It is
+// called before what was received is applied. m.mu is held.
+func (m *member) turnAway() error {
+	t := m.term
+	t.Led = true
+	if err := m.enter(t); err != nil {
+		return err
+	}
+	m.doubt(m.toProve())
+	m.demoted()
+	return nil
+}
+
+// proveAgain is when to try again to commit what proves the end of the log.
+const proveAgain = 100 * time.Millisecond
+
+// prove commits what proves the end of the log, beside, for as long as the server is the primary of the epoch.
+func (m *member) prove(epoch uint64) {
+	upto := m.unproven
+	go func() {
+		for m.data.db.Epoch() == epoch && m.data.db.AckStatus().Logged < upto {
+			if err := m.data.db.LogNothing(); errors.Is(err, txn.ErrClosed) {
+				return
+			}
+			time.Sleep(proveAgain)
+		}
+	}()
+}
+
+// shown is up to which of its own transactions the replicas of this server may show what its log has; with it goes what is in the log of others.
+func (m *member) shown() uint64 {
+	if !m.several.Load() {
+		return math.MaxUint64
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.takesWrites() || !m.proven() {
+		return 0
+	}
+	return m.data.db.Executed().Seq
 }
 
 // proven reports whether clients may see what is here. m.mu is held.
@@ -55,7 +122,7 @@ func (m *member) settle() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.data.db.AckStatus()
-	if !m.takesWrites() || !m.term.Led || s.Need == 0 || s.Reached < s.Logged {
+	if !m.takesWrites() || !m.term.Led || s.Need == 0 || s.Reached < s.Logged || !m.proven() {
 		return nil
 	}
 	t := m.term

@@ -128,3 +128,80 @@ func TestFollowersServe(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Where commits wait for more than one server, who takes over may have been the only one with the end of the log: it shows it, and lets its
+// replicas show it, when they have acknowledged a transaction that is behind all of it.
+func TestTakeoverIsProvenFirst(t *testing.T) {
+	m, _ := demotedMember(t)
+	ctx := context.Background()
+	m.policy = txn.AckPolicy{Need: 2, Members: []string{"db2", "db3", "db4"}, Strict: true, Timeout: time.Hour}
+	m.several.Store(true)
+	sessions := 0
+	m.demoted = func() { sessions++ }
+	m.term.Led = false // it has followed another one since
+	m.term.Primary = "db2"
+	if err := m.serves(); err != nil {
+		t.Fatal(err)
+	}
+	if n := m.shown(); n != 0 {
+		t.Errorf("it is no primary, and shows up to %d", n)
+	}
+	if _, err := m.Accept(ctx, 193, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Open(ctx, 193); err != nil {
+		t.Fatal(err)
+	}
+	if sessions == 0 {
+		t.Error("sessions that were open before go on, and see what was received last")
+	}
+	unproven := func(when string) {
+		t.Helper()
+		if m.serves() == nil || m.role().Open || m.shown() != 0 {
+			t.Errorf("%s: clients see the end of the log", when)
+		}
+	}
+	unproven("opened")
+	deadline := time.Now().Add(time.Minute)
+	for m.data.db.AckStatus().Logged < m.unproven {
+		if time.Sleep(time.Millisecond); time.Now().After(deadline) {
+			t.Fatal("nothing is logged that would prove it")
+		}
+	}
+	logged := m.data.db.AckStatus().Logged
+	for _, ack := range []struct {
+		member string
+		upto   uint64
+	}{{"db2", logged}, {"db3", logged - 1}} {
+		if err := m.data.db.Acknowledge(ack.member, 193, ack.upto); err != nil {
+			t.Fatal(err)
+		}
+		unproven(ack.member + " has acknowledged")
+	}
+	if err := restarted(t, m).serves(); err == nil {
+		t.Error("a server that was started anew meanwhile serves")
+	}
+	if err := m.settle(); err != nil || !m.term.Led {
+		t.Errorf("it counts as proven: %v", err)
+	}
+	if err := m.data.db.Acknowledge("db3", 193, logged); err != nil {
+		t.Fatal(err)
+	}
+	for m.shown() != logged {
+		if time.Sleep(time.Millisecond); time.Now().After(deadline) {
+			t.Fatalf("up to %d may be seen, %d is logged", m.shown(), logged)
+		}
+	}
+	if err := m.serves(); err != nil || !m.role().Open {
+		t.Errorf("two have acknowledged it: %v", err)
+	}
+	if err := m.settle(); err != nil || m.term.Led {
+		t.Errorf("it does not count as proven: %v", err)
+	}
+	if _, err := m.Accept(ctx, 257, "db2"); err != nil {
+		t.Fatal(err)
+	}
+	if n := m.shown(); n != 0 {
+		t.Errorf("it was replaced, and shows up to %d", n)
+	}
+}

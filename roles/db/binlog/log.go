@@ -197,6 +197,13 @@ func (l *Log) find(number uint32) *file {
 	return nil
 }
 
+// Poke makes who waits for the log look up, though it has not changed.
+func (l *Log) Poke() {
+	l.mu.Lock()
+	l.broadcast()
+	l.mu.Unlock()
+}
+
 // broadcast wakes everybody who waits for a change. l.mu is held.
 func (l *Log) broadcast() {
 	if l.changed != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -214,6 +215,59 @@ func TestAcknowledgements(t *testing.T) {
 	}
 	if n := s.front.Stats().Commands["binlog_dump"]; n < 6 {
 		t.Errorf("%d dumps are counted", n)
+	}
+}
+
+// A replica that asks is told first, and after each change, what its clients may see; others are not.
+func TestReadersAreToldWhatMayBeSeen(t *testing.T) {
+	s := newServer(t, binlog.Options{})
+	var shown atomic.Uint64
+	shown.Store(3)
+	s.engine.Source().SetShown(shown.Load)
+	r := s.raw("SET @stack_shown = 1")
+	r.dumpAt(0, 5, 4, "")
+	told := func() uint64 {
+		t.Helper()
+		for {
+			p, err := r.packet()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ev := p[1:]
+			if event.Type(ev[4]) != event.TypeShown {
+				continue
+			}
+			n, err := event.ParseShown(ev)
+			s.check(err)
+			if h, err := event.ParseHeader(ev); err != nil || !h.Ignorable() || h.End != 0 {
+				t.Fatalf("header %+v, %v", h, err)
+			}
+			return n
+		}
+	}
+	if n := told(); n != 3 {
+		t.Errorf("told %d", n)
+	}
+	for n := range uint64(300) {
+		shown.Store(n + 4)
+		s.txn.Binlog().Poke()
+		if got := told(); got != n+4 {
+			t.Fatalf("told %d, it is %d", got, n+4)
+		}
+	}
+	shown.Store(1)
+	s.must("CREATE TABLE test.t (id INT PRIMARY KEY)") // the log wakes readers too
+	if n := told(); n != 1 {
+		t.Errorf("told %d", n)
+	}
+	other := s.raw()
+	other.dumpAt(nonBlock, 6, 4, "")
+	events, err := other.until()
+	s.check(err)
+	for _, ev := range events {
+		if event.Type(ev[4]) == event.TypeShown {
+			t.Error("a reader that has not asked is told")
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ type Source struct {
 	log      *binlog.Log
 	executed func() string
 	acks     atomic.Pointer[Acknowledger]
+	shown    atomic.Pointer[func() uint64]
 
 	mu       sync.Mutex
 	replicas map[uint32]*replica // by connection
@@ -42,6 +43,19 @@ func New(log *binlog.Log, executed func() string) *Source {
 
 // SetAcknowledger says who hears of acknowledgements.
 func (s *Source) SetAcknowledger(a Acknowledger) { s.acks.Store(&a) }
+
+// SetShown says up to which of this server's own transactions everything in the log may be seen by clients of a replica;
+// math.MaxUint64: all of it. Readers that want to know are told, after a change when the log is poked. shown must not block.
+func (s *Source) SetShown(shown func() uint64) { s.shown.Store(&shown) }
+
+// Shown is what SetShown was given says now; false: it was not called.
+func (s *Source) Shown() (upto uint64, ok bool) {
+	f := s.shown.Load()
+	if f == nil {
+		return 0, false
+	}
+	return (*f)(), true
+}
 
 // Identity is what a reader says of itself.
 type Identity struct {

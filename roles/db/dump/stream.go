@@ -26,6 +26,7 @@ type Request struct {
 	Heartbeat time.Duration
 	Checksums bool // events have CRC-32s
 	MariaDB   bool // the reader is a MariaDB replica
+	Shown     bool // the reader wants to be told what may be seen: see Source.SetShown
 }
 
 // Refused is an answer with MySQL's number 1236: why a log cannot be sent, or not on.
@@ -55,8 +56,10 @@ type Stream struct {
 	format   []byte // format description of the file formatOf, without checksum
 	formatOf uint32
 	out      []byte
-	spare    []byte    // room for an event in another dialect
-	skipped  time.Time // since when transactions are left out
+	spare    []byte        // room for an event in another dialect
+	skipped  time.Time     // since when transactions are left out
+	shown    func() uint64 // nil: the reader does not ask
+	told     uint64        // what it was told of that
 
 	once  sync.Once
 	ended chan struct{}
@@ -96,6 +99,10 @@ func (s *Source) Open(q Request) (*Stream, error) {
 	if err := st.announce(at, offset); err != nil {
 		st.reader.Close()
 		return nil, err
+	}
+	if f := s.shown.Load(); q.Shown && f != nil {
+		st.shown, st.told = *f, (*f)()
+		st.pending = append(st.pending, st.finish(nil, event.AppendShown(nil, s.log.ServerID(), st.told), 0))
 	}
 	if st.period > 0 {
 		st.timer = time.NewTimer(st.period)
@@ -235,6 +242,9 @@ func (st *Stream) Next(ctx context.Context, wait bool) ([]byte, error) {
 			st.replica.bytes.Add(uint64(len(ev)))
 			return ev, nil
 		}
+		if st.tellShown() {
+			continue
+		}
 		ev, changed, err := st.read(wait)
 		if err != nil {
 			return nil, st.refused(err)
@@ -242,6 +252,9 @@ func (st *Stream) Next(ctx context.Context, wait bool) ([]byte, error) {
 		if ev == nil {
 			if !wait {
 				return nil, nil
+			}
+			if st.tellShown() { // since what wakes was asked for
+				continue
 			}
 			if beat, err := st.wait(ctx, changed); beat != nil || err != nil {
 				return beat, err
@@ -267,6 +280,20 @@ func (st *Stream) Next(ctx context.Context, wait bool) ([]byte, error) {
 			left = skipSlice
 		}
 	}
+}
+
+// tellShown queues what may be seen, where that has changed, and reports whether it has.
+func (st *Stream) tellShown() bool {
+	if st.shown == nil {
+		return false
+	}
+	n := st.shown()
+	if n == st.told {
+		return false
+	}
+	st.told = n
+	st.pending = append(st.pending, st.finish(nil, event.AppendShown(nil, st.source.log.ServerID(), n), 0))
+	return true
 }
 
 // read returns the next event; without Bytes where the reader has its transaction.

@@ -30,6 +30,7 @@ type link struct {
 	// acknowledges: the source is one of ours and was asked by GTID, so that what is executed here is
 	// all of its transactions up to one of them.
 	acknowledges bool
+	tells        bool // such a source says how far its log may be applied
 	clock        sourceClock
 	executed     string // on the source when it was connected
 	stop         func() bool
@@ -114,7 +115,11 @@ func (r *Replica) look(l *link, s *Settings) error {
 			return err
 		}
 	}
-	l.acknowledges = l.stack && s.Auto
+	if l.acknowledges = l.stack && s.Auto; l.acknowledges {
+		if _, l.tells, err = ask(shownVariable); err != nil {
+			return err
+		}
+	}
 	for name, want := range map[string]string{"log_bin": "1", "binlog_format": "ROW", "binlog_row_image": "FULL"} {
 		v, ok, err := ask(name)
 		if err != nil {
@@ -200,6 +205,10 @@ func (r *Replica) lookAtEpoch(l *link, ask func(string) (string, bool, error)) e
 	return err
 }
 
+// shownVariable of the server, which older ones do not know, is up to which of its own transactions its log may be applied; who
+// sets the one of a session is told of changes in its dump.
+const shownVariable = "stack_shown"
+
 // prepare sets what the source's dump reads.
 func (r *Replica) prepare(l *link, s *Settings) error {
 	beat := strconv.FormatInt(s.Heartbeat, 10)
@@ -211,6 +220,9 @@ func (r *Replica) prepare(l *link, s *Settings) error {
 	if l.stack {
 		name := strings.NewReplacer("'", "", `\`, "").Replace(r.opts.Name)
 		set = append(set, fmt.Sprintf("SET @stack_replica = '%s', @stack_epoch = %d", name, l.epoch))
+		if l.tells {
+			set = append(set, "SET @"+shownVariable+" = 1")
+		}
 	}
 	if l.maria {
 		set = append(set, "SET @mariadb_slave_capability = 4", "SET @slave_gtid_strict_mode = 0", "SET @slave_gtid_ignore_duplicates = 0")

@@ -75,7 +75,8 @@ type receiver struct {
 	bytes   *atomic.Uint64
 	arrived *atomic.Uint64 // transactions
 	heard   *arrivals
-	there   *sourceClock // nil: not asked
+	shown   func(upto uint64) // called where the source tells how far its log may be applied; nil: nobody has to know
+	there   *sourceClock      // nil: not asked
 }
 
 // run reads until the connection ends.
@@ -175,6 +176,15 @@ func (v *receiver) event(ev []byte) (keep bool, err error) {
 	case typeHeartbeat, typeHeartbeat2:
 		v.heard.heartbeat()
 		v.beat(ev, h)
+		return false, nil
+	case event.TypeShown:
+		upto, err := event.ParseShown(ev)
+		if err != nil {
+			return false, &linkError{err}
+		}
+		if v.shown != nil {
+			v.shown(upto)
+		}
 		return false, nil
 	case event.TypeFormatDescription, event.TypePreviousGTIDs, typeEncryption:
 		return false, nil

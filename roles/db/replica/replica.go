@@ -35,6 +35,8 @@ type Options struct {
 	Relay *relay.Log
 	// RelayAccount is as whom such a server is followed; from others, what is received is applied at once.
 	RelayAccount string
+	// Held: nothing in Relay may be applied before a source has told how far, as commits wait for more than one server.
+	Held bool
 	// Leads, where not nil, says whether a source in a higher epoch takes this server along. Where others
 	// tell who the primary of an epoch is, it does not: the source may be one that was replaced, and its log
 	// have more than the new primary's.
@@ -55,6 +57,7 @@ type Replica struct {
 	mu       sync.Mutex // of the statements
 	settings *Settings  // nil: no source is configured
 	running  *run       // nil: stopped
+	bound    bound      // of the run that has ended last; of the running one's goroutine
 
 	status
 }
@@ -71,7 +74,7 @@ func Open(opts Options) (*Replica, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Replica{opts: opts}
+	r := &Replica{opts: opts, bound: bound{held: opts.Held}}
 	var err error
 	if r.settings, err = readSettings(opts.Store); err != nil {
 		return nil, err

@@ -26,11 +26,13 @@ type spool struct {
 	at     Position  // up to which the source's log has come
 	passed bool      // at is beyond the last transaction: see queue.pass
 	drains bool      // no more comes: the end is errDrained
+	bound  bound     // of what may be applied
 	begun  time.Time // when the applier was let go last
 }
 
-func newSpool(log *relay.Log, drains bool) *spool {
-	s := &spool{log: log, filling: &chunk{}, reader: log.Reader(), drains: drains}
+// newSpool begins with what is in the log.
+func newSpool(log *relay.Log, b bound, drains bool) *spool {
+	s := &spool{log: log, filling: &chunk{}, reader: log.Reader(), bound: b, drains: drains}
 	s.moved = sync.NewCond(&s.mu)
 	return s
 }
@@ -119,6 +121,44 @@ func (s *spool) rewind() {
 	s.mu.Unlock()
 }
 
+// bound is how far the log may be applied: what too few servers have may be lost with them, and no client may have seen it.
+type bound struct {
+	held   bool     // by what the source tells
+	source [16]byte // whose transactions upto is a number of
+	upto   uint64   // 0: nothing may be applied; else what came to the source from others too, which it had before
+}
+
+func (b *bound) passes(id event.ID) bool {
+	return !b.held || b.upto > 0 && (id.UUID != b.source || uint64(id.Number) <= b.upto)
+}
+
+// from says which source is read from now on, and whether it tells how far its log may be applied.
+func (s *spool) from(source [16]byte, tells bool) {
+	s.mu.Lock()
+	if s.bound.held = tells; source != s.bound.source {
+		s.bound.source, s.bound.upto = source, 0
+	}
+	s.moved.Broadcast()
+	s.mu.Unlock()
+}
+
+// show takes what the source tells.
+func (s *spool) show(upto uint64) {
+	s.mu.Lock()
+	s.bound.upto = upto
+	s.moved.Broadcast()
+	s.mu.Unlock()
+}
+
+// ready reports whether there is something that may be applied. s.mu is held.
+func (s *spool) ready() bool {
+	if !s.reader.Ready() || !s.bound.held {
+		return s.reader.Ready()
+	}
+	r, err := s.reader.Peek()
+	return err != nil || s.bound.passes(r.ID) // an error is for pop
+}
+
 func (s *spool) wake() {
 	s.mu.Lock()
 	s.moved.Broadcast()
@@ -137,9 +177,9 @@ func (s *spool) idle(ctx context.Context, due time.Time) (at Position, ok bool) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var timer *time.Timer
-	for !s.reader.Ready() && ctx.Err() == nil && !s.drains {
+	for !s.ready() && ctx.Err() == nil && !s.drains {
 		early := time.Until(due)
-		if s.passed && early <= 0 {
+		if s.passed && early <= 0 && !s.reader.Ready() {
 			s.passed = false
 			return s.at, true
 		}
@@ -169,7 +209,7 @@ func (s *spool) gather(ctx context.Context) {
 	s.begun = time.Now()
 }
 
-// errDrained: nothing is left of what was received, and no more comes.
+// errDrained: nothing is left of what was received and may be applied, and no more comes.
 var errDrained = errors.New("all that was received is applied")
 
 // pop waits for the next chunk; errDrained where no more comes.
@@ -177,16 +217,16 @@ func (s *spool) pop(ctx context.Context) (*chunk, error) {
 	defer context.AfterFunc(ctx, s.wake)() // which does not wait for the function
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.reader.Ready() && ctx.Err() == nil && !s.drains {
+	for !s.ready() && ctx.Err() == nil && !s.drains {
 		s.moved.Wait()
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r, err := s.reader.Next()
-	if err == nil && r == nil {
-		err = errDrained
+	if !s.ready() {
+		return nil, errDrained
 	}
+	r, err := s.reader.Next()
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +241,7 @@ func (s *spool) pop(ctx context.Context) (*chunk, error) {
 func (s *spool) soon() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reader.Ready()
+	return s.ready()
 }
 
 func (s *spool) give(*chunk) {}

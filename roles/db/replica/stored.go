@@ -29,7 +29,8 @@ func (r *Replica) followStored(ctx context.Context, s *Settings) {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	q := newSpool(r.opts.Relay, false)
+	q := newSpool(r.opts.Relay, r.bound, false)
+	defer func() { r.bound = q.bound }()
 	defer q.close()
 	r.piped(q, at)
 	defer r.piped(nil, at)
@@ -73,12 +74,15 @@ func (r *Replica) receive(ctx context.Context, s *Settings, q *spool) error {
 	}
 	defer l.close()
 	q.synced = l.received
+	q.from(l.source, l.tells)
 	r.connected(l)
 	defer r.disconnected()
 	r.acknowledgeAll(l)
 	defer q.ended()
 	defer r.arrivals.abort()
-	return r.receiver(l, s, q, at).run()
+	v := r.receiver(l, s, q, at)
+	v.shown = q.show
+	return v.run()
 }
 
 // applyStored applies what is in the relay log, until ctx ends or it cannot go on; what may pass is tried again.
@@ -151,7 +155,7 @@ func (r *Replica) Drain() (<-chan struct{}, error) {
 	}
 	r.clear()
 	r.set(StateStopped)
-	q := newSpool(r.opts.Relay, true)
+	q := newSpool(r.opts.Relay, bound{}, true)
 	r.piped(q, at)
 	go func() {
 		defer close(x.done)

@@ -75,6 +75,7 @@ func (s *Session) Dump(ctx context.Context, from wire.DumpFrom) (wire.Dump, erro
 		Identity: s.identity(from.Server), File: from.File, Offset: from.Offset, ByGTID: from.ByGTID,
 		// mariadb-binlog sets the variable too, and is to have what the files have.
 		MariaDB: s.userVariable("mariadb_slave_capability") != "" && !s.isMariaDBBinlog(),
+		Shown:   s.userVariable(stackShown) != "",
 	}
 	var err error
 	if q.Heartbeat, err = heartbeatPeriod(s.userVariable("source_heartbeat_period", "master_heartbeat_period")); err != nil {

@@ -76,6 +76,9 @@ const stackIncarnations = "stack_incarnations"
 // stackReceived is another: see replica.Replica.Received.
 const stackReceived = "stack_received"
 
+// stackShown is another: see dump.Source.SetShown. Only servers of a site have it. The one of a session, set, has its dump tell of changes.
+const stackShown = "stack_shown"
+
 // warningCount is what it says: reading it is a statement of its own.
 const warningCount = "warning_count"
 
@@ -96,6 +99,11 @@ func (s *Session) GetSessionVariable(ctx *gms.Context, name string) (any, error)
 	}
 	if len(name) == len(stackReceived) && strings.EqualFold(name, stackReceived) {
 		return s.engine.received(), nil
+	}
+	if len(name) == len(stackShown) && strings.EqualFold(name, stackShown) {
+		if n, ok := s.engine.source.Shown(); ok {
+			return n, nil
+		}
 	}
 	if len(name) == len(gtidPurged) && strings.EqualFold(name, gtidPurged) {
 		return s.engine.db.Binlog().Purged(), nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"math"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -30,13 +31,19 @@ type site struct {
 
 // SetSite lets the other servers of the site log in as group.Account, over TLS only, with this
 // password, and ask and tell self; and the balancers as dbcheck.Account, with the password balancer, and ask for
-// role. Others are turned away while serves says why. It is called before clients are served.
-func (e *Engine) SetSite(password, balancer string, self group.Member, role func() dbcheck.State, serves func() error) {
+// role. Others are turned away while serves says why; shown is what dump.Source.SetShown takes. It is called before clients
+// are served.
+func (e *Engine) SetSite(password, balancer string, self group.Member, role func() dbcheck.State, serves func() error, shown func() uint64) {
 	e.site.Store(&site{
 		account: siteAccount(group.Account, password), balancer: siteAccount(dbcheck.Account, balancer),
 		self: self, role: role, serves: serves,
 	})
 	e.source.SetAcknowledger(&acknowledger{engine: e})
+	e.source.SetShown(shown)
+	gms.SystemVariables.AddSystemVariables([]gms.SystemVariable{&gms.MysqlSystemVariable{
+		Name: stackShown, Scope: gms.GetMysqlScope(gms.SystemVariableScope_Global), Type: types.NewSystemUintType(stackShown, 0, math.MaxUint64), Default: uint64(0),
+		ValueFunction: func() (any, error) { return shown(), nil },
+	}})
 }
 
 // siteAccount is an account that is in no catalog.

@@ -14,7 +14,7 @@ func TestBalancersAskForTheRoleOnly(t *testing.T) {
 	root.must("CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)")
 	root.fails(1227, dbcheck.Statement)
 	state := dbcheck.State{Name: "db2", Epoch: 1 << 63, Primary: "db1", Follows: true, Lag: 1500 * time.Millisecond, LagKnown: true}
-	s.engine.SetSite("one", "two", nil, func() dbcheck.State { return state }, func() error { return nil })
+	s.engine.SetSite("one", "two", nil, func() dbcheck.State { return state }, func() error { return nil }, func() uint64 { return 0 })
 	b := s.login(dbcheck.Account, "%", "")
 	b.want(dbcheck.Statement, "db2|9223372036854775808|db1|0|1|1500")
 	state.LagKnown, state.Open, state.Follows = false, true, false

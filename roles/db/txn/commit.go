@@ -527,6 +527,9 @@ func (q *commitQueue) publish() {
 			q.e.releaseView(g.view)
 		} else {
 			q.e.publish(g.view)
+			if q.e.acks.need.Load() > 1 {
+				q.e.binlog.Poke() // replicas wait to be told: see dump.Source.SetShown
+			}
 		}
 		for _, r := range g.requests {
 			if r.owner != nil {

@@ -34,6 +34,15 @@ func (e *Engine) RotateLog(ctx context.Context) error {
 // the log, under the same GTID. A later call replaces it.
 func (t *Txn) LogStatement(q event.Query) { t.statement = &q }
 
+// LogNothing commits a transaction of this server's own that changes nothing, and returns when it is published: whoever has it
+// has everything before it.
+func (e *Engine) LogNothing() error {
+	return e.queue.commit(&commitRequest{
+		set: newWriteSet(0, nil),
+		log: &binlog.Transaction{Head: event.AppendQuery(nil, e.binlog.ServerID(), &event.Query{Text: "BEGIN"}), Rows: true},
+	})
+}
+
 // Unlogged keeps the transaction out of the binary log and gives it no GTID: it is a
 // matter of this node alone.
 func (t *Txn) Unlogged() { t.unlogged = true }

@@ -33,6 +33,9 @@ const (
 	TypeMariaGTID     Type = 162 // what begins a transaction of MariaDB
 )
 
+// TypeShown is one of this kind of server's own; no other server has this number.
+const TypeShown Type = 240
+
 // String is the name that SHOW BINLOG EVENTS gives the type.
 func (t Type) String() string {
 	switch t {
@@ -64,6 +67,8 @@ func (t Type) String() string {
 		return "Delete_rows_v1"
 	case TypeAnonymousGTID:
 		return "Anonymous_Gtid"
+	case TypeShown:
+		return "Shown"
 	}
 	return fmt.Sprintf("Unknown_%d", byte(t))
 }

@@ -1,6 +1,9 @@
 package event
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // flagArtificial marks an event that is in no file: the source made it for its reader.
 const flagArtificial = 0x20
@@ -20,6 +23,22 @@ func AppendHeartbeat(dst []byte, server uint32, name string) []byte {
 	start := len(dst)
 	dst = appendHeader(dst, typeHeartbeat, server, 0, 0)
 	return end(append(dst, name...), start)
+}
+
+// AppendShown appends the event that tells a server of this kind up to which of the source's own transactions their
+// commits have been acknowledged as they have to be. It is in no file, and has no place in the log.
+func AppendShown(dst []byte, server uint32, number uint64) []byte {
+	start := len(dst)
+	dst = appendHeader(dst, TypeShown, server, 0, flagArtificial|flagIgnorable)
+	return end(binary.LittleEndian.AppendUint64(dst, number), start)
+}
+
+// ParseShown reads one without checksum.
+func ParseShown(ev []byte) (number uint64, err error) {
+	if len(ev) != HeaderSize+8 {
+		return 0, fmt.Errorf("an event of type %v has %d bytes: %w", TypeShown, len(ev), ErrCorrupt)
+	}
+	return binary.LittleEndian.Uint64(ev[HeaderSize:]), nil
 }
 
 // AppendBare is Finish for a reader that wants no checksums.
