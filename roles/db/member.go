@@ -309,14 +309,20 @@ func (m *member) Open(_ context.Context, epoch uint64) error {
 	if epoch != m.term.Epoch || m.term.Primary != "" && m.term.Primary != m.name {
 		return fmt.Errorf("this server is in epoch %d with the primary %q: it cannot be opened in epoch %d", m.term.Epoch, m.term.Primary, epoch)
 	}
-	takesOver := m.takesOver()
-	if takesOver {
+	was := m.term
+	if m.takesOver(was) {
 		if err := m.turnAway(); err != nil {
 			return err
 		}
 	}
 	if ready, err := m.drain(epoch); err != nil || !ready || m.takesWrites() {
 		return err
+	}
+	takesOver := m.takesOver(was)
+	if takesOver { // there is more since, and what commits wait for may have changed
+		if err := m.turnAway(); err != nil {
+			return err
+		}
 	}
 	if err := m.data.replica.Reset(true); err != nil {
 		return fmt.Errorf("stop following: %w", err)
@@ -328,10 +334,7 @@ func (m *member) Open(_ context.Context, epoch uint64) error {
 	if err := m.data.db.SetAckPolicy(m.policy); err != nil {
 		return err
 	}
-	switch n := m.data.db.AckStatus().Logged; {
-	case takesOver:
-		m.doubt(m.toProve()) // as there are more since
-	case n > m.data.db.Executed().Seq:
+	if n := m.data.db.AckStatus().Logged; !takesOver && n > m.data.db.Executed().Seq {
 		m.doubt(n)
 		m.demoted() // what was dropped is shown now
 	}
@@ -442,7 +445,7 @@ func (m *member) follow(states []*group.State) error {
 		}
 		return m.leave(errant, states[i])
 	case m.follows == primary:
-		return m.revive()
+		return errors.Join(m.settleIn(), m.revive())
 	}
 	addr := m.addrs[primary]
 	if !addr.IsValid() {
@@ -451,15 +454,16 @@ func (m *member) follow(states []*group.State) error {
 	if err := m.data.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {
 		return err
 	}
-	if err := m.data.db.Reveal(m.term.Epoch); err != nil { // the primary has it
-		return err
-	}
 	t := m.term // kept also so that another order of the config changes nothing
-	t.Led, t.Followed = false, true
+	t.Followed = true
 	if err := m.enter(t); err != nil {
 		return err
 	}
-	m.doubt(0)
+	if !m.several.Load() {
+		if err := m.showOwn(); err != nil {
+			return err
+		}
+	}
 	err = m.data.replica.Change(func(s *replica.Settings, _ *replica.Position) error {
 		s.Host, s.Port = addr.Addr().String(), addr.Port()
 		s.User, s.Password, s.Auto = group.Account, m.password, true

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
+	"stack/roles/db/dump"
 	"stack/roles/db/txn"
 )
 
@@ -43,14 +45,14 @@ func (m *member) toProve() uint64 {
 	return n
 }
 
-// takesOver reports whether the server, when it is opened, may have what too few servers have: it has just been told of it by
+// takesOver reports whether the server, opened after a term, may have what too few servers have: it has just been told of it by
 // the primary of before, or was that primary and has not ended in order. m.mu is held.
-func (m *member) takesOver() bool {
-	before := m.term.Primary
+func (m *member) takesOver(from term) bool {
+	before := from.Primary
 	if before == "" {
-		before = m.term.Before
+		before = from.Before
 	}
-	return m.policy.Need > 1 && (m.term.Led || before != "" && before != m.name)
+	return m.policy.Need > 1 && (from.Led || before != "" && before != m.name)
 }
 
 // turnAway closes the sessions of clients and keeps new ones out until the end of the log is proven, also after a new start. It is
@@ -66,23 +68,65 @@ func (m *member) turnAway() error {
 	return nil
 }
 
-// proveAgain is when to try again to commit what proves the end of the log.
-const proveAgain = 100 * time.Millisecond
+// showOwn shows what this server had when it was no longer the primary: the primary that it follows has it. m.mu is held.
+func (m *member) showOwn() error {
+	if err := m.data.db.Reveal(m.term.Epoch); err != nil {
+		return err
+	}
+	if m.term.Led {
+		t := m.term
+		t.Led = false
+		if err := m.enter(t); err != nil {
+			return err
+		}
+	}
+	m.doubt(0)
+	return nil
+}
 
-// prove commits what proves the end of the log, beside, for as long as the server is the primary of the epoch.
+// settleIn is showOwn where commits wait for more than one server: when the primary that is followed has told that the end of its own log
+// is proven. m.mu is held.
+func (m *member) settleIn() error {
+	if !m.term.Led && m.unproven == 0 || !m.data.replica.Told() {
+		return nil
+	}
+	return m.showOwn()
+}
+
+// proveAgain is when to look again whether what proves the end of the log can be committed.
+const proveAgain = 20 * time.Millisecond
+
+// prove commits what proves the end of the log, beside, once a replica follows: one that nobody follows may have been replaced, and would
+// make what another one lacks. It ends where the epoch does.
 func (m *member) prove(epoch uint64) {
-	upto := m.unproven
+	upto, told := m.unproven, ""
 	go func() {
-		for m.data.db.Epoch() == epoch && m.data.db.AckStatus().Logged < upto {
-			if err := m.data.db.LogNothing(); errors.Is(err, txn.ErrClosed) {
+		for ; m.data.db.Epoch() == epoch; time.Sleep(proveAgain) {
+			s := m.data.db.AckStatus()
+			if s.Logged >= upto {
 				return
 			}
-			time.Sleep(proveAgain)
+			if len(s.States) == 0 && !m.isFollowed() {
+				continue
+			}
+			err := m.data.db.LogNothing()
+			if errors.Is(err, txn.ErrClosed) {
+				return
+			}
+			if err != nil && err.Error() != told {
+				told = err.Error()
+				m.log.Error("commit what proves the end of the log: " + told)
+			}
 		}
 	}()
 }
 
-// shown is up to which of its own transactions the replicas of this server may show what its log has; with it goes what is in the log of others.
+// isFollowed reports whether a server of the site reads the log.
+func (m *member) isFollowed() bool {
+	return slices.ContainsFunc(m.data.engine.Source().Replicas(), func(r dump.Replica) bool { return r.Reading && r.Name != "" })
+}
+
+// shown is what dump.Source.SetShown takes.
 func (m *member) shown() uint64 {
 	if !m.several.Load() {
 		return math.MaxUint64
@@ -92,7 +136,7 @@ func (m *member) shown() uint64 {
 	if !m.takesWrites() || !m.proven() {
 		return 0
 	}
-	return m.data.db.Executed().Seq
+	return m.data.db.Executed().Seq + 1
 }
 
 // proven reports whether clients may see what is here. m.mu is held.

@@ -44,12 +44,12 @@ func New(log *binlog.Log, executed func() string) *Source {
 // SetAcknowledger says who hears of acknowledgements.
 func (s *Source) SetAcknowledger(a Acknowledger) { s.acks.Store(&a) }
 
-// SetShown says up to which of this server's own transactions everything in the log may be seen by clients of a replica;
-// math.MaxUint64: all of it. Readers that want to know are told, after a change when the log is poked. shown must not block.
+// SetShown says which is the first of this server's own transactions that clients of a replica may not see yet; everything in the log
+// before it they may. 0: nothing; math.MaxUint64: all of it. Readers that want to know are told, after a change when the log is poked.
 func (s *Source) SetShown(shown func() uint64) { s.shown.Store(&shown) }
 
 // Shown is what SetShown was given says now; false: it was not called.
-func (s *Source) Shown() (upto uint64, ok bool) {
+func (s *Source) Shown() (first uint64, ok bool) {
 	f := s.shown.Load()
 	if f == nil {
 		return 0, false

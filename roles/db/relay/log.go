@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -58,6 +59,8 @@ type Log struct {
 	loose bool // something was appended behind whole
 	// broken: a write has failed, and may have left something at the end of the newest segment.
 	broken bool
+
+	held atomic.Bool // see Hold
 
 	mu       sync.Mutex
 	segments []segment // that count, the oldest first

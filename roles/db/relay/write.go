@@ -57,9 +57,9 @@ func (l *Log) write() error {
 }
 
 // room says why n bytes more are not taken from the file system. While something waits to be applied it leaves more than what the store
-// keeps free: that needs space, and gives back the log's own. Else what comes may be what frees space.
+// keeps free: that needs space, and gives back the log's own. Else what comes may be what frees space, or what lets the rest be applied.
 func (l *Log) room(n int64) error {
-	if l.Pending() == 0 {
+	if l.Pending() == 0 || l.held.Load() {
 		return l.st.CheckLastSpace()
 	}
 	if err := l.st.CheckMargin(uint64(n)); err != nil {
@@ -67,6 +67,9 @@ func (l *Log) room(n int64) error {
 	}
 	return nil
 }
+
+// Hold says whether nothing of what is there may be applied before more comes.
+func (l *Log) Hold(held bool) { l.held.Store(held) }
 
 // Waiting is how many whole transactions wait for Sync.
 func (l *Log) Waiting() int { return len(l.ids) }

@@ -30,7 +30,8 @@ type link struct {
 	// acknowledges: the source is one of ours and was asked by GTID, so that what is executed here is
 	// all of its transactions up to one of them.
 	acknowledges bool
-	tells        bool // such a source says how far its log may be applied
+	tells        bool   // such a source says how far its log may be applied
+	shown        uint64 // as it was when it was connected
 	clock        sourceClock
 	executed     string // on the source when it was connected
 	stop         func() bool
@@ -116,8 +117,11 @@ func (r *Replica) look(l *link, s *Settings) error {
 		}
 	}
 	if l.acknowledges = l.stack && s.Auto; l.acknowledges {
-		if _, l.tells, err = ask(shownVariable); err != nil {
+		if v, l.tells, err = ask(shownVariable); err != nil {
 			return err
+		}
+		if l.shown, err = strconv.ParseUint(v, 10, 64); l.tells && err != nil {
+			return fmt.Errorf("%w: its %s is %q", errProtocol, shownVariable, v)
 		}
 	}
 	for name, want := range map[string]string{"log_bin": "1", "binlog_format": "ROW", "binlog_row_image": "FULL"} {
@@ -205,7 +209,7 @@ func (r *Replica) lookAtEpoch(l *link, ask func(string) (string, bool, error)) e
 	return err
 }
 
-// shownVariable of the server, which older ones do not know, is up to which of its own transactions its log may be applied; who
+// shownVariable of the server, which older ones do not know, is the first of its own transactions that may not be applied; who
 // sets the one of a session is told of changes in its dump.
 const shownVariable = "stack_shown"
 

@@ -27,6 +27,7 @@ type spool struct {
 	passed bool      // at is beyond the last transaction: see queue.pass
 	drains bool      // no more comes: the end is errDrained
 	bound  bound     // of what may be applied
+	heard  bool      // the bound is of a source that is read, or was
 	begun  time.Time // when the applier was let go last
 }
 
@@ -124,30 +125,36 @@ func (s *spool) rewind() {
 // bound is how far the log may be applied: what too few servers have may be lost with them, and no client may have seen it.
 type bound struct {
 	held   bool     // by what the source tells
-	source [16]byte // whose transactions upto is a number of
-	upto   uint64   // 0: nothing may be applied; else what came to the source from others too, which it had before
+	source [16]byte // whose transactions first is a number of
+	first  uint64   // that may not be applied; 0: nothing may be, else what came to the source from others too, which it had before
 }
 
 func (b *bound) passes(id event.ID) bool {
-	return !b.held || b.upto > 0 && (id.UUID != b.source || uint64(id.Number) <= b.upto)
+	return !b.held || b.first > 0 && (id.UUID != b.source || uint64(id.Number) < b.first)
 }
 
-// from says which source is read from now on, and whether it tells how far its log may be applied.
-func (s *spool) from(source [16]byte, tells bool) {
+// from says which source is read from now on, and how far its log may be applied, where it tells.
+func (s *spool) from(source [16]byte, tells bool, first uint64) {
 	s.mu.Lock()
-	if s.bound.held = tells; source != s.bound.source {
-		s.bound.source, s.bound.upto = source, 0
-	}
+	s.bound = bound{tells, source, first}
+	s.heard = true
 	s.moved.Broadcast()
 	s.mu.Unlock()
 }
 
 // show takes what the source tells.
-func (s *spool) show(upto uint64) {
+func (s *spool) show(first uint64) {
 	s.mu.Lock()
-	s.bound.upto = upto
+	s.bound.first = first
 	s.moved.Broadcast()
 	s.mu.Unlock()
+}
+
+// mayShow reports whether the source has told that something may be shown.
+func (s *spool) mayShow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heard && (!s.bound.held || s.bound.first > 0)
 }
 
 // ready reports whether there is something that may be applied. s.mu is held.
@@ -156,7 +163,9 @@ func (s *spool) ready() bool {
 		return s.reader.Ready()
 	}
 	r, err := s.reader.Peek()
-	return err != nil || s.bound.passes(r.ID) // an error is for pop
+	passes := err != nil || !r.First || s.bound.passes(r.ID) // an error is for pop
+	s.log.Hold(!passes)
+	return passes
 }
 
 func (s *spool) wake() {
@@ -257,7 +266,11 @@ func (s *spool) applied() {
 func (s *spool) waiting() waiting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := waiting{transactions: int(s.log.Behind(s.reader.At())), at: s.at}
+	w := waiting{at: s.at}
+	if !s.ready() { // the source shows no more either
+		return w
+	}
+	w.transactions = int(s.log.Behind(s.reader.At()))
 	if r, err := s.reader.Peek(); err == nil && r != nil {
 		w.first = r.Original
 	}

@@ -122,9 +122,18 @@ func TestSpoolHoldsWhatMayNotBeSeen(t *testing.T) {
 		}
 	}
 	expect("no source has told")
-	q.from([16]byte{}, true)
+	if q.mayShow() {
+		t.Error("nobody has told anything")
+	}
+	q.from([16]byte{}, true, 0)
 	expect("the source has not told")
-	q.show(7)
+	if q.mayShow() || q.waiting().transactions != 0 {
+		t.Error("what may not be seen counts as lag")
+	}
+	q.show(8)
+	if !q.mayShow() {
+		t.Error("the source has told")
+	}
 	expect("up to 7", 6, 7)
 	q.pass(Position{File: "x", Offset: 9})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -137,7 +146,7 @@ func TestSpoolHoldsWhatMayNotBeSeen(t *testing.T) {
 	if _, err := q.pop(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("until it is told: %v", err)
 	}
-	q.show(6) // it has stopped to be the primary
+	q.show(0) // it has stopped to be the primary
 	expect("less than before")
 	q.finish()
 	if _, err := q.pop(t.Context()); !errors.Is(err, errDrained) {
@@ -150,9 +159,12 @@ func TestSpoolHoldsWhatMayNotBeSeen(t *testing.T) {
 	q.close()
 	q = newSpool(log, held, false)
 	expect("after the stop")
-	q.show(8)
+	if q.mayShow() {
+		t.Error("nobody has told anything since the stop")
+	}
+	q.show(9)
 	expect("one more", 8)
-	q.from([16]byte{1}, true)
+	q.from([16]byte{1}, true, 0)
 	expect("another source")
 	q.show(1) // of its own, and of what it had before
 	expect("another source has told", 9)
@@ -162,4 +174,11 @@ func TestSpoolHoldsWhatMayNotBeSeen(t *testing.T) {
 	q.close()
 	q = newSpool(log, bound{}, true)
 	expect("at the primary to be", 6, 7, 8, 9)
+	q.applied()
+
+	fill(t, q)
+	q.close()
+	q = newSpool(log, bound{held: true}, false)
+	q.from([16]byte{}, false, 0)
+	expect("a source that does not tell", 6, 7, 8, 9)
 }

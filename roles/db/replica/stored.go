@@ -74,7 +74,7 @@ func (r *Replica) receive(ctx context.Context, s *Settings, q *spool) error {
 	}
 	defer l.close()
 	q.synced = l.received
-	q.from(l.source, l.tells)
+	q.from(l.source, l.tells, l.shown)
 	r.connected(l)
 	defer r.disconnected()
 	r.acknowledgeAll(l)
@@ -167,6 +167,15 @@ func (r *Replica) Drain() (<-chan struct{}, error) {
 		}
 	}()
 	return x.done, nil
+}
+
+// Told reports whether the source that is followed through the relay log has told that something of its log may be shown, or tells
+// nothing of that.
+func (r *Replica) Told() bool {
+	r.statusMu.Lock()
+	q, ok := r.queue.(*spool)
+	r.statusMu.Unlock()
+	return ok && q.mayShow()
 }
 
 // Pending is how many transactions were received and are not applied.

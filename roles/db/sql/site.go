@@ -42,8 +42,7 @@ func (e *Engine) SetSite(password, balancer string, self group.Member, role func
 	e.source.SetShown(shown)
 	gms.SystemVariables.AddSystemVariables([]gms.SystemVariable{&gms.MysqlSystemVariable{
 		Name: stackShown, Scope: gms.GetMysqlScope(gms.SystemVariableScope_Global), Type: types.NewSystemUintType(stackShown, 0, math.MaxUint64), Default: uint64(0),
-		ValueFunction: func() (any, error) { return shown(), nil },
-	}})
+	}}) // sessions ask shown, which must not be called under the planner's lock
 }
 
 // siteAccount is an account that is in no catalog.

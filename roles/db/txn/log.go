@@ -38,7 +38,7 @@ func (t *Txn) LogStatement(q event.Query) { t.statement = &q }
 // has everything before it.
 func (e *Engine) LogNothing() error {
 	return e.queue.commit(&commitRequest{
-		set: newWriteSet(0, nil),
+		set: newWriteSet(0, nil), frees: true, // what frees space may wait for it
 		log: &binlog.Transaction{Head: event.AppendQuery(nil, e.binlog.ServerID(), &event.Query{Text: "BEGIN"}), Rows: true},
 	})
 }

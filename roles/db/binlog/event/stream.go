@@ -25,8 +25,8 @@ func AppendHeartbeat(dst []byte, server uint32, name string) []byte {
 	return end(append(dst, name...), start)
 }
 
-// AppendShown appends the event that tells a server of this kind up to which of the source's own transactions their
-// commits have been acknowledged as they have to be. It is in no file, and has no place in the log.
+// AppendShown appends the event that tells a server of this kind the number of the first of the source's own transactions that
+// may not be shown yet, 0: nothing may be. It is in no file, and has no place in the log.
 func AppendShown(dst []byte, server uint32, number uint64) []byte {
 	start := len(dst)
 	dst = appendHeader(dst, TypeShown, server, 0, flagArtificial|flagIgnorable)
