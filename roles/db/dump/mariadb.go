@@ -129,7 +129,7 @@ func (m *mariadb) query(dst, b []byte) (out []byte, last bool, err error) {
 		return b, false, nil
 	}
 	last = !q.RowsFollow()
-	text, err := forMariaDB(q.Plain())
+	text, err := forMariaDB(q.Plain(), q.Mode&noBackslashEscapes != 0)
 	if err != nil {
 		return nil, false, err
 	}
@@ -148,6 +148,9 @@ func (m *mariadb) query(dst, b []byte) (out []byte, last bool, err error) {
 // mariadbModes are the bits of sql_mode that mean the same in both; those above are
 // other modes in MariaDB.
 const mariadbModes = 1<<32 - 1
+
+// noBackslashEscapes is the bit of the mode in which a backslash in a text stands for itself.
+const noBackslashEscapes = 1 << 20
 
 // Collations of MySQL 8 (those with 0900 in their names) have ids from 255 on; MariaDB has
 // none of them. Its nopad collations compare the spaces at the end, as MySQL's do.
@@ -185,6 +188,9 @@ var (
 	// words splits a text into what is to be looked at and what is not: strings, quoted
 	// names, comments.
 	words = regexp.MustCompile("(?s)'(?:[^'\\\\]|\\\\.|'')*'|\"(?:[^\"\\\\]|\\\\.|\"\")*\"|`[^`]*`|/\\*.*?\\*/|--[ \\t][^\\n]*|#[^\\n]*|[^'\"`/#-]+|.")
+
+	// plainWords is words where a backslash in a string stands for itself.
+	plainWords = regexp.MustCompile("(?s)'[^']*'|\"[^\"]*\"|`[^`]*`|/\\*.*?\\*/|--[ \\t][^\\n]*|#[^\\n]*|[^'\"`/#-]+|.")
 
 	uca9       = regexp.MustCompile(`(?i)\butf8mb4_(?:[a-z_]+_)?0900_(?:ai_ci|as_ci|as_cs|bin)\b`)
 	quotedUCA9 = regexp.MustCompile(`(?i)(\bcollate\s*=?\s*)['"](utf8mb4_(?:[a-z_]+_)?0900_(?:ai_ci|as_ci|as_cs|bin))['"]`)
@@ -240,8 +246,9 @@ func withoutDynamic(text, head, list, tail string) string {
 	return head + strings.TrimSpace(strings.Join(kept, ",")) + tail
 }
 
-// forMariaDB is a statement in MariaDB's words; Refused, naming it, where there are none.
-func forMariaDB(text string) (string, error) {
+// forMariaDB is a statement in MariaDB's words; Refused, naming it, where there are none. backslashes
+// says that these stand for themselves in its strings.
+func forMariaDB(text string, backslashes bool) (string, error) {
 	if account.MatchString(text) {
 		return hashed.ReplaceAllString(text, noPassword), nil
 	}
@@ -250,7 +257,11 @@ func forMariaDB(text string) (string, error) {
 	}
 	text = quotedUCA9.ReplaceAllString(text, "$1$2")
 	plain := strings.Builder{}
-	text = words.ReplaceAllStringFunc(text, func(w string) string {
+	split := words
+	if backslashes {
+		split = plainWords
+	}
+	text = split.ReplaceAllStringFunc(text, func(w string) string {
 		if strings.ContainsRune("'\"`/#-", rune(w[0])) && len(w) > 1 {
 			plain.WriteByte(' ')
 			return w

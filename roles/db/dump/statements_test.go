@@ -24,7 +24,7 @@ func TestStatementsForMariaDB(t *testing.T) {
 		"CREATE TABLE t (p POINT SRID 4326)":                         "no SRID of a column",
 		"SELECT * FROM t, LATERAL (SELECT 1) x":                      "no LATERAL",
 	} {
-		got, err := forMariaDB(text)
+		got, err := forMariaDB(text, false)
 		if err != nil {
 			got = err.Error()
 		}
@@ -34,5 +34,14 @@ func TestStatementsForMariaDB(t *testing.T) {
 		if got != want && !(err != nil && strings.Contains(got, want)) {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
+	}
+}
+
+// Where a backslash stands for itself a string ends at its next quote.
+func TestPlainBackslashesForMariaDB(t *testing.T) {
+	text := `CREATE TABLE t (a TEXT DEFAULT 'x\' COLLATE utf8mb4_0900_bin COMMENT 'utf8mb4_0900_bin')`
+	got, err := forMariaDB(text, true)
+	if want := strings.Replace(text, "COLLATE utf8mb4_0900_bin", "COLLATE "+nopadBinary, 1); got != want || err != nil {
+		t.Errorf("%s (%v), want %s", got, err, want)
 	}
 }

@@ -344,6 +344,10 @@ func (e *Engine) Do(ctx context.Context, statements ...string) error {
 		return err
 	}
 	defer s.Close()
+	// The texts are ours, whatever SET GLOBAL sql_mode has made of it.
+	if err := s.SetSessionVariable(s.context(ctx, ""), "sql_mode", defaultMode); err != nil {
+		return err
+	}
 	for _, text := range statements {
 		if _, err := s.query(ctx, text, false, discard{}); err != nil {
 			return err

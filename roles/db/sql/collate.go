@@ -198,6 +198,10 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		return b.showCreateProcedure(ctx, n, row)
 	case *plan.ShowCreateTrigger:
 		return b.showCreateTrigger(ctx, n, row)
+	case *plan.ShowCreateEvent:
+		return b.showCreateEvent(ctx, n, row)
+	case *plan.ShowTriggers:
+		return b.showTriggers(ctx, n, row)
 	case *plan.CachedResults:
 		if n.IsFinalized() {
 			return untilEnd{gms.RowsToRowIter(n.GetCachedResults()...)}, nil

@@ -151,7 +151,7 @@ func (s *Session) plainPrepare(ctx *gms.Context, st sqlparser.Statement) sqlpars
 		}
 	}
 	plain := *p // a routine runs its tree again
-	plain.Expr = asParserReads(text)
+	plain.Expr = asParserReads(s.asRead(text))
 	return &plain
 }
 

@@ -171,6 +171,7 @@ func parseShowCreateFunction(s *Session, sc *scanner) (*ownStatement, error) {
 		if err != nil {
 			return err
 		}
+		text = readingOf(r.SQLMode).turnBack(text)
 		return reply(ctx, out, textColumns("Function", "sql_mode", "Create Function", "character_set_client", "collation_connection", "Database Collation"),
 			gms.Row{o.Name, r.SQLMode, text, r.Charset, r.Collation, s.collationOf(database)})
 	}), nil

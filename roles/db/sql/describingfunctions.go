@@ -73,6 +73,7 @@ func formOf(ctx *gms.Context, statement any) ([]byte, error) {
 		return nil, err
 	}
 	s, _ := text.(string)
+	s = readingOf(gms.LoadSqlMode(ctx).String()).rewrite(s)
 	if _, err := parseText(s, gms.LoadSqlMode(ctx).ParserOptions()); err != nil {
 		return nil, gms.ErrSyntaxError.New(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
 
 	"stack/roles/db/store"
 )
@@ -50,6 +51,7 @@ func (d *Database) GetEvents(ctx *gms.Context) ([]gms.EventDefinition, any, erro
 		if err != nil {
 			return nil, nil, err
 		}
+		e.EventBody = written(e.EventBody) // it is shown: information_schema.EVENTS
 		list = append(list, *e.ConvertTimesFromUTCToTz(e.TimezoneOffset))
 	}
 	return list, nil, nil
@@ -77,6 +79,10 @@ func (s *Session) putEvent(ctx *gms.Context, database string, e gms.EventDefinit
 		return err
 	}
 	e.Definer = writtenAs(definer)
+	if ddl, ok := s.running.st.(*sqlparser.DDL); ok && ddl.EventSpec != nil && ddl.EventSpec.Body != nil {
+		e.EventBody = markOf(s.running.text) + e.EventBody // the planner cuts it out of the text
+		_, e.SqlMode = s.modeOf(ctx, e.EventBody)
+	}
 	return s.put(ctx, objectEvent, database, e.Name, inUTC(e))
 }
 

@@ -188,7 +188,9 @@ func (e *Engine) runEvent(ctx context.Context, key eventKey, now time.Time) erro
 
 // eventRoutine makes a routine of an event's body.
 func eventRoutine(key eventKey, def gms.EventDefinition) (*routine, error) {
-	text := def.CreateEventStatement()
+	mark := markOf(def.EventBody)
+	def.EventBody = strings.TrimPrefix(def.EventBody, mark)
+	text := mark + def.CreateEventStatement()
 	st, err := parseText(text, gms.NewSqlModeFromString(def.SqlMode).ParserOptions())
 	if err != nil {
 		return nil, gms.ErrSyntaxError.New(err)

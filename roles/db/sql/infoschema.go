@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"errors"
 	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -28,11 +29,50 @@ func readInfoSchema(db gms.Database) error {
 			}
 		}
 	}
+	if err := showWritten(db); err != nil {
+		return err
+	}
 	// Without rows: monitoring looks whether there is a column STATUS.
 	if t, ok, err := db.GetTableInsensitive(nil, "innodb_metrics"); err != nil {
 		return err
 	} else if info, is := t.(*information_schema.InformationSchemaTable); ok && is {
 		upperNames(info)
+	}
+	return nil
+}
+
+// showWritten has TRIGGERS show ACTION_STATEMENT as it was written by SQL_MODE.
+func showWritten(db gms.Database) error {
+	t, ok, err := db.GetTableInsensitive(nil, "triggers")
+	if err != nil {
+		return err
+	}
+	info, is := t.(*information_schema.InformationSchemaTable)
+	if !ok || !is {
+		return errors.New("the planner's information_schema has no table triggers")
+	}
+	text, mode := info.TableSchema.IndexOfColName("action_statement"), info.TableSchema.IndexOfColName("sql_mode")
+	if text < 0 || mode < 0 {
+		return errors.New("information_schema.triggers has no columns action_statement and sql_mode")
+	}
+	read := info.Reader
+	info.Reader = func(ctx *gms.Context, c gms.Catalog) (gms.RowIter, error) {
+		iter, err := read(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := gms.RowIterToRows(ctx, iter)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			body, _ := r[text].(string)
+			names, _ := r[mode].(string)
+			if as := readingOf(names); !as.usual() {
+				r[text] = as.turnBack(body)
+			}
+		}
+		return gms.RowsToRowIter(rows...), nil
 	}
 	return nil
 }

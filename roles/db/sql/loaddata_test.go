@@ -263,10 +263,13 @@ func TestLoadDataAgainstMariaDB(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	cases := append(loadCases(), randomLoads(rnd, 300)...)
 	differ := 0
-	for _, mode := range []string{"", "STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE"} {
+	for _, mode := range []string{"", "STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE", "NO_BACKSLASH_ESCAPES"} {
 		c.must("SET sql_mode = '" + mode + "'")
 		mustPeer(t, peer, "SET sql_mode = '"+mode+"'")
 		for i, l := range cases {
+			if mode == "NO_BACKSLASH_ESCAPES" && strings.Contains(l.clauses, "@x + 1") {
+				continue // \N is a text there, of which MariaDB does not warn in a SET
+			}
 			for _, how := range []string{"", "REPLACE"} {
 				query := "LOAD DATA LOCAL INFILE 'Reader::f' " + how + " INTO TABLE f " + l.clauses
 				c.must("DELETE FROM f")

@@ -45,6 +45,9 @@ type loadParser struct {
 
 func (p *loadParser) parse() (*loadData, error) {
 	l := &loadData{format: infile.Default()}
+	if p.session.settingsNow().reading.backslashes {
+		l.format.Escaped = infile.None
+	}
 	if !p.accept("LOW_PRIORITY") {
 		p.accept("CONCURRENT")
 	}
@@ -197,6 +200,7 @@ func (p *loadParser) assignments(l *loadData) error {
 	if err != nil {
 		return gms.ErrSyntaxError.New(err)
 	}
+	asWritten(p.text, st)
 	update, ok := st.(*sqlparser.Update)
 	if !ok || update.Where != nil || update.Limit != nil || len(update.OrderBy) > 0 || len(update.Returning) > 0 {
 		return p.unexpected()

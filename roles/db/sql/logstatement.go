@@ -26,10 +26,11 @@ func (s *Session) logStatement(ctx *gms.Context, tx *txn.Txn) error {
 	if err != nil {
 		return err
 	}
+	mode, _ := s.modeOf(ctx, text)
 	by := s.acting()
 	q := event.Query{
-		Text: text, Database: s.GetCurrentDatabase(), Thread: s.ID(),
-		Mode: modeBits(gms.LoadSqlMode(ctx).String()),
+		Text: written(text), Database: s.GetCurrentDatabase(), Thread: s.ID(),
+		Mode: mode,
 		User: by.User, Host: by.Host,
 		Begun: ctx.QueryTime(),
 		// Whatever the client sends in, texts are kept in UTF-8.

@@ -74,6 +74,8 @@ func (d *Database) CreateView(ctx *gms.Context, name, text, create string) error
 	if cat.Table(d.name, name) != nil {
 		return gms.ErrTableAlreadyExists.New(name)
 	}
+	// What SHOW CREATE VIEW shows is read without the mode.
+	create = strings.TrimPrefix(create, markOf(create))
 	if create, err = s.withDefiner(ctx, create); err != nil {
 		return err
 	}
@@ -207,8 +209,9 @@ func (d *Database) CreateTrigger(ctx *gms.Context, def gms.TriggerDefinition) er
 	if _, err := writtenDefiner(ctx, definedText(def.CreateStatement, definer)); err != nil {
 		return err
 	}
+	_, mode := s.modeOf(ctx, def.CreateStatement)
 	return s.put(ctx, objectTrigger, d.name, def.Name, triggerData{
-		Create: def.CreateStatement, Created: def.CreatedAt, SQLMode: def.SqlMode, Order: order + 1, Definer: accountPlain(definer),
+		Create: def.CreateStatement, Created: def.CreatedAt, SQLMode: mode, Order: order + 1, Definer: accountPlain(definer),
 	})
 }
 

@@ -82,7 +82,7 @@ func (s *Session) affected(err error) uint64 {
 // ended by KILL.
 func (s *Session) statementBegins(ctx *gms.Context, text string) (*gms.Context, error) {
 	s.views = viewsRead{}
-	shown := withoutSecrets(text)
+	shown := written(withoutSecrets(text))
 	s.doing.Statement.Store(&shown)
 	return s.engine.gms.ProcessList.BeginQuery(ctx, shown)
 }

@@ -221,7 +221,7 @@ func (s *Session) routineName(written string) (database, name string, err error)
 
 // parseDo is DO expression, …: computed for what it does, its values dropped.
 func parseDo(s *Session, sc *scanner) (*ownStatement, error) {
-	sel, err := parseText("SELECT "+sc.text[sc.pos:], gms.LoadSqlMode(s.context(ctxBackground, "")).ParserOptions())
+	sel, err := parseText(markOf(sc.text)+"SELECT "+sc.text[sc.pos:], gms.LoadSqlMode(s.context(ctxBackground, "")).ParserOptions())
 	if err != nil {
 		return nil, gms.ErrSyntaxError.New(err)
 	}

@@ -93,6 +93,7 @@ func parseText(text string, options sqlparser.ParserOptions) (sqlparser.Statemen
 func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
 	st = someIndexes(matchCalls(text, st))
 	keepScope(text, st)
+	asWritten(text, st)
 	keepNamesCollation(text, st)
 	sayOtherwise(st)
 	keepDigits(st)

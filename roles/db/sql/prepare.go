@@ -44,10 +44,11 @@ func (s *Session) Prepare(ctx context.Context, query string) (wire.Statement, er
 }
 
 func (s *Session) prepare(ctx context.Context, query string) (*statement, error) {
+	query = s.asRead(query)
 	gctx := s.context(ctx, query)
 	parsed, text, _, err := s.parse(gctx, query, false)
 	if err != nil {
-		return nil, refuseUnparsed(query, clientError(err, s.GetCurrentDatabase()))
+		return nil, refuseUnparsed(written(query), clientError(err, s.GetCurrentDatabase()))
 	}
 	if _, err := s.classify(parsed); err != nil {
 		return nil, err

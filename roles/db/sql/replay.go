@@ -36,7 +36,7 @@ func (e *Engine) Replay(ctx context.Context, q *event.Query, o binlog.Origin, ro
 	if err != nil {
 		return err
 	}
-	text = statementAlone(text)
+	text = statementAlone(s.asRead(text))
 	st, text, _, err := s.parse(s.context(ctx, text), text, false)
 	if err != nil {
 		return clientError(err, s.GetCurrentDatabase())

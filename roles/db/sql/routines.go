@@ -94,7 +94,8 @@ func (s *Session) putRoutine(ctx *gms.Context, kind, database, name, create stri
 	if v, err := s.GetSessionVariable(ctx, "collation_connection"); err == nil {
 		collation, _ = v.(string)
 	}
-	r, err := parseRoutine(kind, database, name, routineData{Create: create, SQLMode: gms.LoadSqlMode(ctx).String()})
+	_, mode := s.modeOf(ctx, create)
+	r, err := parseRoutine(kind, database, name, routineData{Create: create, SQLMode: mode})
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (s *Session) putRoutine(ctx *gms.Context, kind, database, name, create stri
 		return err
 	}
 	return s.put(ctx, kind, database, name, routineData{
-		Create: create, Created: now, Modified: now, SQLMode: gms.LoadSqlMode(ctx).String(),
+		Create: create, Created: now, Modified: now, SQLMode: mode,
 		Charset: charset, Collation: collation, Definer: accountPlain(definer),
 	})
 }
@@ -160,7 +161,7 @@ func parseRoutine(kind, database, name string, data routineData) (*routine, erro
 		if !ok {
 			return nil, mysqlError(1064, "CREATE FUNCTION: RETURNS and a type are missing")
 		}
-		text = f.asProcedure()
+		text = markOf(text) + f.asProcedure()
 	}
 	st, err := parseText(text, gms.NewSqlModeFromString(data.SQLMode).ParserOptions())
 	if err != nil {

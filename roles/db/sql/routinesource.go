@@ -12,7 +12,8 @@ import (
 // the statement again (members of an ENUM lose their quotes): it serves to find the text.
 func (s *Session) sourceOf(ctx *gms.Context, st sqlparser.Statement) string {
 	printed := sqlparser.String(st)
-	body := scanner{text: s.calls[len(s.calls)-1].text}
+	source := s.calls[len(s.calls)-1].text
+	body := scanner{text: source}
 	for {
 		body.skip()
 		from := body.pos
@@ -29,7 +30,7 @@ func (s *Session) sourceOf(ctx *gms.Context, st sqlparser.Statement) string {
 			continue
 		}
 		if _, err := s.classify(found); err == nil && sqlparser.String(found) == printed {
-			return text
+			return markOf(source) + text
 		}
 	}
 }

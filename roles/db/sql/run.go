@@ -34,9 +34,13 @@ func (s *Session) Query(ctx context.Context, query string, multi bool, out *wire
 }
 
 func (s *Session) query(ctx context.Context, query string, multi bool, out sink) (rest string, err error) {
+	query = s.asRead(query)
 	s.observe(query)
 	rest, err = s.runFirst(ctx, query, multi, out)
 	s.observedEnd(out, err)
+	if mark := markOf(query); mark != "" {
+		rest = markedReading(mark).turnBack(rest)
+	}
 	return rest, err
 }
 
@@ -53,7 +57,7 @@ func (s *Session) runFirst(ctx context.Context, query string, multi bool, out si
 		if errors.Is(err, sqlparser.ErrEmpty) {
 			return "", s.count(mysqlError(1065, "Query was empty"))
 		}
-		return "", s.count(refuseUnparsed(query, withCause(clientError(err, s.GetCurrentDatabase()), err)))
+		return "", s.count(refuseUnparsed(written(query), withCause(clientError(err, s.GetCurrentDatabase()), err)))
 	}
 	return rest, s.count(s.execute(ctx, text, st, nil, out))
 }

@@ -365,6 +365,7 @@ func (s *Session) State() wire.State {
 		QuietDatabase:    n.quietDatabase,
 		InTransaction:    s.explicit(),
 		Autocommit:       n.autocommit,
+		PlainBackslashes: n.reading.backslashes,
 		Database:         s.GetCurrentDatabase(),
 		Warnings:         s.WarningCount(),
 		Released:         s.released,

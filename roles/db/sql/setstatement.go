@@ -47,11 +47,11 @@ func (s *Session) setStatement(ctx context.Context, query string, multi bool, ou
 		}
 	}()
 	for _, a := range assignments {
-		if _, err := s.runFirst(ctx, "SET SESSION "+a, false, discard{}); err != nil {
+		if _, err := s.runFirst(ctx, markOf(query)+"SET SESSION "+a, false, discard{}); err != nil {
 			return true, "", err
 		}
 	}
-	rest, err = s.runFirst(ctx, query[sc.pos:], multi, out)
+	rest, err = s.runFirst(ctx, markOf(query)+query[sc.pos:], multi, out)
 	return true, rest, err
 }
 

@@ -34,7 +34,8 @@ type settings struct {
 
 	now time.Time // of SET timestamp, zero: the time that it is
 
-	valueMode // of sql_mode
+	valueMode         // of sql_mode
+	reading   reading // of sql_mode
 
 	direct  bool   // statements may be answered without the planner
 	logs    bool   // changes go into the binary log
@@ -179,7 +180,7 @@ func (s *Session) settingsNow() *settings {
 	n.quietDatabase = !isOn(value("session_track_schema"))
 	n.trackGTIDs = text("session_track_gtids")
 	mode := text("sql_mode")
-	n.valueMode = valueModeOf(mode)
+	n.valueMode, n.reading = valueModeOf(mode), readingOf(mode)
 	zone := text("time_zone")
 	n.fit.Zone = zoneOf(zone)
 	n.waitTimeout = s.seconds("wait_timeout")
@@ -205,7 +206,7 @@ func (s *Session) settingsNow() *settings {
 			n.unusual = true
 		}
 	}
-	const unusualModes = "ANSI_QUOTES,NO_UNSIGNED_SUBTRACTION,TIME_TRUNCATE_FRACTIONAL"
+	const unusualModes = "ANSI_QUOTES,NO_UNSIGNED_SUBTRACTION,TIME_TRUNCATE_FRACTIONAL,NO_BACKSLASH_ESCAPES,HIGH_NOT_PRECEDENCE"
 	n.unusual = n.unusual || modeBits(mode)&modeBits(unusualModes) != 0
 	n.modes = strings.Join([]string{mode, zone, text("character_set_connection"), text("collation_connection"), text("character_set_client")}, "\x00")
 	return n

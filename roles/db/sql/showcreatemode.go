@@ -39,8 +39,38 @@ func (b distinctBuilder) showCreateTrigger(ctx *gms.Context, n *plan.ShowCreateT
 	return nil, nil
 }
 
-// withMode is the planner's answer with sql_mode, its second column.
+// withMode is the planner's answer with sql_mode, its second column, and the text as it was written.
 func (b distinctBuilder) withMode(ctx *gms.Context, n gms.Node, row gms.Row, mode string) (gms.RowIter, error) {
+	return b.changed(ctx, n, row, func(_ int, r gms.Row) {
+		r[1] = mode
+		if text, ok := r[2].(string); ok {
+			r[2] = written(text)
+		}
+	})
+}
+
+// showCreateEvent shows the text as it was written.
+func (b distinctBuilder) showCreateEvent(ctx *gms.Context, n *plan.ShowCreateEvent, row gms.Row) (gms.RowIter, error) {
+	if markOf(n.Event.EventBody) == "" {
+		return nil, nil
+	}
+	as := *n
+	as.Event.EventBody = written(n.Event.EventBody)
+	return b.base.Build(ctx, &as, row)
+}
+
+// showTriggers shows the statements as they were written.
+func (b distinctBuilder) showTriggers(ctx *gms.Context, n *plan.ShowTriggers, row gms.Row) (gms.RowIter, error) {
+	return b.changed(ctx, n, row, func(i int, r gms.Row) {
+		text, ok := r[3].(string)
+		if mark := markOf(n.Triggers[i].CreateTriggerString); ok && mark != "" {
+			r[3] = markedReading(mark).turnBack(text)
+		}
+	})
+}
+
+// changed is the planner's answer with its rows changed.
+func (b distinctBuilder) changed(ctx *gms.Context, n gms.Node, row gms.Row, change func(i int, r gms.Row)) (gms.RowIter, error) {
 	own := *b.base
 	own.PriorityBuilder = except{n, b}
 	iter, err := own.Build(ctx, n, row)
@@ -51,8 +81,8 @@ func (b distinctBuilder) withMode(ctx *gms.Context, n gms.Node, row gms.Row, mod
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range rows {
-		r[1] = mode
+	for i, r := range rows {
+		change(i, r)
 	}
 	return gms.RowsToRowIter(rows...), nil
 }

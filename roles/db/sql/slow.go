@@ -54,7 +54,7 @@ func (s *Session) noteSlow(took time.Duration, sent uint64) {
 	(*take)(SlowStatement{
 		Begun: o.begun, Took: took, LockWait: w.RowWait + w.TableWait, Sent: sent, Examined: w.Examined(),
 		Connection: s.ID(), User: s.client.User, Account: s.client.Account.User, Host: s.client.Host, IP: ip,
-		Database: s.GetCurrentDatabase(), Text: text,
+		Database: s.GetCurrentDatabase(), Text: written(text),
 	})
 }
 

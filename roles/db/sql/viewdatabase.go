@@ -16,7 +16,7 @@ func (s *Session) lendDatabase(st sqlparser.Statement) (back func()) {
 	case *sqlparser.Execute:
 		st, _ = s.BaseSession.GetPreparedQuery(of.Name)
 	case *sqlparser.Prepare:
-		st, _ = parseText(of.Expr, gms.LoadSqlMode(s.context(ctxBackground, "")).ParserOptions()) // what cannot be read the planner says
+		st, _ = parseText(s.asRead(of.Expr), gms.LoadSqlMode(s.context(ctxBackground, "")).ParserOptions()) // what cannot be read the planner says
 	}
 	if st == nil {
 		return func() {}

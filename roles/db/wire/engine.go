@@ -117,9 +117,12 @@ type Statement interface {
 type State struct {
 	InTransaction bool
 	Autocommit    bool
-	Database      string // "" = none
-	Warnings      uint16
-	Released      bool // the client asked to be disconnected: COMMIT RELEASE
+	// PlainBackslashes says that a backslash in a text of SQL stands for itself: clients ask for
+	// it when they put values into statements.
+	PlainBackslashes bool
+	Database         string // "" = none
+	Warnings         uint16
+	Released         bool // the client asked to be disconnected: COMMIT RELEASE
 
 	// Changes are what the session has changed since State was read last and the client
 	// wants to hear of. The current database is told by itself, unless QuietDatabase.

@@ -9,6 +9,7 @@ const (
 	statusMoreResults   = 1 << 3
 	statusCursorExists  = 1 << 6
 	statusLastRowSent   = 1 << 7
+	statusNoBackslashes = 1 << 9 // SERVER_STATUS_NO_BACKSLASH_ESCAPES
 	statusSessionState  = 1 << 14
 )
 
@@ -23,6 +24,9 @@ func (c *conn) status(extra uint16) uint16 {
 	}
 	if c.state.Autocommit {
 		s |= statusAutocommit
+	}
+	if c.state.PlainBackslashes {
+		s |= statusNoBackslashes
 	}
 	return s
 }
