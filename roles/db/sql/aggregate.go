@@ -564,6 +564,10 @@ func aggregateFunction(name string) (gms.Function, bool) {
 		}}, true
 	case "group_concat":
 		return gms.FunctionN{Name: name, Fn: newGroupConcat}, true
+	case rollupKey:
+		return gms.FunctionN{Name: name, Fn: newRolledKey}, true
+	case rollupGrouping:
+		return gms.FunctionN{Name: name, Fn: newRolledGrouping}, true
 	}
 	return nil, false
 }

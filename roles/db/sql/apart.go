@@ -117,8 +117,8 @@ func isAggregate(f *sqlparser.FuncExpr) bool {
 	return f.Over == nil && len(f.Exprs) > 0 && (f.IsAggregate() || f.Name.EqualString("group_concat") || f.Name.EqualString("any_value"))
 }
 
-// exactParts are the texts and tables' names in a call.
-func exactParts(call *sqlparser.FuncExpr) string {
+// exactParts are the texts and tables' names in an expression.
+func exactParts(e sqlparser.Expr) string {
 	var parts []string
 	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
 		switch n := n.(type) {
@@ -130,6 +130,6 @@ func exactParts(call *sqlparser.FuncExpr) string {
 			parts = append(parts, n.Qualifier.Name.String())
 		}
 		return true, nil
-	}, call)
+	}, e)
 	return strings.Join(parts, "\x00")
 }

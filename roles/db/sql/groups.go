@@ -42,10 +42,13 @@ func (b distinctBuilder) grouped(ctx *gms.Context, n *plan.GroupBy, row gms.Row)
 	if err != nil {
 		return nil, errors.Join(err, child.Close(ctx))
 	}
-	return &groupRows{
-		child: child, shown: n.SelectDeps, by: n.GroupByExprs, key: distinctRows(hash.ExprsToSchema(ctx, n.GroupByExprs...)),
-		limit: s.engine.queryMemory.Load(),
-	}, nil
+	g := groupRows{child: child, shown: n.SelectDeps, by: n.GroupByExprs, limit: s.engine.queryMemory.Load()}
+	if last := len(g.by) - 1; isMark(g.by[last]) {
+		g.by = g.by[:last]
+		return newRollupRows(ctx, g), nil
+	}
+	g.key = distinctRows(hash.ExprsToSchema(ctx, g.by...))
+	return &g, nil
 }
 
 // Next returns the next group; the first call reads all rows.
@@ -74,24 +77,17 @@ func (g *groupRows) Next(ctx *gms.Context) (gms.Row, error) {
 func (g *groupRows) readAll(ctx *gms.Context) error {
 	at := map[uint64][]gms.AggregationBuffer{}
 	values := make(gms.Row, len(g.by))
-	for {
-		row, err := g.child.Next(ctx)
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
+	return g.eachRow(ctx, func(row gms.Row) error {
+		if err := g.evaluate(ctx, row, values); err != nil {
 			return err
 		}
-		key, err := g.keyOf(ctx, row, values)
+		key, err := g.key.HashOf(ctx, values)
 		if err != nil {
 			return err
 		}
 		group := at[key]
 		if group == nil {
-			if g.bytes += groupOverhead + bufferOverhead*int64(len(g.shown)) + memoryOf(values); g.limit > 0 && g.bytes > g.limit {
-				return errQueryMemory()
-			}
-			if group, err = g.newGroup(ctx); err != nil {
+			if group, err = g.newGroup(ctx, values); err != nil {
 				return err
 			}
 			at[key] = group
@@ -101,23 +97,42 @@ func (g *groupRows) readAll(ctx *gms.Context) error {
 				return err
 			}
 		}
-	}
+		return nil
+	})
 }
 
-// keyOf is the key of the row's group; values is room for what it is made of.
-func (g *groupRows) keyOf(ctx *gms.Context, row, values gms.Row) (uint64, error) {
-	for i, e := range g.by {
-		v, err := e.Eval(ctx, row)
-		if err != nil {
-			return 0, err
+// eachRow does something with each row that is to be grouped.
+func (g *groupRows) eachRow(ctx *gms.Context, do func(gms.Row) error) error {
+	for {
+		row, err := g.child.Next(ctx)
+		if err == io.EOF {
+			return nil
 		}
-		values[i] = v
+		if err != nil {
+			return err
+		}
+		if err := do(row); err != nil {
+			return err
+		}
 	}
-	return g.key.HashOf(ctx, values)
 }
 
-// newGroup is a group without rows; what is no aggregate is that of its first row.
-func (g *groupRows) newGroup(ctx *gms.Context) ([]gms.AggregationBuffer, error) {
+// evaluate puts what a row's group is told by into values.
+func (g *groupRows) evaluate(ctx *gms.Context, row, values gms.Row) (err error) {
+	for i, e := range g.by {
+		if values[i], err = e.Eval(ctx, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newGroup is a group without rows, which is told by values; what is no aggregate is that of its
+// first row.
+func (g *groupRows) newGroup(ctx *gms.Context, values gms.Row) ([]gms.AggregationBuffer, error) {
+	if g.bytes += groupOverhead + bufferOverhead*int64(len(g.shown)) + memoryOf(values); g.limit > 0 && g.bytes > g.limit {
+		return nil, errQueryMemory()
+	}
 	group := make([]gms.AggregationBuffer, len(g.shown))
 	for i, e := range g.shown {
 		aggregate, ok := e.(gms.Aggregation)

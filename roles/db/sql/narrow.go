@@ -339,6 +339,8 @@ func restrictionOf(ctx *gms.Context, e gms.Expression, schema gms.Schema, below 
 // as it is; its children are those of the window too. nil for all else.
 func takenFrom(e gms.Expression) gms.Expression {
 	switch e := e.(type) {
+	case *rolledKey:
+		return e.Child
 	case *aggregation.Min:
 		return e.Child
 	case *aggregation.Max:

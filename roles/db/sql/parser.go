@@ -17,9 +17,16 @@ type parser struct{ *gms.MysqlParser }
 
 var _ gms.Parser = parser{}
 
+// asGrammar is a text with what is not in the parser's grammar in other words of the same length.
+func asGrammar(query string) (read string, other bool) {
+	read, sets := diagnosticsAsSet(query)
+	read, marks := rollupsAsMarks(read)
+	return read, sets || marks
+}
+
 // ParseSimple parses a statement.
 func (p parser) ParseSimple(query string) (sqlparser.Statement, error) {
-	read, _ := diagnosticsAsSet(query)
+	read, _ := asGrammar(query)
 	st, err := p.MysqlParser.ParseSimple(read)
 	if calls, ok := intervalCalls(read, st, err); ok {
 		if other, e := p.MysqlParser.ParseSimple(calls); e == nil {
@@ -32,7 +39,7 @@ func (p parser) ParseSimple(query string) (sqlparser.Statement, error) {
 
 // Parse parses the first statement of a text by the session's sql_mode.
 func (p parser) Parse(ctx *gms.Context, query string, multi bool) (sqlparser.Statement, string, string, error) {
-	read, other := diagnosticsAsSet(query)
+	read, other := asGrammar(query)
 	st, text, rest, err := p.MysqlParser.Parse(ctx, read, multi)
 	if calls, ok := intervalCalls(read, st, err); ok {
 		if of, t, r, e := p.MysqlParser.Parse(ctx, calls, multi); e == nil {
@@ -48,7 +55,7 @@ func (p parser) Parse(ctx *gms.Context, query string, multi bool) (sqlparser.Sta
 
 // ParseWithOptions parses the first statement of a text.
 func (p parser) ParseWithOptions(ctx context.Context, query string, delimiter rune, multi bool, options sqlparser.ParserOptions) (sqlparser.Statement, string, string, error) {
-	read, other := diagnosticsAsSet(query)
+	read, other := asGrammar(query)
 	st, text, rest, err := p.MysqlParser.ParseWithOptions(ctx, read, delimiter, multi, options)
 	if calls, ok := intervalCalls(read, st, err); ok {
 		if of, t, r, e := p.MysqlParser.ParseWithOptions(ctx, calls, delimiter, multi, options); e == nil {
@@ -66,7 +73,7 @@ func (p parser) ParseWithOptions(ctx context.Context, query string, delimiter ru
 
 // ParseOneWithOptions parses the first statement of a text and says where the next begins.
 func (p parser) ParseOneWithOptions(ctx context.Context, query string, options sqlparser.ParserOptions) (sqlparser.Statement, int, error) {
-	read, _ := diagnosticsAsSet(query)
+	read, _ := asGrammar(query)
 	st, next, err := p.MysqlParser.ParseOneWithOptions(ctx, read, options)
 	if calls, ok := intervalCalls(read, st, err); ok {
 		if of, n, e := p.MysqlParser.ParseOneWithOptions(ctx, calls, options); e == nil {
@@ -79,7 +86,7 @@ func (p parser) ParseOneWithOptions(ctx context.Context, query string, options s
 
 // parseText parses a text that does not come through the planner.
 func parseText(text string, options sqlparser.ParserOptions) (sqlparser.Statement, error) {
-	read, _ := diagnosticsAsSet(text)
+	read, _ := asGrammar(text)
 	st, err := sqlparser.ParseWithOptions(ctxBackground, read, options)
 	if calls, ok := intervalCalls(read, st, err); ok {
 		if other, e := sqlparser.ParseWithOptions(ctxBackground, calls, options); e == nil {
@@ -106,9 +113,15 @@ func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
 // that the planner takes as MySQL does, on one walk.
 func sayOtherwise(st sqlparser.Statement) {
 	aggregates := 0
-	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+	var visit sqlparser.Visit
+	visit = func(n sqlparser.SQLNode) (bool, error) {
 		switch n := n.(type) {
+		case *sqlparser.SetOp: // of which the parser's walk visits the parts alone
+			if n.With != nil {
+				return true, sqlparser.Walk(visit, n.With)
+			}
 		case *sqlparser.Select:
+			sayRollup(n)
 			sayOrdinals(n)
 			groupByConstants(n)
 			callListed(n)
@@ -122,7 +135,8 @@ func sayOtherwise(st sqlparser.Statement) {
 			nameSelected(n, func(sqlparser.TableName) []string { return nil })
 		}
 		return true, nil
-	}, nodesOf(st)...)
+	}
+	_ = sqlparser.Walk(visit, nodesOf(st)...)
 	if aggregates > 1 {
 		tellApart(st)
 	}
