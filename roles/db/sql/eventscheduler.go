@@ -189,7 +189,7 @@ func (e *Engine) runEvent(ctx context.Context, key eventKey, now time.Time) erro
 // eventRoutine makes a routine of an event's body.
 func eventRoutine(key eventKey, def gms.EventDefinition) (*routine, error) {
 	mark := markOf(def.EventBody)
-	def.EventBody = strings.TrimPrefix(def.EventBody, mark)
+	def.EventBody, def.Comment = strings.TrimPrefix(def.EventBody, mark), "" // which the planner does not escape
 	text := mark + def.CreateEventStatement()
 	st, err := parseText(text, gms.NewSqlModeFromString(def.SqlMode).ParserOptions())
 	if err != nil {

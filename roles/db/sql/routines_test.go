@@ -175,7 +175,7 @@ func TestEvents(t *testing.T) {
 	s := newServer(t)
 	c := s.test()
 	c.must("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, s VARCHAR(10))")
-	c.must("CREATE EVENT tick ON SCHEDULE EVERY 1 SECOND DO BEGIN DECLARE x INT DEFAULT 3; INSERT INTO t (s) VALUES (CONCAT('n', x)); END",
+	c.must("CREATE EVENT tick ON SCHEDULE EVERY 1 SECOND COMMENT 'it''s \\\\' DO BEGIN DECLARE x INT DEFAULT 3; INSERT INTO t (s) VALUES (CONCAT('n', x)); END",
 		"CREATE EVENT once ON SCHEDULE AT CURRENT_TIMESTAMP + INTERVAL 1 SECOND DO INSERT INTO t (s) VALUES ('once')")
 	if rows := c.must("SHOW EVENTS").rows; len(rows) != 2 {
 		t.Errorf("SHOW EVENTS: %q", rows)
@@ -198,6 +198,11 @@ func TestEvents(t *testing.T) {
 	c.must("ALTER EVENT tick DISABLE")
 	if rows := c.must("SHOW EVENTS").rows; len(rows) != 1 || !strings.Contains(rows[0], "DISABLED") {
 		t.Errorf("SHOW EVENTS: %q", rows)
+	}
+	shown := c.must("SHOW CREATE EVENT tick").rows[0]
+	c.must("DROP EVENT tick", strings.Split(shown[strings.Index(shown, "CREATE"):], "|")[0])
+	if again := c.must("SHOW CREATE EVENT tick").rows[0]; again != shown || !strings.Contains(shown, `COMMENT 'it''s \\'`) {
+		t.Errorf("%s, made again, is %s", shown, again)
 	}
 	c.must("DROP EVENT tick")
 }

@@ -49,14 +49,18 @@ func (b distinctBuilder) withMode(ctx *gms.Context, n gms.Node, row gms.Row, mod
 	})
 }
 
-// showCreateEvent shows the text as it was written.
+// showCreateEvent shows the text as it was written, and a comment that can be read again: the planner
+// escapes nothing in it.
 func (b distinctBuilder) showCreateEvent(ctx *gms.Context, n *plan.ShowCreateEvent, row gms.Row) (gms.RowIter, error) {
-	if markOf(n.Event.EventBody) == "" {
-		return nil, nil
-	}
 	as := *n
 	as.Event.EventBody = written(n.Event.EventBody)
-	return b.base.Build(ctx, &as, row)
+	if !readingOf(n.Event.SqlMode).backslashes {
+		as.Event.Comment = strings.ReplaceAll(as.Event.Comment, `\`, `\\`)
+	}
+	as.Event.Comment = strings.ReplaceAll(as.Event.Comment, "'", "''")
+	own := *b.base
+	own.PriorityBuilder = except{&as, b}
+	return own.Build(ctx, &as, row)
 }
 
 // showTriggers shows the statements as they were written.
