@@ -36,7 +36,7 @@ func (e *Engine) Replay(ctx context.Context, q *event.Query, o binlog.Origin, ro
 	if err != nil {
 		return err
 	}
-	text = statementAlone(s.asRead(text))
+	text = s.asRead(statementAlone(text))
 	st, text, _, err := s.parse(s.context(ctx, text), text, false)
 	if err != nil {
 		return clientError(err, s.GetCurrentDatabase())
