@@ -130,6 +130,9 @@ func differentRows(query string, schema gms.Schema, got, want []gms.Row, hash bo
 	floats := expectedFloats(schema, want)
 	want = withoutCardinality(schema, got, want)
 	want = withMode(schema, got, want)
+	if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(query)), "SHOW CREATE TABLE") {
+		got, want = withoutNull(got), withoutNull(want)
+	}
 	g, w := make([]string, len(got)), make([]string, len(want))
 	for i, row := range got {
 		g[i] = rowText(schema, row, floats, show, hash)
@@ -160,6 +163,19 @@ func withMode(schema gms.Schema, got, want []gms.Row) []gms.Row {
 	row := want[0].Copy()
 	row[1] = got[0][1]
 	return []gms.Row{row}
+}
+
+// withoutNull leaves the DEFAULT NULL of CREATE TABLE out, which the planner does not write where a definition does not
+// have it: TestShownTables says where it stands.
+func withoutNull(rows []gms.Row) []gms.Row {
+	list := make([]gms.Row, len(rows))
+	for i, row := range rows {
+		list[i] = row.Copy()
+		if text, ok := row[len(row)-1].(string); ok {
+			list[i][len(row)-1] = strings.NewReplacer(" DEFAULT NULL", "", " NULL DEFAULT NULL", "", " NULL DEFAULT", " DEFAULT").Replace(text)
+		}
+	}
+	return list
 }
 
 // withoutCardinality takes over what indexes are said to have where the planner's authors
