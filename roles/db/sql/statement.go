@@ -82,6 +82,7 @@ func (s *Session) classify(st sqlparser.Statement) (kind, error) {
 		return 0, mysqlError(1295, "This command is not supported in the prepared statement protocol yet") // its own form is read before
 	case *sqlparser.DDL:
 		s.realAsFloat(st)
+		s.sayBinary(st.Table, st)
 		if st.OptLike != nil && s.haveExpressionKeys(st.OptLike.LikeTables) {
 			return 0, notAvailable("CREATE TABLE … LIKE a table with an index over an expression")
 		}
@@ -91,6 +92,7 @@ func (s *Session) classify(st sqlparser.Statement) (kind, error) {
 		return classifyDDL(st)
 	case *sqlparser.AlterTable:
 		s.realAsFloat(st.Statements...)
+		s.sayBinary(st.Table, st)
 		s.nameExpressionKeys(st.Table, st.Statements...)
 		if err := s.refuseZonedKeys(st.Table, st.Statements); err != nil {
 			return 0, err
