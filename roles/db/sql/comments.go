@@ -89,7 +89,9 @@ func plainDashes(query string) string {
 }
 
 // asParserReads is a text with what the parser reads otherwise than MySQL.
-func asParserReads(query string) string { return keepWildcards(plainComments(plainDashes(query))) }
+func asParserReads(query string) string {
+	return withoutCurrentDefiner(keepWildcards(plainComments(plainDashes(query))))
+}
 
 // above says whether text begins with a version of five or six digits above ours.
 func above(text string) bool {
