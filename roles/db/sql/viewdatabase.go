@@ -1,13 +1,16 @@
 package sql
 
 import (
+	"cmp"
+	"strings"
+
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 )
 
 // lendDatabase makes the database of a view the current one while a statement runs that has
 // none and says of all its tables where they are: the planner reads a view with a current
-// database only. What is returned takes it back.
+// database only. So it does for a SHOW what is in a database, views among it. What is returned takes it back.
 func (s *Session) lendDatabase(st sqlparser.Statement) (back func()) {
 	if s.GetCurrentDatabase() != "" {
 		return func() {}
@@ -15,6 +18,8 @@ func (s *Session) lendDatabase(st sqlparser.Statement) (back func()) {
 	switch of := st.(type) {
 	case *sqlparser.Execute:
 		st, _ = s.BaseSession.GetPreparedQuery(of.Name)
+	case *sqlparser.Explain:
+		st = of.Statement
 	case *sqlparser.Prepare:
 		st, _ = parseText(s.asRead(of.Expr), gms.LoadSqlMode(s.context(ctxBackground, "")).ParserOptions()) // what cannot be read the planner says
 	}
@@ -22,7 +27,13 @@ func (s *Session) lendDatabase(st sqlparser.Statement) (back func()) {
 		return func() {}
 	}
 	database := s.viewsDatabase(st)
-	if database == "" {
+	if show, ok := st.(*sqlparser.Show); ok {
+		database = shownDatabase(show)
+		if strings.EqualFold(show.Type, "procedure status") {
+			database = s.anyDatabase()
+		}
+	}
+	if findDatabase(s.catalog(), database) == nil {
 		return func() {}
 	}
 	s.SetCurrentDatabase(database)
@@ -38,6 +49,9 @@ func (s *Session) viewsDatabase(st sqlparser.Statement) string {
 		depends = depends || d == ""
 		if o := findObject(s.catalog(), objectView, d, t.Name.String()); o != nil {
 			database = d
+		}
+		if strings.EqualFold(d, "information_schema") && strings.EqualFold(t.Name.String(), "routines") {
+			database = s.anyDatabase()
 		}
 	}
 	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
@@ -59,4 +73,22 @@ func (s *Session) viewsDatabase(st sqlparser.Statement) string {
 		return ""
 	}
 	return database
+}
+
+// anyDatabase is one that is there: to list procedures the planner reads their texts with a current database, whichever it
+// is, and leaves out all of them without one.
+func (s *Session) anyDatabase() string {
+	for _, d := range s.catalog().Databases() {
+		return d.Name
+	}
+	return ""
+}
+
+// shownDatabase is the database that a SHOW names; empty where it names none.
+func shownDatabase(show *sqlparser.Show) string {
+	listed := ""
+	if o := show.ShowTablesOpt; o != nil {
+		listed = cmp.Or(o.DbName, o.SchemaName)
+	}
+	return cmp.Or(listed, show.Database, show.Table.DbQualifier.String())
 }

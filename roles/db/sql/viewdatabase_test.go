@@ -25,3 +25,23 @@ func TestViewsWithoutDatabase(t *testing.T) {
 	c.fails(1146, "SELECT * FROM test.nosuch")
 	c.want("SELECT DATABASE()", "NULL")
 }
+
+// SHOW, DESCRIBE and EXPLAIN of what is in a database with views need no current one.
+func TestShowsWithoutDatabase(t *testing.T) {
+	s := newServer(t)
+	s.test().must("CREATE TABLE t (id INT PRIMARY KEY, n INT)", "CREATE VIEW v AS SELECT id FROM t", "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.n = 1",
+		"CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1", "CREATE PROCEDURE p() SELECT 1", "CREATE DATABASE other")
+	c := s.root()
+	for query, rows := range map[string]int{
+		"SHOW COLUMNS FROM test.v": 1, "SHOW FULL COLUMNS FROM v FROM test LIKE 'i%'": 1, "DESCRIBE test.v": 1, "SHOW CREATE TABLE test.v": 1, "SHOW INDEX FROM test.v": 0,
+		"EXPLAIN FORMAT=TREE SELECT * FROM test.v": 0, "SHOW TRIGGERS FROM test": 1, "SHOW EVENTS FROM test": 1, "SHOW TABLES FROM test": 2, "SHOW TABLE STATUS FROM test": 1,
+		"SHOW PROCEDURE STATUS": 1, "SHOW PROCEDURE STATUS LIKE 'p%'": 1, "SELECT * FROM information_schema.routines WHERE routine_name = 'p'": 1,
+	} {
+		if got := c.must(query).rows; len(got) != rows && rows > 0 {
+			t.Errorf("%s: %d rows, want %d: %v", query, len(got), rows, got)
+		}
+	}
+	c.want("SELECT DATABASE()", "NULL")
+	c.fails(1046, "SHOW TABLES")
+	c.fails(1049, "SHOW TABLES FROM nosuch")
+}
