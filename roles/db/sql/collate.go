@@ -192,6 +192,8 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		return callInside(ctx, n, row)
 	case *plan.ShowIndexes:
 		return showIndexes(ctx, n)
+	case *plan.DescribeQuery:
+		return explain(ctx, n)
 	case *plan.ShowCreateTable:
 		return b.showCreateTable(ctx, n, row)
 	case *plan.ShowCreateProcedure:
