@@ -121,9 +121,7 @@ func tableSchema(t *store.Table, database, name string) gms.PrimaryKeySchema {
 			HiddenSystem:   system,
 			Comment:        d.Comment,
 		}
-		if d.AutoIncrement {
-			columns[i].Extra = "auto_increment"
-		}
+		columns[i].Extra = extraOf(d)
 		schema[i] = &columns[i]
 	}
 	ordinals := make([]int, 0, len(desc.Primary.Columns))
@@ -133,4 +131,20 @@ func tableSchema(t *store.Table, database, name string) gms.PrimaryKeySchema {
 		}
 	}
 	return gms.NewPrimaryKeySchema(schema, ordinals...)
+}
+
+// extraOf is what SHOW COLUMNS says in Extra; empty where the planner knows what belongs there. Tools that dump rows tell
+// by it which columns take no values.
+func extraOf(d *store.ColumnDesc) string {
+	switch {
+	case d.AutoIncrement:
+		return "auto_increment"
+	case d.Generated != nil:
+		return "STORED GENERATED"
+	case d.OnUpdate != nil && d.Default != nil && !d.Default.Literal:
+		return "DEFAULT_GENERATED on update " + d.OnUpdate.Text
+	case d.OnUpdate != nil:
+		return "on update " + d.OnUpdate.Text
+	}
+	return ""
 }
