@@ -28,6 +28,7 @@ func setVariables(opts Options) error {
 		text("socket", opts.Socket),
 		text("hostname", opts.Hostname),
 		text("server_uuid", opts.Server),
+		text("innodb_version", Version),
 		newModeVariable(),
 		&gms.MysqlSystemVariable{
 			Name: warningCount, Scope: gms.GetMysqlScope(gms.SystemVariableScope_Session),
@@ -49,6 +50,9 @@ func setVariables(opts Options) error {
 		&gms.MysqlSystemVariable{ // 0: the time that it is
 			Name: timestamp, Scope: gms.GetMysqlScope(gms.SystemVariableScope_Session), Dynamic: true, SetVarHintApplies: true,
 			Type: types.NewSystemDoubleType(timestamp, 0, math.MaxInt32), Default: float64(0),
+		},
+		&gms.MysqlSystemVariable{ // tables are as it asks for in any case
+			Name: "innodb_strict_mode", Scope: both, Dynamic: true, Type: types.NewSystemBoolType("innodb_strict_mode"), Default: int8(1),
 		},
 		&gms.MysqlSystemVariable{
 			Name: "max_allowed_packet", Scope: global, Dynamic: true,
