@@ -173,7 +173,7 @@ func (s *Session) prepareAccounts(st sqlparser.Statement) error {
 // refuseLimits refuses account options that would be kept and not enforced.
 func refuseLimits(st *sqlparser.CreateUser) error {
 	switch {
-	case st.AccountLimits != nil:
+	case st.AccountLimits != nil && !withoutLimits(*st.AccountLimits):
 		return notAvailable("account resource limits")
 	case st.PasswordOptions != nil:
 		return notAvailable("password options")
@@ -181,6 +181,16 @@ func refuseLimits(st *sqlparser.CreateUser) error {
 		return notAvailable("DEFAULT ROLE")
 	}
 	return nil
+}
+
+// withoutLimits says whether all limits are 0, which is none.
+func withoutLimits(l sqlparser.AccountLimits) bool {
+	for _, v := range []*sqlparser.SQLVal{l.MaxQueriesPerHour, l.MaxUpdatesPerHour, l.MaxConnectionsPerHour, l.MaxUserConnections} {
+		if v != nil && string(v.Val) != "0" {
+			return false
+		}
+	}
+	return true
 }
 
 func usePlugin(a *sqlparser.Authentication) error {

@@ -107,7 +107,7 @@ var commandNames = [commands]string{
 
 // ownCommands are those of own statements, by the words that they begin with.
 var ownCommands = map[string]command{
-	"DO": commandDo, "DROP FUNCTION": commandDropFunction, "SHOW ENGINE": commandShowEngineStatus,
+	"DO": commandDo, "ALTER USER": commandAlterUser, "DROP FUNCTION": commandDropFunction, "SHOW ENGINE": commandShowEngineStatus,
 	"SHOW SLAVE STATUS": commandShowReplicaStatus, "SHOW REPLICA STATUS": commandShowReplicaStatus, "SHOW ALL SLAVES STATUS": commandShowReplicaStatus,
 	"SHOW REPLICAS": commandShowReplicas, "SHOW SLAVE HOSTS": commandShowReplicas,
 	"CHECK TABLE": commandCheck, "CHECK TABLES": commandCheck, "OPTIMIZE": commandOptimize, "REPAIR": commandRepair,

@@ -70,6 +70,7 @@ var ownForms = []struct {
 	{[]string{"CHECKSUM", "TABLES"}, parseChecksum},
 	{[]string{"ANALYZE"}, parseAnalyze},
 	{[]string{"ALTER", "PROCEDURE"}, parseAlterProcedure},
+	{[]string{"ALTER", "USER"}, parseAlterUser},
 	{[]string{"ALTER", "FUNCTION"}, parseAlterFunction},
 	{[]string{"SEED"}, parseSeed},
 }

@@ -97,9 +97,12 @@ func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.S
 			return st, text, rest, nil
 		}
 	}
-	if plain, ok := plainYears(query); ok {
+	if plain, ok := plainForms(query); ok {
 		if st, text, rest, e := s.engine.gms.Parser.Parse(ctx, plain, multi); e == nil {
-			return st, text, rest, nil
+			if own := ownForm(st, text); own != nil {
+				st = own
+			}
+			return st, text, rest, s.needView(query, st)
 		}
 	}
 	if !forShare.MatchString(query) {
@@ -110,6 +113,17 @@ func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.S
 		return st, text, rest, nil
 	}
 	return nil, "", "", err
+}
+
+// plainForms says a text that does not parse in forms that the parser knows; ok is false where it has no others.
+func plainForms(text string) (plain string, ok bool) {
+	plain = text
+	for _, form := range []func(string) (string, bool){plainYears, plainDefinitions, plainRevoke, plainAlterView} {
+		if said, changed := form(plain); changed {
+			plain, ok = said, true
+		}
+	}
+	return plain, ok
 }
 
 // count counts an error that the client will see.
