@@ -11,15 +11,16 @@ import (
 )
 
 // placesColumns is resolve, which tells each clause of an ALTER TABLE which columns those before it leave,
-// with the columns in their order: the planner has new ones at the end and moved ones where they were. A
-// clause that defines the table anew, as ADD COLUMN … NOT NULL does, would undo FIRST and AFTER of those before it.
+// with the columns in their order and under their names: the planner has new ones at the end, moved ones where
+// they were, and those that CHANGE renames as they were. A clause that defines the table anew, as ADD COLUMN … NOT NULL
+// does, would undo FIRST, AFTER and CHANGE of those before it.
 func placesColumns(resolve analyzer.RuleFunc) analyzer.RuleFunc {
 	return func(ctx *gms.Context, a *analyzer.Analyzer, n gms.Node, scope *plan.Scope, sel analyzer.RuleSelector, flags *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
 		n, same, err := resolve(ctx, a, n, scope, sel, flags)
 		if err != nil || same {
 			return n, same, err
 		}
-		var order columnOrder
+		order := columnOrder{renamed: map[string]*gms.Column{}}
 		return transform.Node(ctx, n, func(ctx *gms.Context, n gms.Node) (gms.Node, transform.TreeIdentity, error) {
 			switch n.(type) {
 			case *plan.AddColumn, *plan.ModifyColumn, *plan.RenameColumn, *plan.DropColumn, *plan.AlterIndex, *plan.AlterPK, *plan.AlterDefaultSet, *plan.AlterDefaultDrop:
@@ -34,28 +35,39 @@ func placesColumns(resolve analyzer.RuleFunc) analyzer.RuleFunc {
 	}
 }
 
-// columnOrder are the names of a table's columns, in small letters; nil before the first clause.
-type columnOrder []string
+// columnOrder are a table's columns as the clauses so far leave them.
+type columnOrder struct {
+	names   []string               // in small letters; nil before the first clause
+	renamed map[string]*gms.Column // what CHANGE has made of columns of the planner's schema, by their names there
+}
 
-// of sorts a schema.
+// of is a schema of the planner's with the columns that are there.
 func (o *columnOrder) of(schema gms.Schema) gms.Schema {
-	if *o == nil {
+	if o.names == nil {
 		for _, c := range schema {
-			*o = append(*o, strings.ToLower(c.Name))
+			o.names = append(o.names, strings.ToLower(c.Name))
 		}
 		return schema
 	}
 	sorted := slices.Clone(schema)
+	for i, c := range sorted {
+		if renamed := o.renamed[strings.ToLower(c.Name)]; renamed != nil {
+			column := *renamed
+			column.PrimaryKey, column.Source = c.PrimaryKey, c.Source
+			column.Nullable = column.Nullable && !c.PrimaryKey
+			sorted[i] = &column
+		}
+	}
 	slices.SortStableFunc(sorted, func(a, b *gms.Column) int { return o.at(a.Name) - o.at(b.Name) })
 	return sorted
 }
 
 // at is a column's place, behind all of them for one that is not known.
 func (o *columnOrder) at(name string) int {
-	if at := slices.Index(*o, strings.ToLower(name)); at >= 0 {
+	if at := slices.Index(o.names, strings.ToLower(name)); at >= 0 {
 		return at
 	}
-	return len(*o)
+	return len(o.names)
 }
 
 // after is the order that a clause leaves.
@@ -64,7 +76,10 @@ func (o *columnOrder) after(ctx *gms.Context, clause gms.Node) {
 	case *plan.AddColumn:
 		o.place(n.Column().Name, n.Order(ctx))
 	case *plan.ModifyColumn:
-		o.rename(n.Column(), n.NewColumn().Name)
+		if !strings.EqualFold(n.Column(), n.NewColumn().Name) {
+			o.renamed[strings.ToLower(n.Column())] = n.NewColumn()
+			o.rename(n.Column(), n.NewColumn().Name)
+		}
 		if order := n.Order(ctx); order != nil && (order.First || order.AfterColumn != "") {
 			o.remove(n.NewColumn().Name)
 			o.place(n.NewColumn().Name, order)
@@ -77,23 +92,23 @@ func (o *columnOrder) after(ctx *gms.Context, clause gms.Node) {
 }
 
 func (o *columnOrder) place(name string, order *gms.ColumnOrder) {
-	at := len(*o)
+	at := len(o.names)
 	if order != nil && order.First {
 		at = 0
 	} else if order != nil && order.AfterColumn != "" {
 		at = min(o.at(order.AfterColumn)+1, at)
 	}
-	*o = slices.Insert(*o, at, strings.ToLower(name))
+	o.names = slices.Insert(o.names, at, strings.ToLower(name))
 }
 
 func (o *columnOrder) rename(from, to string) {
-	if at := o.at(from); at < len(*o) {
-		(*o)[at] = strings.ToLower(to)
+	if at := o.at(from); at < len(o.names) {
+		o.names[at] = strings.ToLower(to)
 	}
 }
 
 func (o *columnOrder) remove(name string) {
-	if at := o.at(name); at < len(*o) {
-		*o = slices.Delete(*o, at, at+1)
+	if at := o.at(name); at < len(o.names) {
+		o.names = slices.Delete(o.names, at, at+1)
 	}
 }

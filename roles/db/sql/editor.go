@@ -221,6 +221,7 @@ func (t *Table) GetNextAutoIncrementValue(ctx *gms.Context, given any) (uint64, 
 		s.ids.make(t, id)
 		return id, err
 	}
+	s.ids.make(t, 0)
 	return toUint64(given), nil
 }
 

@@ -17,7 +17,7 @@ type insertIDs struct {
 	target  tableName // empty: the statement is no INSERT or REPLACE
 	answers bool      // the statement answers a value that LAST_INSERT_ID(value) gave it
 	before  int64     // what LAST_INSERT_ID() was
-	made    uint64    // for the row that comes next, 0: none
+	made    uint64    // for the row that comes next, 0: it has its own
 	first   uint64    // that was made for a row that was added
 	last    uint64    // of the last row that came
 	written bool      // a row was added or changed
@@ -77,7 +77,8 @@ func (i *insertIDs) isOf(t *Table) bool {
 	return i.target.name != "" && strings.EqualFold(t.name, i.target.name) && strings.EqualFold(t.db.name, i.target.database)
 }
 
-// make notes a value for the row that comes next.
+// make notes the value that was made for the row that comes next, 0 if it has its own. REPLACE tries
+// to add a row until nothing is in its way.
 func (i *insertIDs) make(t *Table, id uint64) {
 	if i.isOf(t) {
 		i.made = id
@@ -93,11 +94,10 @@ func (i *insertIDs) came(t *Table, row gms.Row, added bool) {
 	i.last = uint64(toInt64(row[at]))
 	if added {
 		i.written = true
-		if i.first == 0 && i.made == i.last {
+		if i.first == 0 && i.made != 0 && i.made == i.last {
 			i.first = i.made
 		}
 	}
-	i.made = 0
 }
 
 // changed notes a row that ON DUPLICATE KEY UPDATE has changed, if it has.

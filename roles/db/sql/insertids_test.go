@@ -56,7 +56,9 @@ func TestInsertIDs(t *testing.T) {
 			{"INSERT INTO a VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3) ON DUPLICATE KEY UPDATE n = 'u'", 3, "50"},
 			{"REPLACE INTO a VALUES (777, 'r', 50)", 777, "50"},
 			{"UPDATE a SET n = 'x' WHERE u = 50", 0, "50"},
-			{"UPDATE a SET n = 'v', i = LAST_INSERT_ID(i + 1) WHERE u = 50", 778, "778"},
+			{"REPLACE INTO a (n, u) VALUES ('r', 50)", 778, "778"},
+			{"INSERT IGNORE INTO a VALUES (NULL, 'r', 50), (900, 's', 51)", 900, "778"},
+			{"UPDATE a SET n = 'v', i = LAST_INSERT_ID(i + 10) WHERE u = 50", 788, "788"},
 			{"INSERT INTO a VALUES (LAST_INSERT_ID(5000), 'li', 201)", 5000, "5000"},
 			{"DELETE FROM a", 0, "5000"},
 		} {

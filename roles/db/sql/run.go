@@ -84,6 +84,8 @@ func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.S
 	}
 	st, text, rest, err := s.engine.gms.Parser.Parse(ctx, query, multi)
 	if err == nil {
+		uniqueColumns(st)
+		changedColumns(st)
 		if own := ownForm(st, text); own != nil {
 			st = own
 		}
@@ -104,6 +106,9 @@ func (s *Session) parse(ctx *gms.Context, query string, multi bool) (sqlparser.S
 			}
 			return st, text, rest, s.needView(query, st)
 		}
+	}
+	if quoted, ok := s.quotedWords(ctx, query, multi, err); ok {
+		return s.parse(ctx, quoted, multi)
 	}
 	if !forShare.MatchString(query) {
 		return nil, "", "", err
@@ -341,6 +346,7 @@ func (s *Session) admit(ctx *gms.Context, k kind, st sqlparser.Statement) error 
 
 // begin readies the transaction for a statement and returns the mark to go back to.
 func (s *Session) begin(ctx *gms.Context, k kind, text string, st sqlparser.Statement) (txn.Mark, error) {
+	s.ids = s.idsOf(st)
 	if k.commits() && s.tx != nil {
 		if err := s.CommitTransaction(ctx, nil); err != nil {
 			return txn.Mark{}, err
@@ -372,7 +378,7 @@ func (s *Session) begin(ctx *gms.Context, k kind, text string, st sqlparser.Stat
 	if err != nil {
 		return txn.Mark{}, err
 	}
-	s.inserts, s.ids = s.insertedBy(st), s.idsOf(st)
+	s.inserts = s.insertedBy(st)
 	if s.again && (k == kindWrite || k == kindLockingRead || s.reads != txn.Consistent) && !k.changesCatalog() {
 		if err := s.keepDefinitions(ctx, st); err != nil {
 			return txn.Mark{}, err

@@ -113,6 +113,11 @@ func appendColumns(cols []column, ctx *sql.Context, schema sql.Schema, results u
 			col.flags |= flagPrimaryKey
 		}
 		switch col.typ {
+		case typeTiny:
+			// TINYINT(1), which clients know a boolean by. What is computed is a number.
+			if t, ok := c.Type.(sql.NumberType); ok && t.DisplayWidth() == 1 && c.Source != "" {
+				col.length = 1
+			}
 		case typeVarString, typeString, typeBlob, typeJSON:
 			if col.flags&flagBinary == 0 {
 				col.setCharset(c.Type, charset, results)
@@ -126,6 +131,7 @@ func appendColumns(cols []column, ctx *sql.Context, schema sql.Schema, results u
 		case typeDatetime, typeTimestamp:
 			if t, ok := c.Type.(sql.DatetimeType); ok {
 				col.decimals = byte(t.Precision())
+				col.length = uint32(len("2006-01-02 15:04:05")) + fraction(col.decimals)
 				if col.typ == typeTimestamp {
 					// Its own type refuses what a clock ahead of UTC shows at the end of its range.
 					col.sqlType = datetimeTypes[t.Precision()]
@@ -143,9 +149,20 @@ func appendColumns(cols []column, ctx *sql.Context, schema sql.Schema, results u
 				col.decimals, col.sqlType = digits, narrow
 			}
 		}
+		if col.typ == typeTime {
+			col.length = uint32(len("-838:59:59")) + fraction(col.decimals)
+		}
 		cols = append(cols, col)
 	}
 	return cols
+}
+
+// fraction is how long the digits behind the second are, with their point.
+func fraction(digits byte) uint32 {
+	if digits == 0 {
+		return 0
+	}
+	return uint32(digits) + 1
 }
 
 // restricted is the type of a column that takes less than its type without the restriction.
