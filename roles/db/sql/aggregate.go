@@ -60,6 +60,9 @@ const divScale = 4
 
 // newAggregate makes SUM or AVG of e.
 func newAggregate(ctx *gms.Context, avg bool, e gms.Expression) gms.Expression {
+	if distinct, ok := e.(*expression.DistinctExpression); ok {
+		e = newDistinctValue(distinct.Child)
+	}
 	var plain gms.Aggregation = aggregation.NewSum(e)
 	if avg {
 		plain = aggregation.NewAvg(e)
@@ -555,7 +558,7 @@ func (b *distinctBuffer) Dispose(ctx *gms.Context) {
 	}
 }
 
-// aggregateFunction finds SUM, AVG and GROUP_CONCAT for the planner.
+// aggregateFunction finds the aggregates that are not the planner's.
 func aggregateFunction(name string) (gms.Function, bool) {
 	switch name = strings.ToLower(name); name {
 	case "sum", "avg":
@@ -568,6 +571,14 @@ func aggregateFunction(name string) (gms.Function, bool) {
 		return gms.FunctionN{Name: name, Fn: newRolledKey}, true
 	case rollupGrouping:
 		return gms.FunctionN{Name: name, Fn: newRolledGrouping}, true
+	case "json_arrayagg":
+		return gms.Function1{Name: name, Fn: func(_ *gms.Context, e gms.Expression) gms.Expression {
+			return newJSONAggregate(aggregation.NewJsonArray(e))
+		}}, true
+	case "json_objectagg":
+		return gms.Function2{Name: name, Fn: func(ctx *gms.Context, key, value gms.Expression) gms.Expression {
+			return newJSONAggregate(aggregation.NewJSONObjectAgg(ctx, key, value).(gms.Aggregation))
+		}}, true
 	}
 	return nil, false
 }

@@ -225,13 +225,13 @@ func (s *Session) within(ctx *gms.Context, text string, st sqlparser.Statement, 
 		return err
 	}
 	ctx = s.context(ctx, text)
-	hold, prepared, preparedText := s.hold, s.prepared, s.preparedText
+	hold, prepared, preparedText, kept := s.hold, s.prepared, s.preparedText, s.kept
 	s.hold, s.prepared, s.preparedText = true, nil, text
 	if bindings != nil {
 		s.prepared = st
 	}
 	mark := s.tx.Mark()
-	defer func() { s.hold, s.prepared, s.preparedText = hold, prepared, preparedText }()
+	defer func() { s.hold, s.prepared, s.preparedText, s.kept = hold, prepared, preparedText, kept }()
 	err = s.stream(ctx, text, st, bindings, out)
 	if err != nil {
 		s.tx.RollbackTo(mark)

@@ -76,11 +76,11 @@ func chooseFunction(name string) (gms.Function, bool) {
 		}}, true
 	case "min":
 		return gms.Function1{Name: name, Fn: func(ctx *gms.Context, e gms.Expression) gms.Expression {
-			return aggregation.NewMin(memberText(ctx, e))
+			return aggregation.NewMin(memberText(ctx, ofDistinct(e)))
 		}}, true
 	case "max":
 		return gms.Function1{Name: name, Fn: func(ctx *gms.Context, e gms.Expression) gms.Expression {
-			return aggregation.NewMax(memberText(ctx, e))
+			return aggregation.NewMax(memberText(ctx, ofDistinct(e)))
 		}}, true
 	}
 	return nil, false

@@ -8,7 +8,6 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/expression/function"
 	"github.com/dolthub/go-mysql-server/sql/hash"
-	"github.com/dolthub/go-mysql-server/sql/iters"
 	"github.com/dolthub/go-mysql-server/sql/plan"
 	"github.com/dolthub/go-mysql-server/sql/rowexec"
 	"github.com/dolthub/go-mysql-server/sql/transform"
@@ -119,11 +118,12 @@ func collateExpression(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 			return in, transform.NewTree, nil
 		}
 	case *plan.Subquery:
-		query, same, err := collatePlan(ctx, e.Query)
-		if err != nil || same {
-			return e, transform.SameTree, err
+		query, _, err := collatePlan(ctx, e.Query)
+		if err != nil {
+			return nil, transform.SameTree, err
 		}
-		return e.WithQuery(query), transform.NewTree, nil
+		counted, err := countedQuery(ctx, e.WithQuery(query))
+		return counted, transform.NewTree, err
 	case *expression.HashInTuple, *expression.InTuple:
 		in := e.(expression.Comparer)
 		list, ok := in.Right().(expression.Tuple)
@@ -170,8 +170,8 @@ func anyEqual(left gms.Expression, list []gms.Expression) gms.Expression {
 	return expression.NewOr(anyEqual(left, list[:half]), anyEqual(left, list[half:]))
 }
 
-// distinctBuilder builds DISTINCT and UNION, which the planner's own builder decides
-// byte by byte, by the collations and numbers of the columns.
+// distinctBuilder builds what the planner's own builder decides byte by byte, as DISTINCT and
+// UNION, by the collations and numbers of the columns, and what keeps memory without a bound.
 type distinctBuilder struct{ base *rowexec.BaseBuilder }
 
 // Build returns nil for what it leaves to the planner's builder.
@@ -230,6 +230,14 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		return nil, nil
 	case *plan.Offset:
 		return b.offset(ctx, n, row)
+	case *plan.TopN:
+		return b.topN(ctx, n, row)
+	case *plan.JoinNode:
+		return b.keptJoin(ctx, n, row)
+	case *plan.Concat:
+		return b.concat(ctx, n, row)
+	case *plan.RecursiveCte:
+		return b.recursive(ctx, n, row)
 	case *plan.Filter:
 		if rows, err := b.filtered(ctx, n, row); rows != nil || err != nil {
 			return rows, err
@@ -240,6 +248,12 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		return nil, checkNewRows(ctx, n)
 	case *plan.UpdateSource:
 		return b.updates(ctx, n, row)
+	case *plan.UpdateJoin:
+		return b.updateJoin(ctx, n, row)
+	case *plan.Into:
+		return b.into(ctx, n, row)
+	case *plan.Block:
+		return b.block(ctx, n, row)
 	case *fittedRows:
 		return b.fitted(ctx, n, row)
 	case *joinRows:
@@ -251,59 +265,9 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 	case *plan.TriggerExecutor:
 		return b.trigger(ctx, n, row)
 	case *plan.SetOp:
-		if !n.Distinct || n.SetOpType != plan.UnionType {
-			return nil, nil
-		}
-		return b.union(ctx, n, row)
+		return b.setOp(ctx, n, row)
 	}
 	return nil, nil
-}
-
-func (b distinctBuilder) union(ctx *gms.Context, n *plan.SetOp, row gms.Row) (gms.RowIter, error) {
-	all := *n
-	all.Distinct, all.Limit, all.Offset, all.SortConditions = false, nil, nil, nil
-	rows, err := b.base.Build(ctx, &all, row)
-	if err != nil {
-		return nil, err
-	}
-	if rows, err = newDistinctRows(ctx, rows, distinctRows(n.Schema(ctx))); err != nil {
-		return nil, err
-	}
-	if len(n.SortConditions) > 0 {
-		rows = iters.NewSortIter(n.SortConditions, rows)
-	}
-	if n.Offset != nil {
-		skip, err := iters.GetInt64Value(ctx, n.Offset)
-		if err != nil {
-			return nil, err
-		}
-		rows = &skipIter{rows, skip}
-	}
-	if n.Limit != nil {
-		limit, err := iters.GetInt64Value(ctx, n.Limit)
-		if err != nil {
-			return nil, err
-		}
-		rows = &iters.LimitIter{Limit: limit, ChildIter: rows}
-	}
-	return rows, nil
-}
-
-// skipIter leaves out the first rows.
-type skipIter struct {
-	gms.RowIter
-	left int64
-}
-
-// Next returns the next row after those.
-func (s *skipIter) Next(ctx *gms.Context) (gms.Row, error) {
-	for ; s.left > 0; s.left-- {
-		if _, err := s.RowIter.Next(ctx); err != nil {
-			s.left = 0
-			return nil, err
-		}
-	}
-	return s.RowIter.Next(ctx)
 }
 
 // distinctRows hashes rows so that those that are equal by their types have one hash.
@@ -311,6 +275,7 @@ type distinctRows gms.Schema
 
 // HashOf is the hash of row.
 func (d distinctRows) HashOf(ctx *gms.Context, row gms.Row) (uint64, error) {
+	row = row[max(0, len(row)-len(d)):] // before it is the row of an outer query
 	for i, v := range row {
 		if truth, ok := v.(bool); ok { // as FALSE, which is 0 of the same type
 			n := int8(0)

@@ -9,15 +9,6 @@ import (
 	"stack/roles/db/direct"
 )
 
-// distinctKeyMemory is about what a key of a row takes that a DISTINCT has seen, bytes.
-const distinctKeyMemory = 32
-
-// errQueryMemory is what a statement is told that keeps too much.
-func errQueryMemory() error {
-	return mysqlError(1038, "Out of sort memory: a sort, join, group or DISTINCT of the statement keeps more rows than fit into db.query_memory; "+
-		"use an index or a LIMIT, select fewer columns, or raise it")
-}
-
 // withDistinctMemory is err, or what the client is told of a DISTINCT without the planner
 // that keeps too much.
 func withDistinctMemory(err error) error {
@@ -27,16 +18,16 @@ func withDistinctMemory(err error) error {
 	return err
 }
 
-// distinctKeys are the keys of the rows that a DISTINCT has seen. What all of a statement
-// keep together is bounded by db.query_memory.
+// distinctKeys are the keys of the rows that a DISTINCT has seen.
 type distinctKeys struct {
-	session *Session
-	seen    map[uint64]struct{}
+	kept kept
+	each int64 // bytes of a key
+	seen map[uint64]struct{}
 }
 
 func newDistinctKeys(ctx *gms.Context) (*distinctKeys, error) {
-	s, err := sessionOf(ctx)
-	return &distinctKeys{s, map[uint64]struct{}{}}, err
+	kept, err := newKept(ctx)
+	return &distinctKeys{kept, keyMemory, map[uint64]struct{}{}}, err
 }
 
 // add says whether a key is new.
@@ -44,10 +35,8 @@ func (d *distinctKeys) add(key uint64) (bool, error) {
 	if _, seen := d.seen[key]; seen {
 		return false, nil
 	}
-	d.session.distinct += distinctKeyMemory
-	if limit := d.session.engine.queryMemory.Load(); limit > 0 && d.session.distinct > limit {
-		d.session.distinct -= distinctKeyMemory
-		return false, errQueryMemory()
+	if err := d.kept.add(d.each); err != nil {
+		return false, err
 	}
 	d.seen[key] = struct{}{}
 	return true, nil
@@ -55,7 +44,7 @@ func (d *distinctKeys) add(key uint64) (bool, error) {
 
 // forget gives the memory back.
 func (d *distinctKeys) forget() {
-	d.session.distinct -= int64(len(d.seen)) * distinctKeyMemory
+	d.kept.forget()
 	d.seen = nil
 }
 

@@ -59,7 +59,14 @@ type cursor struct {
 	query  sqlparser.SelectStatement
 	open   bool
 	schema gms.Schema
-	rows   []gms.Row
+	rows   []gms.Row // those to come
+	kept   kept      // these rows
+}
+
+// close lets go of the rows.
+func (c *cursor) close() {
+	c.open, c.rows = false, nil
+	c.kept.forget()
 }
 
 // What moves control elsewhere travels as an error.
@@ -85,7 +92,14 @@ func (f *frame) push() *block {
 	return b
 }
 
-func (f *frame) pop() { f.blocks = f.blocks[:len(f.blocks)-1] }
+// pop leaves a block, and closes its cursors.
+func (f *frame) pop() {
+	last := len(f.blocks) - 1
+	for _, c := range f.blocks[last].cursors {
+		c.close()
+	}
+	f.blocks = f.blocks[:last]
+}
 
 // variable finds the innermost variable of this name.
 func (f *frame) variable(name string) *variable {
@@ -271,6 +285,7 @@ func (f *frame) run(ctx *gms.Context, st sqlparser.Statement, out sink) error {
 // rowsSink keeps rows, at most limit of them (0: all). More is an error.
 type rowsSink struct {
 	limit              int
+	kept               *kept // counts the rows; nil: they are few
 	schema             gms.Schema
 	rows               []gms.Row
 	affected, insertID uint64
@@ -284,6 +299,11 @@ func (r *rowsSink) Row(row gms.Row) error {
 	if r.limit > 0 && len(r.rows) == r.limit {
 		return errTooManyRows
 	}
+	if r.kept != nil {
+		if err := r.kept.add(memoryOf(row)); err != nil {
+			return err
+		}
+	}
 	r.rows = append(r.rows, row.Copy())
 	return nil
 }
@@ -291,6 +311,11 @@ func (r *rowsSink) Row(row gms.Row) error {
 func (r *rowsSink) OK(affected, insertID uint64, _ string) {
 	r.affected, r.insertID = affected, insertID
 }
+
+// doneSink keeps what a statement has done, and none of its rows.
+type doneSink struct{ rowsSink }
+
+func (*doneSink) Row(gms.Row) error { return nil }
 
 // conditionOf is what an error is to handlers: its number and SQLSTATE.
 func (f *frame) conditionOf(err error) condition {

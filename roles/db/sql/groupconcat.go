@@ -235,11 +235,11 @@ func (g *groupConcat) IsNullable(*gms.Context) bool { return true }
 
 // NewBuffer starts a group.
 func (g *groupConcat) NewBuffer(ctx *gms.Context) (gms.AggregationBuffer, error) {
-	s, err := sessionOf(ctx)
+	kept, err := newKept(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := &concatBuffer{separator: g.separator, limit: g.limit, session: s, binary: types.IsBinaryType(g.Type(ctx))}
+	b := &concatBuffer{separator: g.separator, limit: g.limit, kept: kept, long: kept, binary: types.IsBinaryType(g.Type(ctx))}
 	for i, c := range g.order {
 		by, err := transform.Clone(ctx, c.Expr)
 		if err != nil {
@@ -273,7 +273,6 @@ func (g *groupConcat) NewBuffer(ctx *gms.Context) (gms.AggregationBuffer, error)
 type concatBuffer struct {
 	separator string
 	limit     uint64 // bytes
-	session   *Session
 	binary    bool
 	exprs     []gms.Expression
 	text      gms.Expression // of exprs
@@ -283,9 +282,10 @@ type concatBuffer struct {
 	by     []gms.Expression
 	sorted gms.SortConditions
 	rows   []gms.Row // values of by, then the text
-	held   int64     // bytes of them
+	kept   kept      // these rows
 
 	out   []byte
+	long  kept // out
 	added int // rows in out
 	cut   bool
 }
@@ -303,8 +303,7 @@ func (b *concatBuffer) Update(ctx *gms.Context, row gms.Row) error {
 		}
 	}
 	if len(b.by) == 0 {
-		b.add(ctx, text)
-		return nil
+		return b.add(ctx, text)
 	}
 	values := make(gms.Row, 0, len(b.by)+1)
 	for _, e := range b.by {
@@ -315,12 +314,9 @@ func (b *concatBuffer) Update(ctx *gms.Context, row gms.Row) error {
 		values = append(values, v)
 	}
 	values = append(values, text)
-	size := memoryOf(values)
-	if limit := b.session.engine.queryMemory.Load(); limit > 0 && b.session.distinct+size > limit {
-		return errQueryMemory()
+	if err := b.kept.add(memoryOf(values)); err != nil {
+		return err
 	}
-	b.session.distinct += size
-	b.held += size
 	b.rows = append(b.rows, values)
 	return nil
 }
@@ -342,16 +338,19 @@ func (b *concatBuffer) fresh(ctx *gms.Context, row gms.Row) (bool, error) {
 }
 
 // add appends the next text, and warns where it no longer fits.
-func (b *concatBuffer) add(ctx *gms.Context, text string) {
+func (b *concatBuffer) add(ctx *gms.Context, text string) error {
 	if b.cut {
-		return
+		return nil
+	}
+	if err := b.long.add(int64(len(b.separator) + len(text))); err != nil {
+		return err
 	}
 	if b.added++; b.added > 1 {
 		b.out = append(b.out, b.separator...)
 	}
 	b.out = append(b.out, text...)
 	if uint64(len(b.out)) <= b.limit {
-		return
+		return nil
 	}
 	b.cut = true
 	end := int(b.limit)
@@ -360,19 +359,26 @@ func (b *concatBuffer) add(ctx *gms.Context, text string) {
 	}
 	b.out = b.out[:end]
 	ctx.Warn(1260, "Row %d was cut by GROUP_CONCAT()", b.added)
+	return nil
 }
 
 // Eval is the text, NULL of no rows.
 func (b *concatBuffer) Eval(ctx *gms.Context) (any, error) {
 	if len(b.by) > 0 {
-		b.out, b.added, b.cut = nil, 0, false
+		b.added, b.cut = 0, false
+		defer func() {
+			b.out = nil
+			b.long.forget()
+		}()
 		sorter := sorters.NewRowSorterWithRows(ctx, b.sorted, b.rows)
 		sort.Stable(sorter)
 		if err := sorter.GetError(); err != nil {
 			return nil, err
 		}
 		for _, row := range b.rows {
-			b.add(ctx, row[len(row)-1].(string))
+			if err := b.add(ctx, row[len(row)-1].(string)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	switch {
@@ -389,8 +395,9 @@ func (b *concatBuffer) Dispose(ctx *gms.Context) {
 	if b.seen != nil {
 		b.seen.forget()
 	}
-	b.session.distinct -= b.held
-	b.rows, b.held = nil, 0
+	b.kept.forget()
+	b.long.forget()
+	b.rows, b.out = nil, nil
 	for _, e := range append(b.by, b.exprs...) {
 		disposeExpression(ctx, e)
 	}

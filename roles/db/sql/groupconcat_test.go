@@ -1,6 +1,9 @@
 package sql
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // GROUP_CONCAT beside MariaDB: several arguments, empty texts, collations, orders, cuts.
 func TestGroupConcatAsMariaDB(t *testing.T) {
@@ -48,6 +51,12 @@ func TestGroupConcatIsBounded(t *testing.T) {
 	}
 	s.engine.SetQueryMemory(256 << 10)
 	c.fails(1038, "SELECT GROUP_CONCAT(s ORDER BY id) FROM t")
+	c.must("SET group_concat_max_len = 1000000000")
+	c.fails(1038, "SELECT GROUP_CONCAT(s) FROM t")
+	c.fails(1038, "SELECT GROUP_CONCAT(s ORDER BY id SEPARATOR '"+strings.Repeat("-", 3000)+"') FROM t WHERE id < 100")
+	c.want("SELECT LENGTH(GROUP_CONCAT(s)), LENGTH(GROUP_CONCAT(s ORDER BY id)) FROM t WHERE id < 1000", "101808|101808")
+	c.want("SELECT SUM((SELECT LENGTH(GROUP_CONCAT(b.s)) FROM t b WHERE b.id < 100)) FROM t a WHERE a.id < 20", "189905")
+	c.must("SET group_concat_max_len = 1024")
 	c.want("SELECT LENGTH(GROUP_CONCAT(s)) FROM t", "1024")
 	c.want("SELECT LENGTH(GROUP_CONCAT(s ORDER BY id)) FROM t WHERE id < 100", "1024")
 	c.want("SELECT GROUP_CONCAT(DISTINCT LEFT(s, 1) ORDER BY s) FROM t", "x,y")

@@ -22,11 +22,11 @@ type groupRows struct {
 	groups    [][]gms.AggregationBuffer
 	read      bool
 	pos       int
-	limit     int64 // bytes that the groups may take; 0: any number
-	bytes     int64
+	budget    budget
+	long      []bool // of shown: a value that it keeps may be of any length
 }
 
-// What a group takes beside the values that it is told by.
+// What a group takes beside such values.
 const (
 	groupOverhead  = 96  // in the map and the list
 	bufferOverhead = 128 // of what is shown of it: a buffer, and a value in it
@@ -42,7 +42,10 @@ func (b distinctBuilder) grouped(ctx *gms.Context, n *plan.GroupBy, row gms.Row)
 	if err != nil {
 		return nil, errors.Join(err, child.Close(ctx))
 	}
-	g := groupRows{child: child, shown: n.SelectDeps, by: n.GroupByExprs, limit: s.engine.queryMemory.Load()}
+	g := groupRows{child: child, shown: n.SelectDeps, by: n.GroupByExprs, budget: s.newBudget(), long: make([]bool, len(n.SelectDeps))}
+	for i, e := range g.shown {
+		g.long[i] = keepsLongValue(ctx, e)
+	}
 	if last := len(g.by) - 1; isMark(g.by[last]) {
 		g.by = g.by[:last]
 		return newRollupRows(ctx, g), nil
@@ -87,7 +90,7 @@ func (g *groupRows) readAll(ctx *gms.Context) error {
 		}
 		group := at[key]
 		if group == nil {
-			if group, err = g.newGroup(ctx, values); err != nil {
+			if group, err = g.newGroup(ctx); err != nil {
 				return err
 			}
 			at[key] = group
@@ -127,11 +130,10 @@ func (g *groupRows) evaluate(ctx *gms.Context, row, values gms.Row) (err error) 
 	return nil
 }
 
-// newGroup is a group without rows, which is told by values; what is no aggregate is that of its
-// first row.
-func (g *groupRows) newGroup(ctx *gms.Context, values gms.Row) ([]gms.AggregationBuffer, error) {
-	if g.bytes += groupOverhead + bufferOverhead*int64(len(g.shown)) + memoryOf(values); g.limit > 0 && g.bytes > g.limit {
-		return nil, errQueryMemory()
+// newGroup is a group without rows; what is no aggregate is that of its first row.
+func (g *groupRows) newGroup(ctx *gms.Context) ([]gms.AggregationBuffer, error) {
+	if err := g.budget.add(groupOverhead + bufferOverhead*int64(len(g.shown))); err != nil {
+		return nil, err
 	}
 	group := make([]gms.AggregationBuffer, len(g.shown))
 	for i, e := range g.shown {
@@ -142,6 +144,9 @@ func (g *groupRows) newGroup(ctx *gms.Context, values gms.Row) ([]gms.Aggregatio
 		buffer, err := aggregate.NewBuffer(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if g.long[i] {
+			buffer = &longValue{AggregationBuffer: buffer, budget: &g.budget}
 		}
 		group[i] = buffer
 	}
@@ -156,6 +161,6 @@ func (g *groupRows) Close(ctx *gms.Context) error {
 			buffer.Dispose(ctx)
 		}
 	}
-	g.groups, g.pos, g.bytes = nil, 0, 0
+	g.groups, g.pos = nil, 0
 	return g.child.Close(ctx)
 }

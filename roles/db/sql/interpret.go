@@ -79,7 +79,7 @@ func (f *frame) statement(ctx *gms.Context, st sqlparser.Statement) error {
 		if !c.open {
 			return gms.ErrCursorNotOpen.New(st.Name)
 		}
-		c.open, c.rows = false, nil
+		c.close()
 		return nil
 	case *sqlparser.Signal:
 		return f.signal(ctx, st)
@@ -209,8 +209,10 @@ func (f *frame) open(ctx *gms.Context, st *sqlparser.OpenCursor) error {
 	if c.open {
 		return gms.ErrCursorAlreadyOpen.New(st.Name)
 	}
-	got := &rowsSink{}
+	c.kept = kept{session: f.s, in: &f.s.cursors}
+	got := &rowsSink{kept: &c.kept}
 	if err := f.run(ctx, c.query, got); err != nil {
+		c.close()
 		return err
 	}
 	c.open, c.schema, c.rows = true, got.schema, got.rows
@@ -232,7 +234,10 @@ func (f *frame) fetch(ctx *gms.Context, st *sqlparser.FetchCursor) error {
 		return errFetchEnd
 	}
 	row := c.rows[0]
-	c.rows = c.rows[1:]
+	c.rows[0], c.rows = nil, c.rows[1:]
+	if err := c.kept.add(-memoryOf(row)); err != nil {
+		return err
+	}
 	return f.into(ctx, st.Variables, row, c.schema)
 }
 
@@ -298,7 +303,7 @@ func (f *frame) plain(ctx *gms.Context, st sqlparser.Statement) error {
 	if into := intoOf(st); into != nil && len(into.Variables) > 0 {
 		return f.selectInto(ctx, st, into)
 	}
-	var out sink = &rowsSink{}
+	var out sink = &doneSink{}
 	switch st.(type) {
 	case *sqlparser.Select, *sqlparser.SetOp, *sqlparser.ParenSelect, *sqlparser.Show, *sqlparser.Explain, *sqlparser.Execute:
 		if f.out == nil {
@@ -309,7 +314,7 @@ func (f *frame) plain(ctx *gms.Context, st sqlparser.Statement) error {
 	if err := f.run(ctx, st, out); err != nil {
 		return err
 	}
-	if done, ok := out.(*rowsSink); ok {
+	if done, ok := out.(*doneSink); ok {
 		f.affected, f.insertID = done.affected, done.insertID
 	}
 	return nil

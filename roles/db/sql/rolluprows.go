@@ -79,7 +79,7 @@ func (r *rollupRows) readAll(ctx *gms.Context) error {
 // newLevelGroup is newGroup where fewer values may tell the group than are grouped by: the others
 // are NULL in it.
 func (r *rollupRows) newLevelGroup(ctx *gms.Context, values gms.Row) ([]gms.AggregationBuffer, error) {
-	group, err := r.newGroup(ctx, values)
+	group, err := r.newGroup(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -80,8 +80,8 @@ type Session struct {
 
 	dumps atomic.Pointer[string] // what the process list calls the dump under way; nil: there is none
 
-	distinct int64 // bytes that keys of the running statement's DISTINCTs take
-
+	kept    int64         // bytes that parts of the running statement keep
+	cursors int64         // bytes of the rows of open cursors
 	measure measure       // of the rows of the node that is built next
 	changes []wire.Change // that the client has not heard of
 
