@@ -3,6 +3,7 @@ package sql
 import (
 	"math"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/cockroachdb/apd/v3"
@@ -21,8 +22,8 @@ func sayDigits(c *sqlparser.ConvertExpr) {
 }
 
 // exactCast is a CAST to DECIMAL without digits behind the point, which the planner leaves all
-// that there are, or one of a DOUBLE to an integer, where it rounds halves away from zero; nil for
-// every other.
+// that there are, one of a DOUBLE to an integer, where it rounds halves away from zero, or one to
+// SIGNED of what may be over 2⁶³; nil for every other.
 func exactCast(ctx *gms.Context, c *expression.Convert) gms.Expression {
 	v := reflect.ValueOf(c).Elem()
 	switch v.FieldByName("castToType").String() {
@@ -37,16 +38,44 @@ func exactCast(ctx *gms.Context, c *expression.Convert) gms.Expression {
 		}
 		return &wholeDecimal{expression.UnaryExpressionStub{Child: expression.NewConvert(c.Child, expression.ConvertToDecimal)}, t, c.String()}
 	case expression.ConvertToSigned, expression.ConvertToUnsigned:
-		if _, done := c.Child.(*adjusted); done || !types.IsFloat(c.Child.Type(ctx)) {
+		if _, done := c.Child.(*adjusted); done {
 			return nil
 		}
-		e, err := c.WithChildren(ctx, evenFloat(c.Child))
+		child := c.Child
+		switch t := child.Type(ctx); {
+		case types.IsFloat(t):
+			child = evenFloat(child)
+		case v.FieldByName("castToType").String() == expression.ConvertToSigned && (types.IsUnsigned(t) || types.IsTextOnly(t)):
+			child = complement(child)
+		default:
+			return nil
+		}
+		e, err := c.WithChildren(ctx, child)
 		if err != nil {
 			return nil
 		}
 		return e
 	}
 	return nil
+}
+
+// complement is an integer, or a text of one, with those over 2⁶³ as the negative numbers of the
+// same bits, as a CAST to SIGNED shows them. The planner clips them, and gives 0 for texts.
+func complement(e gms.Expression) gms.Expression {
+	return &adjusted{expression.UnaryExpressionStub{Child: e}, func(v any) any {
+		switch v := v.(type) {
+		case uint64:
+			return int64(v)
+		case string:
+			digits := strings.TrimLeft(v, " ")
+			digits = digits[:len(digits)-len(strings.TrimLeft(digits, "0123456789"))]
+			// More than there is gives the most there is, with an error.
+			if n, _ := strconv.ParseUint(digits, 10, 64); n > math.MaxInt64 {
+				return strconv.FormatInt(int64(n), 10)
+			}
+		}
+		return v
+	}}
 }
 
 // wholeDecimal is a number as a DECIMAL without digits behind the point.

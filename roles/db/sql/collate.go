@@ -25,7 +25,7 @@ func init() {
 			r.Apply = plansTriggers(r.Apply)
 		}
 	}
-	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: distinctCounts}, {Id: -1, Apply: unifyUnions}, {Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: wholeQueries}, {Id: -1, Apply: derivedOfAssigned}}, analyzer.OnceBeforeDefault...)
+	analyzer.OnceBeforeDefault = append([]analyzer.Rule{{Id: -1, Apply: distinctCounts}, {Id: -1, Apply: unifyUnions}, {Id: -1, Apply: nullableFields}, {Id: -1, Apply: likeIndexes}, {Id: -1, Apply: sayEscapes}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: wholeQueries}, {Id: -1, Apply: derivedOfAssigned}, {Id: -1, Apply: columnsOfHavings}}, analyzer.OnceBeforeDefault...)
 	// The short cut for simple SELECTs has rules of its own; any rule here turns it off.
 	analyzer.AlwaysBeforeDefault = append(analyzer.AlwaysBeforeDefault, analyzer.Rule{Id: -1, Apply: oneRowEach}, analyzer.Rule{Id: -1, Apply: sayEscapes},
 		analyzer.Rule{Id: -1, Apply: exactDecimals}, analyzer.Rule{Id: -1, Apply: temporalTexts})
@@ -41,6 +41,11 @@ func init() {
 			own := []analyzer.Rule{{Id: -1, Apply: nameDependents}, {Id: -1, Apply: simplifyOuterJoins}, {Id: -1, Apply: liftFilters}, {Id: -1, Apply: exactJoins}, {Id: -1, Apply: outerFields}}
 			analyzer.OnceAfterDefault = slices.Insert(slices.Clone(analyzer.OnceAfterDefault), i, own...)
 			break
+		}
+	}
+	for i := range analyzer.OnceAfterDefault {
+		if r := &analyzer.OnceAfterDefault[i]; r.Id.String() == "replaceIdxSort" {
+			r.Apply = keptSorts(r.Apply)
 		}
 	}
 	// The types of a UNION's columns are unified before, and by values that are the same.
@@ -221,6 +226,11 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 	case *plan.GroupBy:
 		if len(n.GroupByExprs) > 0 {
 			return b.grouped(ctx, n, row)
+		}
+		return nil, nil
+	case *plan.ForeignKeyHandler:
+		if source, ok := n.OriginalNode.(*plan.UpdateSource); ok {
+			return b.keyedUpdates(ctx, source, row)
 		}
 		return nil, nil
 	case *plan.HashLookup:

@@ -46,6 +46,11 @@ func TestUpdateOfCaseAndAccents(t *testing.T) {
 	c.must("CREATE TABLE n (i INT PRIMARY KEY, v VARCHAR(10), t TEXT, KEY (v))", "INSERT INTO n VALUES (1, 'bob', 'resume'), (2, 'ann', 'x')",
 		"UPDATE n SET v = 'Bob' WHERE i = 1", "UPDATE n SET t = 'Résumé' WHERE v = 'bob'", "UPDATE n SET t = UPPER(t) WHERE i = 2")
 	c.want("SELECT v, t FROM n ORDER BY i", "Bob|Résumé", "ann|X")
+	c.must("CREATE TABLE parent (i INT PRIMARY KEY, v VARCHAR(10), UNIQUE (v))", "CREATE TABLE child (i INT PRIMARY KEY, p INT, v VARCHAR(10), FOREIGN KEY (p) REFERENCES parent (i), FOREIGN KEY (v) REFERENCES parent (v) ON UPDATE CASCADE)",
+		"INSERT INTO parent VALUES (1, 'bob'), (2, 'ann')", "INSERT INTO child VALUES (1, 1, 'bob')",
+		"UPDATE parent SET v = UPPER(v) WHERE i = 2", "UPDATE parent SET v = 'Ann' WHERE i = 2", "UPDATE child SET v = 'BOB'", "UPDATE child SET v = LOWER(v), p = 2")
+	c.want("SELECT v FROM parent ORDER BY i", "bob", "Ann")
+	c.want("SELECT p, v FROM child", "2|bob")
 	if r, err := s.db.Check(t.Context(), nil); err != nil || !r.OK() {
 		t.Error(err, r)
 	}

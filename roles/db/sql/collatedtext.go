@@ -30,6 +30,9 @@ func init() {
 				if err != nil || !e.Resolved() {
 					return e, err
 				}
+				if pad, ok := e.(*function.Pad); ok {
+					e = &paddedText{pad}
+				}
 				collation, level := gms.GetCoercibility(ctx, e)
 				return collatedText(ctx, e, collation, level), nil
 			}}

@@ -113,7 +113,7 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 	logrus.SetOutput(io.Discard)
 	logrus.SetLevel(logrus.PanicLevel)
 	p := &provider{engine: e}
-	overrides := gms.EngineOverrides{Builder: gms.BuilderOverrides{Parser: parser{gms.NewMysqlParser()}}}
+	overrides := gms.EngineOverrides{Builder: gms.BuilderOverrides{Parser: parser{gms.NewMysqlParser()}}, SchemaFormatter: tableFormatter{&gms.MySqlSchemaFormatter{}}}
 	a := analyzer.NewBuilder(p).AddOverrides(overrides).Build()
 	a.ExecBuilder.PriorityBuilder = distinctBuilder{a.ExecBuilder}
 	a.Catalog.StatsProvider = &e.statistics

@@ -199,6 +199,7 @@ var kinds = []struct {
 	{gms.ErrInsertIntoNonNullableDefaultNullColumn, 1364, same},
 	{gms.ErrInsertIntoNonNullableProvidedNull, 1048, cannotBeNull},
 	{gms.ErrInsertIntoMismatchValueCount, 1136, fixed("Column count doesn't match value count at row 1")},
+	{gms.ErrInvalidRefInView, 1356, same},
 	{gms.ErrUnknownSystemVariable, 1193, same},
 	{gms.ErrSystemVariableReadOnly, 1238, same},
 	{gms.ErrInvalidSystemVariableValue, 1231, same},

@@ -44,6 +44,14 @@ func (b distinctBuilder) updates(ctx *gms.Context, n *plan.UpdateSource, row gms
 	return &exactUpdates{rows, table.Updater(ctx), table.Schema(ctx)}, nil
 }
 
+// keyedUpdates builds the rows of an UPDATE of a table with foreign keys, of which the planner writes
+// all by itself, those that are as they were too.
+func (b distinctBuilder) keyedUpdates(ctx *gms.Context, n *plan.UpdateSource, row gms.Row) (gms.RowIter, error) {
+	own := *b.base
+	own.PriorityBuilder = except{n, b}
+	return own.Build(ctx, n, row)
+}
+
 type exactUpdates struct {
 	gms.RowIter
 	updater gms.RowUpdater

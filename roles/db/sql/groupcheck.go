@@ -20,7 +20,10 @@ func besideConstants(check analyzer.RuleFunc) analyzer.RuleFunc {
 		if !analyzer.FlagIsSet(flags, gms.QFlagAggregation) || !gms.LoadSqlMode(ctx).OnlyFullGroupBy() {
 			return n, transform.SameTree, nil
 		}
-		without, err := withoutConstants(ctx, n)
+		without, err := withDependencies(ctx, n)
+		if err == nil {
+			without, err = withoutConstants(ctx, without)
+		}
 		if err == nil {
 			_, _, err = check(ctx, a, without, scope, sel, flags)
 		}
@@ -108,12 +111,7 @@ func groupedColumns(ctx *gms.Context, n gms.Node) gms.ColSet {
 		if !ok || len(group.GroupByExprs) == 0 {
 			return true
 		}
-		transform.Inspect(group.Child, func(n gms.Node) bool {
-			if t, ok := n.(plan.TableIdNode); ok {
-				all = all.Union(t.Columns())
-			}
-			return true
-		})
+		all = all.Union(columnsBelow(group.Child))
 		return true
 	})
 	return all

@@ -286,7 +286,7 @@ type concatBuffer struct {
 
 	out   []byte
 	long  kept // out
-	added int // rows in out
+	added int  // rows in out
 	cut   bool
 }
 

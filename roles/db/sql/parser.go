@@ -21,7 +21,8 @@ var _ gms.Parser = parser{}
 func asGrammar(query string) (read string, other bool) {
 	read, sets := diagnosticsAsSet(query)
 	read, marks := rollupsAsMarks(read)
-	return read, sets || marks
+	read, bare := withoutBrackets(read)
+	return read, sets || marks || bare
 }
 
 // ParseSimple parses a statement.
@@ -131,6 +132,20 @@ func sayOtherwise(st sqlparser.Statement) {
 			}
 		case *sqlparser.ConvertExpr:
 			sayDigits(n)
+		case *sqlparser.ComparisonExpr:
+			matchBytes(n)
+		case *sqlparser.UnaryExpr:
+			sayComplement(n)
+		case *sqlparser.Limit:
+			boundLimit(n)
+		case *sqlparser.SetOp: // of which the walk visits the parts alone
+			boundLimit(n.Limit)
+		case *sqlparser.ValuesFuncExpr:
+			n.Name.Qualifier = sqlparser.TableName{} // VALUES(t.n) is the new value as well
+		case *sqlparser.Explain:
+			if strings.EqualFold(n.ExplainFormat, "traditional") { // which is to say none
+				n.ExplainFormat = ""
+			}
 		case *sqlparser.Insert:
 			nameSelected(n, func(sqlparser.TableName) []string { return nil })
 		}

@@ -127,6 +127,9 @@ func (p *statement) describe(ctx *gms.Context) (err error) {
 	}
 	binder := planbuilder.New(ctx, s.engine.gms.Analyzer.Catalog, nil)
 	node, _, err := binder.BindOnly(plain, p.text, nil)
+	if err != nil && namedAggregates(plain, err) {
+		node, _, err = planbuilder.New(ctx, s.engine.gms.Analyzer.Catalog, nil).BindOnly(plain, p.text, nil)
+	}
 	if err != nil {
 		return err
 	}

@@ -144,6 +144,9 @@ func (p *provider) Function(ctx *gms.Context, database, name string) (gms.Functi
 	if f, ok := aggregateFunction(name); ok {
 		return f, true
 	}
+	if f, ok := deviationFunction(strings.ToLower(name)); ok {
+		return f, true
+	}
 	if f := textMakers[strings.ToLower(name)]; f != nil {
 		return f, true
 	}

@@ -464,6 +464,9 @@ func (s *Session) stream(ctx *gms.Context, text string, st sqlparser.Statement, 
 	s.runs, s.narrow = false, nil
 	defer s.keepBound(st, bindings)()
 	schema, rows, _, err := s.engine.gms.QueryWithBindings(ctx, text, st, bindings, &gms.QueryFlags{})
+	if err != nil && namedAggregates(st, err) {
+		schema, rows, _, err = s.engine.gms.QueryWithBindings(ctx, text, st, bindings, &gms.QueryFlags{})
+	}
 	if err != nil {
 		return err
 	}
@@ -616,5 +619,9 @@ func (r *runner) QueryWithBindings(ctx *gms.Context, query string, st sqlparser.
 		return nil, nil, nil, mysqlError(1422, "Explicit or implicit commit is not allowed in stored function or trigger.")
 	}
 	s.runs = false
-	return r.engine.gms.QueryWithBindings(ctx, query, st, bindings, flags)
+	schema, rows, used, err := r.engine.gms.QueryWithBindings(ctx, query, st, bindings, flags)
+	if err != nil && namedAggregates(st, err) {
+		return r.engine.gms.QueryWithBindings(ctx, query, st, bindings, flags)
+	}
+	return schema, rows, used, err
 }

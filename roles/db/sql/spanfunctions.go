@@ -24,6 +24,8 @@ func spanFunction(name string) gms.Function {
 		planner, f.typ, f.part = function.NewMinute, types.Int32, func(micros int64) any { return int32(abs(micros) / 60_000_000 % 60) }
 	case "second":
 		planner, f.typ, f.part = function.NewSecond, types.Int32, func(micros int64) any { return int32(abs(micros) / 1_000_000 % 60) }
+	case "microsecond":
+		planner, f.typ, f.part = function.NewMicrosecond, types.Int32, func(micros int64) any { return int32(abs(micros) % 1_000_000) }
 	default:
 		return nil
 	}

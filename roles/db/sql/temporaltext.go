@@ -79,6 +79,12 @@ func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 	if shift := shiftOf(e); shift != nil {
 		return shift, transform.NewTree, nil
 	}
+	if bits, ok := e.(*expression.BitOp); ok {
+		return &bitOperation{bits}, transform.NewTree, nil
+	}
+	if week := extractedWeek(ctx, e); week != nil {
+		return week, transform.NewTree, nil
+	}
 	unchanged := transform.SameTree
 	if c, ok := e.(*expression.Convert); ok && c.Resolved() {
 		if other := exactCast(ctx, c); other != nil {
@@ -86,6 +92,9 @@ func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 		}
 	}
 	if c, ok := e.(*expression.Case); ok && c.Resolved() {
+		if other := documentCase(ctx, c); other != nil {
+			c, e, unchanged = other, other, transform.NewTree
+		}
 		if other := unifiedCase(ctx, c); other != nil {
 			e, unchanged = other, transform.NewTree
 		}
