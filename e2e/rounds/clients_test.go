@@ -39,8 +39,8 @@ type clients struct {
 	ctx     context.Context
 	end     context.CancelFunc
 	wait    sync.WaitGroup
-	held    atomic.Bool  // no write may begin
-	under   atomic.Int64 // writes under way
+	held    atomic.Bool  // no write or read may begin
+	under   atomic.Int64 // of those under way
 	last    atomic.Int64 // id
 
 	mu     sync.Mutex
@@ -83,7 +83,7 @@ func (c *clients) loop(do func() bool) {
 	c.wait.Go(func() {
 		for c.ctx.Err() == nil {
 			pause := retry
-			if do() {
+			if c.unlessHeld(do) {
 				pause = pace
 			}
 			select {
@@ -92,6 +92,12 @@ func (c *clients) loop(do func() bool) {
 			}
 		}
 	})
+}
+
+func (c *clients) unlessHeld(do func() bool) bool {
+	c.under.Add(1)
+	defer c.under.Add(-1)
+	return !c.held.Load() && do()
 }
 
 // round begins other lists.
@@ -125,11 +131,6 @@ func (c *clients) next() (id int64, key string) {
 
 // append does one write. Its outcome is noted whatever becomes of it, unless no server was reached.
 func (c *clients) append(db *sql.DB) bool {
-	c.under.Add(1)
-	defer c.under.Add(-1)
-	if c.held.Load() {
-		return false
-	}
 	conn, err := db.Conn(c.ctx)
 	if err != nil {
 		return false
@@ -169,7 +170,7 @@ func (c *clients) transaction(conn *sql.Conn, w *write) error {
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		c.history.see("a writer on "+w.server, w.key, list)
+		c.history.see(w.key, sight{list, "a writer on " + w.server, true})
 	}
 	if _, err := tx.ExecContext(ctx, "INSERT INTO lists VALUES (?, ?) ON DUPLICATE KEY UPDATE v = CONCAT(v, VALUES(v))", w.key, fmt.Sprint(w.id, ",")); err != nil {
 		return err
@@ -182,14 +183,40 @@ func (c *clients) read(who string, db *sql.DB) bool {
 	c.mu.Lock()
 	keys := slices.Clone(c.recent[max(0, len(c.recent)-2*keys):])
 	c.mu.Unlock()
-	lists, err := readLists(c.ctx, db, "WHERE k IN ('"+strings.Join(keys, "','")+"')")
+	conn, err := db.Conn(c.ctx)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	before := c.leads(conn)
+	lists, err := readLists(c.ctx, conn, "WHERE k IN ('"+strings.Join(keys, "','")+"')")
+	firm := c.site.replicasShowWhatStays || before > 0 && before == c.leads(conn)
 	for key, list := range lists {
-		c.history.see(who, key, list)
+		c.history.see(key, sight{list, who, firm})
 	}
 	return err == nil
 }
 
-func readLists(ctx context.Context, db *sql.DB, where string) (map[string]string, error) {
+// leads is the epoch in which the server is the primary, 0: it is not. It is asked only where that matters.
+func (c *clients) leads(conn *sql.Conn) (epoch uint64) {
+	if c.site.replicasShowWhatStays {
+		return 0
+	}
+	var name, primary string
+	var open, follows bool
+	var lag sql.NullInt64
+	if conn.QueryRowContext(c.ctx, "SHOW STACK ROLE").Scan(&name, &epoch, &primary, &open, &follows, &lag) != nil || !open {
+		return 0
+	}
+	return epoch
+}
+
+// reader is a connection, or a pool of them.
+type reader interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func readLists(ctx context.Context, db reader, where string) (map[string]string, error) {
 	rows, err := db.QueryContext(ctx, "SELECT k, v FROM lists "+where)
 	if err != nil {
 		return nil, err
@@ -223,10 +250,10 @@ func readRows(ctx context.Context, db *sql.DB) (map[int64]write, error) {
 	return found, rows.Err()
 }
 
-// hold lets no write begin until release, and waits for those under way.
+// hold lets no write or read begin until release, and waits for those under way.
 func (c *clients) hold() (release func()) {
 	c.site.t.Helper()
 	c.held.Store(true)
-	c.site.await("the writes under way end", func() bool { return c.under.Load() == 0 })
+	c.site.await("the writes and reads under way end", func() bool { return c.under.Load() == 0 })
 	return func() { c.held.Store(false) }
 }

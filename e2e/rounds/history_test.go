@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"stack/roles/db/binlog/event"
 )
 
 // outcome is what a client was told of a write.
@@ -19,6 +21,7 @@ const (
 	open    outcome = iota // nothing: the connection ended, or there was no answer
 	done                   // OK
 	refused                // an error of the server
+	lost                   // OK, and lost in an earlier round, which was excused
 )
 
 // write is one append of an id to a list.
@@ -34,18 +37,24 @@ type write struct {
 // history is what clients did and saw, and what about it is wrong. A list is the text of its ids,
 // a comma behind each, in the order in which they were appended.
 type history struct {
-	mu     sync.Mutex
-	writes map[int64]*write
-	lists  map[string]sight    // the longest that anybody has seen, by key
-	terms  map[uint64]string   // who has accepted writes in an epoch, as a UUID
-	wrong  map[string]struct{} // what is wrong, each once
+	mu       sync.Mutex
+	degrades bool // what was answered may be lost, where that is excused
+	writes   map[int64]*write
+	lists    map[string][]sight  // the longest that were seen, by key; none of them begins with another of its kind
+	terms    map[uint64]string   // who has accepted writes in an epoch, as a UUID
+	excuses  excuses             // of this round
+	wrong    map[string]struct{} // what is wrong, each once
 }
 
 // sight is a list that somebody has seen.
-type sight struct{ list, who string }
+type sight struct {
+	list, who string
+	// firm: seen where nothing is shown that may be lost, but for what degrade answers.
+	firm bool
+}
 
-func newHistory() *history {
-	return &history{writes: map[int64]*write{}, lists: map[string]sight{}, terms: map[uint64]string{}, wrong: map[string]struct{}{}}
+func newHistory(degrades bool) *history {
+	return &history{degrades: degrades, writes: map[int64]*write{}, lists: map[string][]sight{}, terms: map[uint64]string{}, wrong: map[string]struct{}{}}
 }
 
 // complain notes something wrong. h.mu is held.
@@ -73,28 +82,28 @@ func (h *history) term(epoch uint64, server, who string) {
 	h.terms[epoch] = server
 }
 
-// accepted is term for who has found a row that tells it.
-func (h *history) accepted(epoch uint64, server, who string) {
+// see notes what somebody has read. Of two firm sights of a list one begins with the other: else what was seen
+// has vanished, or was seen in another order. Where that may be, final judges all of them.
+func (h *history) see(key string, s sight) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.term(epoch, server, who)
-}
-
-// see notes what somebody has read. Of two sights of a list one begins with the other: else what was seen
-// has vanished, or was seen in another order.
-func (h *history) see(who, key, list string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	was := h.lists[key]
-	short, long := was, sight{list, who}
-	if len(short.list) > len(long.list) {
-		short, long = long, short
+	for i, was := range h.lists[key] {
+		if was.firm != s.firm {
+			continue
+		}
+		if strings.HasPrefix(was.list, s.list) {
+			return
+		}
+		if strings.HasPrefix(s.list, was.list) {
+			h.lists[key][i] = s
+			return
+		}
+		if s.firm && !h.degrades {
+			h.complain("list %s: %s has seen %s, %s has seen %s", key, was.who, end(was.list), s.who, end(s.list))
+			return
+		}
 	}
-	if !strings.HasPrefix(long.list, short.list) {
-		h.complain("list %s: %s has seen %s, %s has seen %s", key, short.who, end(short.list), long.who, end(long.list))
-		return
-	}
-	h.lists[key] = long
+	h.lists[key] = append(h.lists[key], s)
 }
 
 // end is the end of a list, where the others are alike.
@@ -118,20 +127,21 @@ func (h *history) answered(epoch uint64) (n int) {
 }
 
 // counts are the writes by outcome.
-func (h *history) counts() (ok, failed, unknown int) {
+func (h *history) counts() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	n := map[outcome]int{}
 	for _, w := range h.writes {
-		switch w.outcome {
-		case done:
-			ok++
-		case refused:
-			failed++
-		default:
-			unknown++
-		}
+		n[w.outcome]++
 	}
-	return ok, failed, unknown
+	return fmt.Sprintf("%d writes answered, %d of them lost; %d refused, %d open", n[done]+n[lost], n[lost], n[refused], n[open])
+}
+
+// excuse takes why writes may be lost in this round.
+func (h *history) excuse(e excuses) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.excuses = e
 }
 
 // final judges what a server has when nobody writes any more: all lists, and the servers and epochs that the rows
@@ -159,10 +169,14 @@ func (h *history) final(who string, lists map[string]string, rows map[int64]writ
 			h.complain("%s: %d is there %d times in list %s", who, id, n, w.key)
 		case row != (n == 1):
 			h.complain("%s: of write %d a half is there: its row %v, in its list %v", who, id, row, n == 1)
-		case w.outcome == done && n == 0:
+		case w.outcome == done && n == 0 && !h.degrades:
 			h.complain("%s: write %d, which %s answered in epoch %d, is lost (list %s)", who, id, w.server, w.epoch, w.key)
+		case w.outcome == done && n == 0 && !h.excuses.covers(id):
+			h.complain("%s: write %d, which %s answered in epoch %d, is lost (list %s); %s", who, id, w.server, w.epoch, w.key, h.excuses.why(id))
 		case w.outcome == refused && n == 1:
 			h.complain("%s: write %d is there, which was answered with an error", who, id)
+		case w.outcome == lost && n == 1:
+			h.complain("%s: write %d is there, which was lost in an earlier round", who, id)
 		}
 	}
 	for id, row := range rows {
@@ -174,12 +188,62 @@ func (h *history) final(who string, lists map[string]string, rows map[int64]writ
 		}
 		h.term(row.epoch, row.server, "a row on "+who)
 	}
-	for key, seen := range h.lists {
-		if !strings.HasPrefix(lists[key], seen.list) {
-			h.complain("%s: list %s ends in %s, and %s has seen %s", who, key, end(lists[key]), seen.who, end(seen.list))
+	for key, sights := range h.lists {
+		for _, seen := range sights {
+			if !h.stays(seen, lists[key], found) {
+				h.complain("%s: list %s ends in %s, and %s has seen %s", who, key, end(lists[key]), seen.who, end(seen.list))
+			}
 		}
 	}
 	h.epochsRise()
+}
+
+// stays reports whether a list has all that was seen of it, but for what may vanish, which is the end. h.mu is held.
+func (h *history) stays(seen sight, list string, found map[int64]int) bool {
+	for word := range strings.SplitAfterSeq(seen.list, ",") {
+		if rest, ok := strings.CutPrefix(list, word); ok {
+			list = rest
+			continue
+		}
+		list = "" // what comes behind what has vanished has vanished too
+		id, err := strconv.ParseInt(strings.TrimSuffix(word, ","), 10, 64)
+		w := h.writes[id]
+		if err != nil || w == nil || found[id] > 0 {
+			return false
+		}
+		may := !seen.firm && w.outcome != done
+		if h.degrades {
+			_, taken := h.excuses.taken[id]
+			may = may || h.excuses.covers(id) || taken && w.outcome != done && h.excuses.unproven
+		}
+		if !may {
+			return false
+		}
+	}
+	return true
+}
+
+// next begins another round, from what the servers have: what has vanished was excused, and stays away.
+func (h *history) next(lists map[string]string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	there := map[string]bool{}
+	for key, list := range lists {
+		h.lists[key] = []sight{{list, "whoever judged", true}}
+		for word := range strings.SplitSeq(list, ",") {
+			there[word] = true
+		}
+	}
+	for id, w := range h.writes {
+		if w.outcome == done && !there[strconv.FormatInt(id, 10)] {
+			w.outcome = lost
+		}
+	}
+	for key := range h.lists {
+		if _, ok := lists[key]; !ok {
+			delete(h.lists, key)
+		}
+	}
 }
 
 // epochsRise: a write that began after another one of a higher epoch was answered is in that epoch at least.
@@ -225,33 +289,66 @@ func TestHistory(t *testing.T) {
 	d := write{4, "k", refused, "y", 2, at(3), at(4)}
 	late := write{5, "k", done, "x", 1, at(6), at(7)}
 	higher := write{6, "k", done, "y", 2, at(4), at(5)}
+	gone := b
+	gone.outcome = lost
+	firm := func(list string) sight { return sight{list, "r", true} }
+	loose := func(list string) sight { return sight{list, "r", false} }
+	server := event.ID{UUID: [16]byte{7}}.String()
+	server, _, _ = strings.Cut(server, ":")
+	// Write 2 was transaction 20, write 3 transaction 30; both were taken back.
+	excused := func(mark int64) *excuses {
+		return &excuses{
+			taken: map[int64]event.ID{2: {UUID: [16]byte{7}, Number: 20}, 3: {UUID: [16]byte{7}, Number: 30}},
+			marks: map[string][]int64{server: {mark + 50, mark}},
+		}
+	}
+	unproven := excused(31)
+	unproven.unproven = true
 	for _, x := range []struct {
-		name   string
-		writes []write
-		seen   []string
-		list   string
-		rows   []write
-		want   string
+		name    string
+		writes  []write
+		seen    []sight
+		list    string
+		rows    []write
+		want    string
+		excuses *excuses // nil: the site does not degrade
 	}{
-		{"all is well", []write{a, b, c, d}, []string{"1,", "1,2,"}, "1,2,3,", []write{a, b, c}, ""},
-		{"an open one is not there", []write{a, c}, nil, "1,", []write{a}, ""},
-		{"lost", []write{a, b}, nil, "1,", []write{a}, "write 2, which x answered in epoch 1, is lost"},
-		{"twice", []write{a, b}, nil, "1,2,1,", []write{a, b}, "1 is there 2 times"},
-		{"half", []write{a, b}, nil, "1,2,", []write{a}, "of write 2 a half is there"},
-		{"refused", []write{a, d}, nil, "1,4,", []write{a, d}, "write 4 is there, which was answered with an error"},
-		{"of nobody", []write{a}, nil, "1,9,", []write{a}, "list k has 9, which nobody"},
-		{"seen and lost", []write{a, c}, []string{"1,3,"}, "1,", []write{a}, `and r has seen "1,3,"`},
-		{"seen in another order", []write{a, b}, []string{"2,", "1,2,"}, "1,2,", []write{a, b}, `r has seen "2,", r has seen "1,2,"`},
-		{"two in one epoch", []write{a, {2, "k", done, "y", 1, at(2), at(3)}}, nil, "1,2,", []write{a, {id: 2, server: "y", epoch: 1}}, "in epoch 1 both x and y"},
-		{"two in one epoch, one unanswered", []write{a, {2, "k", open, "y", 1, at(2), at(3)}}, nil, "1,2,", []write{a, {id: 2, server: "y", epoch: 1}}, "in epoch 1 both x and y"},
-		{"a lower epoch later", []write{a, higher, late}, nil, "1,6,5,", []write{a, higher, late}, "write 5 was answered in epoch 1, and begun 1s after"},
+		{"all is well", []write{a, b, c, d}, []sight{firm("1,"), firm("1,2,")}, "1,2,3,", []write{a, b, c}, "", nil},
+		{"an open one is not there", []write{a, c}, nil, "1,", []write{a}, "", nil},
+		{"lost", []write{a, b}, nil, "1,", []write{a}, "write 2, which x answered in epoch 1, is lost", nil},
+		{"twice", []write{a, b}, nil, "1,2,1,", []write{a, b}, "1 is there 2 times", nil},
+		{"half", []write{a, b}, nil, "1,2,", []write{a}, "of write 2 a half is there", nil},
+		{"refused", []write{a, d}, nil, "1,4,", []write{a, d}, "write 4 is there, which was answered with an error", nil},
+		{"of nobody", []write{a}, nil, "1,9,", []write{a}, "list k has 9, which nobody", nil},
+		{"seen and lost", []write{a, c}, []sight{firm("1,3,")}, "1,", []write{a}, `and r has seen "1,3,"`, nil},
+		{"seen on a replica and lost", []write{a, c}, []sight{firm("1,"), loose("1,3,")}, "1,", []write{a}, "", nil},
+		{"answered, seen on a replica and lost", []write{a, b}, []sight{loose("1,2,")}, "1,", []write{a}, `and r has seen "1,2,"`, nil},
+		{"seen on a replica, lost and there", []write{a, c}, []sight{loose("3,1,")}, "1,3,", []write{a, c}, `and r has seen "3,1,"`, nil},
+		{"seen in another order", []write{a, b}, []sight{firm("2,"), firm("1,2,")}, "1,2,", []write{a, b}, `r has seen "2,", r has seen "1,2,"`, nil},
+		{"two in one epoch", []write{a, {2, "k", done, "y", 1, at(2), at(3)}}, nil, "1,2,", []write{a, {id: 2, server: "y", epoch: 1}}, "in epoch 1 both x and y", nil},
+		{"two in one epoch, one unanswered", []write{a, {2, "k", open, "y", 1, at(2), at(3)}}, nil, "1,2,", []write{a, {id: 2, server: "y", epoch: 1}}, "in epoch 1 both x and y", nil},
+		{"a lower epoch later", []write{a, higher, late}, nil, "1,6,5,", []write{a, higher, late}, "write 5 was answered in epoch 1, and begun 1s after", nil},
+
+		{"lost behind the mark", []write{a, b}, []sight{firm("1,2,")}, "1,", []write{a}, "", excused(20)},
+		{"lost, and another was written", []write{a, b, higher}, []sight{firm("1,2,"), firm("1,6,")}, "1,6,", []write{a, higher}, "", excused(20)},
+		{"lost before the mark", []write{a, b}, nil, "1,", []write{a}, "is lost (list k); it was " + server + ":20", excused(21)},
+		{"lost, and nobody has taken it back", []write{b, a}, nil, "2,", []write{b}, "is lost (list k); nobody has taken it back", excused(1)},
+		{"lost, and nobody has said that it may be", []write{a, b}, nil, "1,", []write{a}, "is lost", &excuses{taken: excused(0).taken}},
+		{"seen behind the mark", []write{a, c}, []sight{firm("1,3,")}, "1,", []write{a}, "", excused(30)},
+		{"seen before the mark", []write{a, c}, []sight{firm("1,3,")}, "1,", []write{a}, `and r has seen "1,3,"`, excused(31)},
+		{"seen at a start that nobody has acknowledged", []write{a, c}, []sight{firm("1,3,")}, "1,", []write{a}, "", unproven},
+		{"lost in an earlier round", []write{a, gone}, nil, "1,", []write{a}, "", excused(0)},
+		{"lost in an earlier round, and back", []write{a, gone}, nil, "1,2,", []write{a, b}, "write 2 is there, which was lost", excused(0)},
 	} {
-		h := newHistory()
+		h := newHistory(x.excuses != nil)
+		if x.excuses != nil {
+			h.excuse(*x.excuses)
+		}
 		for _, w := range x.writes {
 			h.end(&w)
 		}
-		for _, list := range x.seen {
-			h.see("r", "k", list)
+		for _, s := range x.seen {
+			h.see("k", s)
 		}
 		rows := map[int64]write{}
 		for _, w := range x.rows {
@@ -262,5 +359,16 @@ func TestHistory(t *testing.T) {
 		if x.want == "" && got != "" || !strings.Contains(got, x.want) {
 			t.Errorf("%s: %s", x.name, got)
 		}
+	}
+}
+
+// What was excused in one round is lost for good.
+func TestHistoryOfTwoRounds(t *testing.T) {
+	h := newHistory(true)
+	h.end(&write{id: 1, key: "k", outcome: done, server: "x", epoch: 1})
+	h.see("k", sight{"1,", "r", true})
+	h.next(map[string]string{"other": "2,"})
+	if w := h.writes[1]; w.outcome != lost || len(h.lists["k"]) != 0 || h.lists["other"][0].list != "2," {
+		t.Errorf("%+v, sights %v", w, h.lists)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,95 +17,34 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 0, "of all sites together; 0: 5 in the short run, 100 in the full one")
+	rounds = flag.Int("rounds", 0, "of all sites together; 0: 9 in the short run, 150 in the full one")
 	seed   = flag.Int64("seed", 0, "of the rounds; 0: another one each time")
 )
 
-// trouble is what may happen to a server.
-type trouble struct {
-	name string
-	do   func(s *site, victim string)
-	undo func(s *site, victim string)
-	// away: the other servers cannot ask it meanwhile, so it may be replaced.
-	away bool
-}
-
-func nothing(*site, string) {}
-
-// child signals the process of the database alone; its supervisor lives.
-func child(signal syscall.Signal) func(*site, string) {
-	return func(s *site, victim string) {
-		if pid := s.nodes[victim].Child("stack-db"); pid > 0 {
-			syscall.Kill(pid, signal)
-		}
-	}
-}
-
-// cut drops what goes from a server to these hosts, and back.
-func cut(to, back bool, hosts func(s *site) []string) func(*site, string) {
-	return func(s *site, victim string) {
-		for _, host := range hosts(s) {
-			if host == victim {
-				continue
-			}
-			if to {
-				s.must(s.lan.Cut(victim, host))
-			}
-			if back {
-				s.must(s.lan.Cut(host, victim))
-			}
-		}
-	}
-}
-
-func heal(s *site, _ string)        { s.must(s.lan.Heal()) }
-func servers(s *site) []string      { return s.names }
-func everybody(s *site) []string    { return append([]string{"lb1", "client"}, s.names...) }
-func balancerOnly(s *site) []string { return []string{"lb1"} }
-
-var troubles = []trouble{
-	{"kill -9", func(s *site, victim string) { s.nodes[victim].Kill() }, func(s *site, victim string) { s.start(victim) }, true},
-	{"kill -9", func(s *site, victim string) { s.nodes[victim].Kill() }, func(s *site, victim string) { s.start(victim) }, true},
-	{"kill -9 of the process that has the store", child(syscall.SIGKILL), nothing, false},
-	{"freeze", func(s *site, victim string) { s.freeze(victim, true) }, func(s *site, victim string) { s.freeze(victim, false) }, true},
-	{"freeze", func(s *site, victim string) { s.freeze(victim, true) }, func(s *site, victim string) { s.freeze(victim, false) }, true},
-	{"freeze of the process that has the store", child(syscall.SIGSTOP), child(syscall.SIGCONT), true},
-	{"link down", func(s *site, victim string) { s.must(s.lan.SetLink(victim, false)) }, func(s *site, victim string) { s.must(s.lan.SetLink(victim, true)) }, true},
-	{"partition", cut(true, true, everybody), heal, true},
-	{"partition from the servers", cut(true, true, servers), heal, true},
-	{"partition from the servers, and kill -9 of the process that has the store,", func(s *site, victim string) {
-		cut(true, true, servers)(s, victim) // what waits for the others is in the log when it starts anew, alone
-		child(syscall.SIGKILL)(s, victim)
-	}, heal, true},
-	{"not heard by the servers", cut(true, false, servers), heal, true},
-	{"hears nothing of the servers", cut(false, true, servers), heal, true},
-	{"partition from the balancer", cut(true, true, balancerOnly), heal, false},
-}
-
-// TestRounds lets random things happen to servers that clients write to, one after another, and judges after each. Sites with one,
-// two and three replicas run beside each other.
+// TestRounds lets random things happen to servers that clients write to, one after another, and judges after each. Three sites
+// at a time run beside each other.
 func TestRounds(t *testing.T) {
 	n, from := *rounds, *seed
 	if n == 0 && testing.Short() {
-		n = 5
+		n = 9
 	} else if n == 0 {
-		n = 100
+		n = 150
 	}
 	if from == 0 {
 		from = time.Now().UnixNano()
 	}
 	t.Logf("%d rounds; -seed %d -rounds %d repeats what happens in them", n, from, n)
-	for replicas := 1; replicas <= 3; replicas++ {
-		t.Run(fmt.Sprintf("replicas=%d", replicas), func(t *testing.T) {
+	for i, s := range settings {
+		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
-			run(t, replicas, (n+3-replicas)/3, from)
+			run(t, s, share(n, i), func(round int) *rand.Rand { return rand.New(rand.NewPCG(uint64(from), uint64(i<<32+round))) })
 		})
 	}
 }
 
 // run is the rounds of one site.
-func run(t *testing.T, replicas, n int, seed int64) {
-	s := newSite(t, replicas)
+func run(t *testing.T, of setting, n int, random func(round int) *rand.Rand) {
+	s := newSite(t, of)
 	s.await("the endpoint leads to a primary", func() bool {
 		for _, text := range tables {
 			if _, err := s.pools["db1"].Exec(text); err != nil {
@@ -115,19 +53,18 @@ func run(t *testing.T, replicas, n int, seed int64) {
 		}
 		return s.primary() != ""
 	})
-	h := newHistory()
+	h := newHistory(of.degrades())
 	c := startClients(s, h)
 	defer c.stop()
 	for i := range n {
-		r := &round{site: s, clients: c, history: h, random: rand.New(rand.NewPCG(uint64(seed), uint64(replicas<<32+i)))}
+		r := &round{site: s, clients: c, history: h, random: random(i), heard: map[string]int{}}
 		begun := time.Now()
 		r.run()
 		h.judge(t)
 		if t.Failed() {
-			t.Fatalf("round %d of %d replicas, -seed %d: %s", i, replicas, seed, r.story())
+			t.Fatalf("round %d of %s: %s", i, of, r.story())
 		}
-		ok, failed, unknown := h.counts()
-		t.Logf("round %d in %v: %s; so far %d writes answered, %d refused, %d open", i, time.Since(begun).Round(100*time.Millisecond), r.story(), ok, failed, unknown)
+		t.Logf("round %d in %v: %s; so far %s", i, time.Since(begun).Round(100*time.Millisecond), r.story(), h.counts())
 	}
 }
 
@@ -138,6 +75,7 @@ type round struct {
 	history *history
 	random  *rand.Rand
 	told    []string
+	heard   map[string]int // how much each node had printed when the round began
 }
 
 func (r *round) tell(format string, args ...any) {
@@ -152,6 +90,9 @@ func (r *round) upTo(ms int) time.Duration {
 
 func (r *round) run() {
 	r.clients.round()
+	for _, name := range r.names {
+		r.heard[name] = len(r.said(name))
+	}
 	aside := r.putAside()
 	primary := r.settled()
 	st, _ := r.state(primary)
@@ -163,7 +104,11 @@ func (r *round) run() {
 	lasts := r.upTo(2500)
 	promotes := what.away && victim == primary && r.random.IntN(4) > 0
 	switches := !promotes && r.random.IntN(3) == 0
-	r.tell("%s of %s (primary %s), %v", what.name, victim, primary, lasts)
+	victims := []string{victim}
+	if promotes {
+		victims = append(victims, r.company(primary)...)
+	}
+	r.tell("%s of %s (primary %s), %v", what.name, strings.Join(victims, " and "), primary, lasts)
 	if !switches && r.random.IntN(2) == 0 { // one that switches waits for replicas that have applied everything
 		defer r.lag(primary, lasts)()
 	}
@@ -172,14 +117,24 @@ func (r *round) run() {
 		switched = r.switchover(primary)
 		time.Sleep(r.upTo(60)) // the trouble comes in the midst of it, or behind it
 	}
-	what.do(r.site, victim)
+	what.do(r.site, victims)
 	time.Sleep(lasts) // as long as it is chosen to last
-	if promotes {
-		r.promote(r.other(victim), true)
-	} else if victim != primary && len(r.names) > 2 && !switches {
+	switch {
+	case promotes && len(victims) > r.need():
+		r.refused(victims)
+	case promotes:
+		r.promote(r.other(victims...), true)
+	case switches:
+	case victim != primary && (r.replicas > r.need() || r.degrades()):
 		r.progress("clients write while a replica is away", st.Epoch, 20)
+	case victim == primary && what.served && r.degrades():
+		r.progress("clients write while the primary is alone", st.Epoch, 20)
+		if st, _ := r.state(primary); st.Acks == nil || st.Acks.State != "degraded" || st.Acks.Unacked == "" {
+			r.t.Errorf("%s, which is alone, says that its acknowledgements are %+v", primary, st.Acks)
+		}
 	}
-	what.undo(r.site, victim)
+	r.degradedAt(primary)
+	what.undo(r.site, victims)
 	if switches {
 		r.tell("switchover: %s", <-switched)
 	}
@@ -189,6 +144,19 @@ func (r *round) run() {
 	r.tell("primary %s, epoch %d", after, now.Epoch)
 	r.judge()
 	r.rejoined(aside)
+}
+
+// company are replicas that the same befalls as the primary: as many as may be missing where a promotion is to lose
+// nothing, or one more.
+func (r *round) company(primary string) []string {
+	most := min(r.need(), r.replicas-1)
+	n := r.random.IntN(most + 1)
+	if n == r.need() {
+		n = r.random.IntN(most + 1) // more rarely: the promotion is refused
+	}
+	replicas := slices.DeleteFunc(slices.Clone(r.names), func(name string) bool { return name == primary })
+	r.random.Shuffle(len(replicas), func(i, j int) { replicas[i], replicas[j] = replicas[j], replicas[i] })
+	return replicas[:n]
 }
 
 // lag lets clients lock replicas until some time after the trouble: what these receive and acknowledge meanwhile is
@@ -224,9 +192,9 @@ func (r *round) lag(primary string, lasts time.Duration) (end func()) {
 	return wait.Wait
 }
 
-// other is any server but one.
-func (r *round) other(name string) string {
-	names := slices.DeleteFunc(slices.Clone(r.names), func(n string) bool { return n == name })
+// other is any server but these.
+func (r *round) other(but ...string) string {
+	names := slices.DeleteFunc(slices.Clone(r.names), func(n string) bool { return slices.Contains(but, n) })
 	return names[r.random.IntN(len(names))]
 }
 
@@ -257,6 +225,25 @@ func (r *round) promote(on string, must bool) {
 	r.tell("promote on %s: %q", on, out)
 	if strings.Contains(out, "is the primary now") && !strings.Contains(out, "No commit that replicas have acknowledged is lost") {
 		r.t.Errorf("the promotion does not say what it has proved: %s", out)
+	}
+	if must && strings.Contains(out, "is the primary now") && strings.Contains(out, "db.ack_policy: degrade") != r.degrades() {
+		r.t.Errorf("the promotion says something else than that what only the old primary has is lost where it may be: %s", out)
+	}
+}
+
+// refused: where too many are away to prove that nothing is lost, a promotion changes nothing, and names them.
+func (r *round) refused(missing []string) {
+	r.t.Helper()
+	on := r.other(missing...)
+	out, err := r.on(on, "db", "promote")
+	r.tell("promote on %s: %q", on, out)
+	if err == nil || !strings.Contains(out, "or promote with --force") || strings.Contains(out, "was begun") {
+		r.t.Errorf("a promotion without %v: %q, %v", missing, out, err)
+	}
+	for _, name := range missing {
+		if !strings.Contains(out, name) {
+			r.t.Errorf("a promotion without %v does not name %s: %s", missing, name, out)
+		}
 	}
 }
 
@@ -319,16 +306,25 @@ func (r *round) judge() {
 			return !ok || sorted(st.Executed) != want
 		})
 	})
+	r.await("nobody says any more that commits were unacknowledged", func() bool {
+		return !slices.ContainsFunc(r.names, func(name string) bool {
+			st, ok := r.state(name)
+			return !ok || st.Acks == nil || st.Acks.Unacked != ""
+		})
+	})
+	r.history.excuse(r.excuses())
 	sums := asked(r, func() (string, error) { return r.checksums(primary) })
+	var lists map[string]string
 	for _, name := range r.names {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		lists := asked(r, func() (map[string]string, error) { return readLists(ctx, r.pools[name], "") })
+		lists = asked(r, func() (map[string]string, error) { return readLists(ctx, r.pools[name], "") })
 		r.history.final(name, lists, asked(r, func() (map[int64]write, error) { return readRows(ctx, r.pools[name]) }))
 		if own := asked(r, func() (string, error) { return r.checksums(name) }); own != sums {
 			r.t.Errorf("%s has the checksums %s, the primary %s has %s", name, own, primary, sums)
 		}
 	}
+	r.history.next(lists)
 }
 
 // sorted is a GTID set in an order that does not depend on the server.

@@ -39,11 +39,13 @@ const patience = 90 * time.Second
 
 // site is a balancer and database servers, each on a host of its own.
 type site struct {
+	setting
 	t      *testing.T
 	lan    *lan.LAN
 	dir    string
 	names  []string // of the database servers
 	nodes  map[string]*lan.Process
+	before map[string]string // what earlier processes of a node have printed
 	frozen map[string]bool
 	pools  map[string]*sql.DB // of the test's own questions, by server
 }
@@ -59,13 +61,13 @@ db:
   memory: 64MiB
   databases: [shop]
   root_password_file: %[3]s/root
-  ack: one
-  ack_policy: strict
-  ack_timeout: 2s
+  ack: %[4]s
+  ack_policy: %[5]s
+  ack_timeout: %[6]s
 `
 
-// newSite starts a site with this number of replicas, and awaits that it takes writes.
-func newSite(t *testing.T, replicas int) *site {
+// newSite starts a site.
+func newSite(t *testing.T, of setting) *site {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
@@ -75,18 +77,18 @@ func newSite(t *testing.T, replicas int) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Close)
-	s := &site{t: t, lan: l, dir: t.TempDir(), nodes: map[string]*lan.Process{}, frozen: map[string]bool{}, pools: map[string]*sql.DB{}}
+	s := &site{setting: of, t: t, lan: l, dir: t.TempDir(), nodes: map[string]*lan.Process{}, before: map[string]string{}, frozen: map[string]bool{}, pools: map[string]*sql.DB{}}
 	s.must(l.Join("client", clientNumber))
 	s.must(l.Join("lb1", balancerNumber))
 	var nodes strings.Builder
-	for i := range replicas + 1 {
+	for i := range of.replicas + 1 {
 		name := fmt.Sprint("db", i+1)
 		s.names = append(s.names, name)
 		s.must(l.Join(name, databaseNumber+i))
 		fmt.Fprintf(&nodes, "  - {name: %s, roles: [db], address: %s, set: {db: {data_dir: %s}}}\n", name, lan.Address(databaseNumber+i), filepath.Join(s.dir, name))
 	}
 	s.must(os.WriteFile(filepath.Join(s.dir, "root"), []byte("secret\n"), 0o600))
-	s.must(os.WriteFile(s.file(), []byte(fmt.Sprintf(siteFile, lan.Address(balancerNumber), nodes.String(), s.dir)), 0o644))
+	s.must(os.WriteFile(s.file(), []byte(fmt.Sprintf(siteFile, lan.Address(balancerNumber), nodes.String(), s.dir, of.ack, of.policy, of.timeout)), 0o644))
 	s.command("secrets", "init", "--config", s.file())
 	t.Cleanup(s.stop)
 	for _, name := range append([]string{"lb1"}, s.names...) {
@@ -115,10 +117,16 @@ func (s *site) address(name string) string {
 // start runs a node.
 func (s *site) start(name string) {
 	s.t.Helper()
+	if p := s.nodes[name]; p != nil {
+		s.before[name] += p.Output()
+	}
 	var err error
 	s.nodes[name], err = s.lan.Start(name, s.dir, binary, "--node", name, "--config", s.file())
 	s.must(err)
 }
+
+// said is what a node has printed so far.
+func (s *site) said(name string) string { return s.before[name] + s.nodes[name].Output() }
 
 // stop ends all, and shows what they said where the test has failed.
 func (s *site) stop() {
@@ -212,6 +220,10 @@ type state struct {
 	Source   *struct {
 		State, Error string
 	} `json:"source"`
+	Acks *struct {
+		State   string `json:"state"`
+		Unacked string `json:"unacknowledged_from"`
+	} `json:"acknowledgements"`
 }
 
 // state asks a node; false: it does not answer.
@@ -282,6 +294,9 @@ func (s *site) describe() string {
 		fmt.Fprintf(&b, "%s: answers %v, %+v", name, ok, st)
 		if st.Source != nil {
 			fmt.Fprintf(&b, " source %+v", *st.Source)
+		}
+		if st.Acks != nil {
+			fmt.Fprintf(&b, " acknowledgements %+v", *st.Acks)
 		}
 		b.WriteString("\n")
 	}

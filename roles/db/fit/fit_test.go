@@ -67,6 +67,7 @@ var fuzzed = []gms.Type{
 	types.Int8, types.Uint8, types.Int24, types.Int64, types.Uint64, types.MustCreateColumnDecimalType(6, 2), types.MustCreateColumnDecimalType(65, 30),
 	types.Float32, types.Float64, types.MustCreateString(sqltypes.Char, 3, gms.Collation_utf8mb4_unicode_520_ci),
 	types.MustCreateString(sqltypes.VarChar, 4, gms.Collation_utf8mb4_unicode_520_ci), types.MustCreateBinary(sqltypes.VarBinary, 3), types.TinyText,
+	types.MustCreateString(sqltypes.VarChar, 4, gms.Collation_latin1_swedish_ci), types.MustCreateString(sqltypes.Text, 255, gms.Collation_utf16_general_ci),
 	types.Date, types.Datetime, types.Datetime3, types.Timestamp, types.Time, types.Year, types.MustCreateEnumType([]string{"a", "bb", "3"}, gms.Collation_utf8mb4_unicode_520_ci),
 	types.MustCreateSetType([]string{"x", "y", "zz"}, gms.Collation_utf8mb4_unicode_520_ci), types.MustCreateBitType(5),
 }

@@ -19,11 +19,21 @@ func (c *converter) text(t gms.StringType, v any) (any, *Problem, error) {
 	var problem *Problem
 	binary := types.IsBinaryType(t)
 	if s, ok := asText(v); ok {
-		length := len(s)
-		if !binary && t.CharacterSet() == gms.CharacterSet_utf8mb4 {
-			if n := validPrefix(s); n < len(s) {
+		given, cs := s, t.CharacterSet()
+		if !binary {
+			n := validPrefix(s)
+			switch {
+			case n < len(s) && cs == gms.CharacterSet_utf8mb4:
 				problem = WrongText(invalidBytes(s[n:]))
 				s = s[:n]
+			case n < len(s):
+				// Bytes of the column's character set, which Convert reads.
+			default:
+				text, at := InCharset(cs, s)
+				if at >= 0 {
+					problem = WrongText(invalidBytes(s[at:]))
+				}
+				s = text
 			}
 		}
 		kept := keep(t, s, binary)
@@ -40,16 +50,16 @@ func (c *converter) text(t gms.StringType, v any) (any, *Problem, error) {
 		if t.Type() == sqltypes.Char && !binary {
 			kept = strings.TrimRight(kept, " ")
 		}
-		if !binary && t.CharacterSet() == gms.CharacterSet_utf8mb4 {
-			if _, isString := v.(string); isString && len(kept) == length {
-				return v, problem, nil // already in an interface
-			}
-			return kept, problem, nil
-		}
-		if _, isBytes := v.([]byte); isBytes {
-			v = []byte(kept)
-		} else if len(kept) < length { // else v is kept already, and in an interface
+		known := !binary && cs == gms.CharacterSet_utf8mb4
+		switch _, isString := v.(string); {
+		case isString && kept == given: // already in an interface
+		case isString || known:
 			v = kept
+		default:
+			v = []byte(kept)
+		}
+		if known {
+			return v, problem, nil
 		}
 	}
 	out, _, err := t.Convert(c.ctx, v)
@@ -74,18 +84,13 @@ func asText(v any) (string, bool) {
 	return "", false
 }
 
-// keep is as much of s as a column holds: bytes of BLOB and TEXT, else characters.
+// keep is as much of s as a column holds: bytes of BLOB and TEXT, those of its character set, else characters.
 func keep(t gms.StringType, s string, binary bool) string {
-	if binary || types.IsTextBlob(t) {
-		limit := t.MaxByteLength()
-		if int64(len(s)) <= limit {
-			return s
-		}
-		s = s[:limit]
-		if !binary {
-			s = s[:validPrefix(s)]
-		}
-		return s
+	switch {
+	case binary:
+		return s[:min(int64(len(s)), t.MaxByteLength())]
+	case types.IsTextBlob(t):
+		return prefixOf(t.CharacterSet(), s, t.MaxByteLength())
 	}
 	limit := t.MaxCharacterLength()
 	if int64(len(s)) <= limit {

@@ -13,6 +13,7 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/transform"
 	"github.com/dolthub/go-mysql-server/sql/types"
 
+	"stack/roles/db/fit"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
 )
@@ -271,6 +272,13 @@ func (c *conversion) value(v any, from, to int) (any, error) {
 		return nil, err
 	case inRange != gms.InRange:
 		return nil, gms.ErrValueOutOfRange.New(v, col.Type)
+	}
+	if of, isText := col.Type.(gms.StringType); isText {
+		if text, ok := converted.(string); ok {
+			if problem := fit.Lacking(of.CharacterSet(), text); problem != nil {
+				return nil, mysqlError(problem.Error, "%s", problem.Text(problem.Error, col.Name, 1))
+			}
+		}
 	}
 	return converted, nil
 }

@@ -34,9 +34,9 @@ func fieldValue(ctx *gms.Context, t gms.Type, from *gms.CharacterSetID, field []
 	}
 	text, broken := decoded(from, field)
 	if s, ok := t.(gms.StringType); ok {
-		var missing bool
-		text, missing = inCharset(s.CharacterSet(), text)
-		broken = broken || missing
+		var at int
+		text, at = fit.InCharset(s.CharacterSet(), text)
+		broken = broken || at >= 0
 	}
 	v, problem, err := fit.Value(ctx, t, text, nil, mode)
 	if broken && problem == nil && types.IsText(t) {
@@ -108,37 +108,4 @@ func decoded(from *gms.CharacterSetID, field []byte) (text string, broken bool) 
 		field = field[n:]
 	}
 	return b.String(), true
-}
-
-// inCharset is text with question marks for what a column's character set lacks, and whether
-// there was any.
-func inCharset(cs gms.CharacterSetID, text string) (string, bool) {
-	if cs == gms.CharacterSet_utf8mb4 || charsetHas(cs, text) {
-		return text, false
-	}
-	var b strings.Builder
-	for _, r := range text {
-		if !charsetHas(cs, string(r)) {
-			r = '?'
-		}
-		b.WriteRune(r)
-	}
-	return b.String(), true
-}
-
-func charsetHas(cs gms.CharacterSetID, text string) bool {
-	if cs == gms.CharacterSet_utf8mb3 {
-		for i := range len(text) {
-			if text[i] >= 0xf0 {
-				return false
-			}
-		}
-		return true
-	}
-	encoder := cs.Encoder()
-	if encoder == nil {
-		return true
-	}
-	_, ok := encoder.Encode([]byte(text))
-	return ok
 }

@@ -49,6 +49,9 @@ func restrictRow(t *store.Table, row gms.Row) error {
 // that it has, and columnDesc reads the statement.
 func keepRestrictions(st sqlparser.Statement) {
 	for _, c := range declaredColumns(st) {
+		if c.Type.Zerofill { // nobody sees the zeros, but the values are those of UNSIGNED
+			c.Type.Unsigned = true
+		}
 		if strings.EqualFold(c.Type.Type, "time") && c.Type.Length != nil && len(c.Type.Length.Val) == 1 && c.Type.Length.Val[0] <= '6' {
 			c.Type.ResolvedType = types.Time
 		}
@@ -378,6 +381,9 @@ func wider(a, b store.ColumnType) store.ColumnType {
 // tooPrecise refuses a TIME with more digits than there are.
 func tooPrecise(st sqlparser.Statement) error {
 	for _, c := range declaredColumns(st) {
+		if c.Type.Zerofill { // nobody sees the zeros, but the values are those of UNSIGNED
+			c.Type.Unsigned = true
+		}
 		if strings.EqualFold(c.Type.Type, "time") && c.Type.Length != nil && c.Type.ResolvedType == nil {
 			return mysqlError(1426, "%s", fmt.Sprintf("Too-big precision %s specified for '%s'. Maximum is 6.", c.Type.Length.Val, c.Name.String()))
 		}

@@ -35,6 +35,8 @@ var narrowScript = []string{
 	"CREATE VIEW v AS SELECT t3, t, d FROM n WHERE id = 2", "?SELECT * FROM v",
 	"CREATE TRIGGER tr BEFORE INSERT ON n FOR EACH ROW SET NEW.d = NEW.x - 10",
 	"INSERT INTO n (id, x) VALUES (111, 3)", "INSERT INTO n (id, x) VALUES (112, 13)", "DROP TRIGGER tr",
+	"!CREATE TABLE zeros (i INT(5) ZEROFILL, b BIGINT ZEROFILL, d DECIMAL(8,2) ZEROFILL)", "INSERT INTO zeros VALUES (4294967295, 18446744073709551615, 1.5)", "INSERT INTO zeros (i) VALUES (-1)",
+	"INSERT INTO zeros (d) VALUES (-1)", "ALTER TABLE zeros ADD COLUMN t TINYINT ZEROFILL", "INSERT INTO zeros (t) VALUES (255)", "?SELECT i + 0, b + 0, d + 0, t + 0 FROM zeros",
 	"CREATE TABLE g (a DECIMAL(5,1), b DECIMAL(5,1) UNSIGNED AS (a - 1) STORED)", "INSERT INTO g (a) VALUES (5)", "INSERT INTO g (a) VALUES (0)", "?SELECT * FROM g",
 	"!CREATE TABLE copied LIKE n", "INSERT INTO copied SELECT * FROM n", "?SELECT id, t, t0, t3, t6, d, f, x FROM copied ORDER BY id", "INSERT INTO copied (id, d) VALUES (121, -1)",
 	"ALTER TABLE copied ADD COLUMN late TIME(2) NOT NULL DEFAULT '01:00:00.129', ADD COLUMN u DECIMAL(4,2) UNSIGNED NOT NULL DEFAULT 1.5",
@@ -45,7 +47,7 @@ var narrowScript = []string{
 	"CREATE TABLE bad (d DECIMAL(5,2) UNSIGNED DEFAULT -1)", "CREATE TABLE bad (t TIME(7))",
 	"?SHOW COLUMNS FROM n", "?SHOW COLUMNS FROM copied",
 	"?SELECT column_name, column_type, numeric_precision, numeric_scale FROM information_schema.columns WHERE table_name = 'n' AND table_schema = 'test' AND column_name IN ('t', 't0', 't3', 't6', 'd') ORDER BY ordinal_position",
-	"DROP VIEW v", "DROP TABLE n, g, copied",
+	"DROP VIEW v", "DROP TABLE n, g, copied, zeros",
 }
 
 var bareNumber = regexp.MustCompile(`\b(tinyint|smallint|int|bigint)\(\d+\)`)

@@ -37,6 +37,23 @@ func TestStrictValues(t *testing.T) {
 	c.want("SELECT i, b, da FROM a WHERE i IN (1, 10, 11) ORDER BY i", "1|0|NULL", "10|NULL|0000-00-00", "11|0|0000-00-00")
 }
 
+// What a column's character set lacks is refused, or a question mark; so nothing else comes into the log, whose readers know that set.
+func TestStrictCharsets(t *testing.T) {
+	c := newServer(t).test()
+	c.must("CREATE TABLE s (i INT PRIMARY KEY, a VARCHAR(20) CHARACTER SET latin1, b CHAR(20) CHARACTER SET ascii, c TEXT CHARACTER SET utf8mb3, d TINYTEXT CHARACTER SET utf16, e VARCHAR(20) CHARACTER SET swe7)",
+		"INSERT INTO s VALUES (1, 'é€', 'plain', '€', REPEAT('é', 127), 'åäö')")
+	for _, q := range []string{
+		"INSERT INTO s (i, a) VALUES (2, 'x🐘')", "INSERT INTO s (i, b) VALUES (2, 'é')", "INSERT INTO s (i, c) VALUES (2, '🐘')", "INSERT INTO s (i, e) VALUES (2, '@')",
+		"UPDATE s SET b = a", "INSERT INTO s (i, b) SELECT 2, a FROM s", "REPLACE INTO s (i, a) VALUES (1, 'Ж')", "INSERT INTO s (i) VALUES (1) ON DUPLICATE KEY UPDATE a = 'Ж'",
+		"ALTER TABLE s MODIFY a VARCHAR(20) CHARACTER SET ascii", "ALTER TABLE s CONVERT TO CHARACTER SET latin7",
+	} {
+		c.fails(1366, q)
+	}
+	c.fails(1406, "INSERT INTO s (i, d) VALUES (2, REPEAT('é', 128))")
+	c.must("SET sql_mode = ''", "INSERT INTO s VALUES (2, 'x🐘é', 'é', 'a🐘', REPEAT('é', 128), 'å@')")
+	c.want("SELECT a, b, c, CHAR_LENGTH(d), e FROM s ORDER BY i", "é€|plain|€|127|åäö", "x?é|?|a?|127|å?")
+}
+
 // SET refuses what its column cannot hold, as INSERT does.
 func TestStrictRange(t *testing.T) {
 	c := newServer(t).test()

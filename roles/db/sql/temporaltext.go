@@ -236,6 +236,14 @@ func (t *temporalText) WithChildren(_ *gms.Context, children ...gms.Expression) 
 	return &other, nil
 }
 
+// zeroDigit makes the zero date of a layout, '0000-00-00', whose month and day Format does not know.
+func zeroDigit(r rune) rune {
+	if r >= '0' && r <= '9' {
+		return '0'
+	}
+	return r
+}
+
 // Eval returns text, NULL, or what is no date or time as it is.
 func (t *temporalText) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	v, err := t.Child.Eval(ctx, row)
@@ -245,10 +253,14 @@ func (t *temporalText) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	var text string
 	switch v := v.(type) {
 	case time.Time:
-		if v.Equal(types.ZeroTime) || t.layout == "" {
-			return v, nil // '0000-00-00', which the planner writes
+		switch {
+		case t.layout == "":
+			return v, nil
+		case v.Equal(types.ZeroTime):
+			text = strings.Map(zeroDigit, t.layout)
+		default:
+			text = v.Format(t.layout)
 		}
-		text = v.Format(t.layout)
 	case types.Timespan:
 		text = v.String() // with six digits or none
 		if strings.Contains(text, ".") {

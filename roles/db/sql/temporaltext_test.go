@@ -36,6 +36,8 @@ func TestTemporalTexts(t *testing.T) {
 	c.want("SELECT TIME_TO_SEC('-838:59:58'), TIME_TO_SEC('-00:00:01'), TIME_TO_SEC('22:23:00'), TIME_TO_SEC('2024-01-01 10:00:00'), TIME_TO_SEC(NULL), HOUR('30:00:00'), MINUTE('10:11:12')",
 		"-3020398|-1|80580|36000|NULL|30|11")
 	c.want("SELECT TIME_TO_SEC(t), HOUR(t), MINUTE(t), SECOND(t), HOUR(dt), TIME_TO_SEC(dt) FROM c ORDER BY i", "36672|10|11|12|10|36672", "-3020398|838|59|58|0|0", "NULL|NULL|NULL|NULL|NULL|NULL")
+	c.must("SET sql_mode = ''", "CREATE TABLE z (d DATE, dt DATETIME, ts3 TIMESTAMP(3) NULL)", "INSERT INTO z VALUES ('0000-00-00', '0000-00-00', '0000-00-00')")
+	c.want("SELECT CAST(d AS CHAR), CONCAT(dt, '|', ts3), LEFT(dt, 4), CAST(d AS SIGNED), CAST(ts3 AS DECIMAL(20,3)) FROM z", "0000-00-00|0000-00-00 00:00:00|0000-00-00 00:00:00.000|0000|0|0.000")
 }
 
 // Rows that are written, rows that a change of the table writes anew, and what reads an

@@ -190,7 +190,7 @@ func (e *Engine) AckStatus() AckStatus {
 		Stalled: a.stalled.Load(), Degraded: a.degraded, Since: a.since,
 	}
 	if a.unacked > 0 {
-		s.Unacked = e.store.Server + ":" + strconv.FormatUint(a.unacked, 10)
+		s.Unacked = a.gtid(a.unacked)
 	}
 	for _, m := range a.states {
 		s.States = append(s.States, *m)
@@ -456,10 +456,13 @@ func (a *acks) degrade(g *group, now time.Time) error {
 		a.degraded, a.since = true, now
 		a.mark, a.marked = a.logged.Load(), now
 		a.e.log.Error("the replicas do not acknowledge: commits go on without, and are lost with this server",
-			"needed", a.policy.Need, "members", a.policy.Members, "timeout", a.policy.Timeout, "from", g.first)
+			"needed", a.policy.Need, "members", a.policy.Members, "timeout", a.policy.Timeout, "from", a.gtid(g.first))
 	}
 	return nil
 }
+
+// gtid names a transaction of this server.
+func (a *acks) gtid(seq uint64) string { return a.e.store.Server + ":" + strconv.FormatUint(seq, 10) }
 
 // fence drops every group that has entered the log and is not published, and forgets
 // what members have acknowledged: it was for another epoch. No commit that writes may

@@ -11,6 +11,7 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/sqltypes"
 
+	"stack/roles/db/fit"
 	"stack/roles/db/store"
 )
 
@@ -200,6 +201,9 @@ func (c *column) text(ctx context.Context, b []byte) (any, error) {
 		return string(s), nil
 	case types.JsonType:
 		if c.code == typeBlob {
+			if document, ok := fit.JSON(b); ok { // with all digits of its integers
+				return document, nil
+			}
 			v, _, err := c.typ.Convert(ctx, string(b))
 			return v, err
 		}

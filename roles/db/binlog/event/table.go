@@ -3,6 +3,7 @@ package event
 import (
 	"encoding/binary"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/types"
@@ -215,7 +216,11 @@ func encoderOf(c sql.CollationID) func([]byte) ([]byte, bool) {
 	case sql.CharacterSet_utf8mb4, sql.CharacterSet_utf8mb3, sql.CharacterSet_binary, sql.CharacterSet_ascii, sql.CharacterSet_Unspecified:
 		return nil
 	default:
-		return cs.Encoder().Encode
+		encoder := cs.Encoder()
+		return func(text []byte) ([]byte, bool) {
+			// It looks at as many bytes as a character may have, also at the end.
+			return encoder.Encode(append(make([]byte, 0, len(text)+utf8.UTFMax), text...))
+		}
 	}
 }
 
