@@ -14,6 +14,7 @@ type ownStatement struct {
 	kind                kind
 	command             command
 	tables              []sqlparser.TableName
+	unlimited           bool // max_statement_time does not count
 	run                 func(ctx *gms.Context, s *Session, out sink) error
 }
 

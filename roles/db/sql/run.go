@@ -174,7 +174,8 @@ func (s *Session) execute(ctx context.Context, text string, st sqlparser.Stateme
 	}
 	ctx, stop := limited(ctx, s.executionTime(k, st))
 	defer stop()
-	if most := s.settingsNow().maxStatement; most > 0 && s.replay == nil {
+	own, isOwn := st.(*ownStatement)
+	if most := s.settingsNow().maxStatement; most > 0 && s.replay == nil && !(isOwn && own.unlimited) {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, most, errStatementTime)
 		defer stop()

@@ -51,7 +51,7 @@ func parseSeed(_ *Session, sc *scanner) (*ownStatement, error) {
 	if err := sc.end(); err != nil {
 		return nil, err
 	}
-	return own(kindOther, nil, func(ctx *gms.Context, s *Session, out sink) error {
+	o := own(kindOther, nil, func(ctx *gms.Context, s *Session, out sink) error {
 		if err := s.maySeed(ctx); err != nil {
 			return err
 		}
@@ -67,7 +67,9 @@ func parseSeed(_ *Session, sc *scanner) (*ownStatement, error) {
 			return nil
 		}
 		return s.sendSeed(ctx, client, id, name, rate, out)
-	}), nil
+	})
+	o.unlimited = true // a large file takes minutes
+	return o, nil
 }
 
 // plainText is a string without anything that would have to be escaped.

@@ -15,3 +15,11 @@ func TestSeedSyntax(t *testing.T) {
 		}
 	}
 }
+
+// Files are as large as they are: the time for statements of clients, which here is over at once, does not end a seed.
+func TestSeedTakesItsTime(t *testing.T) {
+	c := newServer(t).test()
+	c.must("SET max_statement_time = 0.000001")
+	c.fails(1969, "DO SLEEP(1)")
+	c.fails(1235, "SEED BEGIN") // there is no donor
+}
