@@ -17,12 +17,12 @@ type setting struct {
 
 // settings are the sites, of which the first get what is left over of the rounds.
 var settings = []setting{
-	{replicas: 3, ack: "majority", policy: "strict", timeout: 2 * time.Second, replicasShowWhatStays: false},
+	{replicas: 3, ack: "majority", policy: "strict", timeout: 2 * time.Second, replicasShowWhatStays: true},
 	{replicas: 1, ack: "one", policy: "strict", timeout: 2 * time.Second, replicasShowWhatStays: true},
 	{replicas: 1, ack: "one", policy: "degrade", timeout: 300 * time.Millisecond, replicasShowWhatStays: true},
 	{replicas: 2, ack: "one", policy: "strict", timeout: 2 * time.Second, replicasShowWhatStays: true},
 	{replicas: 3, ack: "one", policy: "strict", timeout: 2 * time.Second, replicasShowWhatStays: true},
-	{replicas: 3, ack: "majority", policy: "degrade", timeout: 300 * time.Millisecond, replicasShowWhatStays: false},
+	{replicas: 3, ack: "majority", policy: "degrade", timeout: 300 * time.Millisecond, replicasShowWhatStays: true},
 }
 
 // share is how many of n rounds the setting with this index gets.

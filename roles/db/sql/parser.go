@@ -118,6 +118,7 @@ func sayOtherwise(st sqlparser.Statement) {
 	visit = func(n sqlparser.SQLNode) (bool, error) {
 		switch n := n.(type) {
 		case *sqlparser.SetOp: // of which the parser's walk visits the parts alone
+			boundLimit(n.Limit)
 			if n.With != nil {
 				return true, sqlparser.Walk(visit, n.With)
 			}
@@ -138,8 +139,6 @@ func sayOtherwise(st sqlparser.Statement) {
 			sayComplement(n)
 		case *sqlparser.Limit:
 			boundLimit(n)
-		case *sqlparser.SetOp: // of which the walk visits the parts alone
-			boundLimit(n.Limit)
 		case *sqlparser.ValuesFuncExpr:
 			n.Name.Qualifier = sqlparser.TableName{} // VALUES(t.n) is the new value as well
 		case *sqlparser.Explain:
