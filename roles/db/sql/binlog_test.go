@@ -72,7 +72,7 @@ func TestLoggedStatements(t *testing.T) {
 		{"CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.s = 'x'", []string{"use `test`; CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.s = 'x'"}},
 		{"INSERT INTO t (id) VALUES (1)", nil},
 		{"CREATE TABLE dup SELECT id, s FROM t", []string{
-			"use `test`; CREATE TABLE `test`.`dup` (\n  `id` int NOT NULL,\n  `s` varchar(10)\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_520_ci START TRANSACTION"}},
+			"use `test`; CREATE TABLE `test`.`dup` (\n  `id` int NOT NULL,\n  `s` varchar(10) DEFAULT NULL\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_520_ci START TRANSACTION"}},
 		{"CREATE TABLE nothing2 SELECT id FROM t WHERE id > 5", []string{
 			"use `test`; CREATE TABLE `test`.`nothing2` (\n  `id` int NOT NULL\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_520_ci"}},
 		{"CREATE TABLE same LIKE t", []string{"use `test`; CREATE TABLE same LIKE t"}},

@@ -8,12 +8,18 @@ import (
 	"github.com/cockroachdb/apd/v3"
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/expression"
+	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 )
 
 // bitOperation computes with the 64 bits of integers. The planner's makes a DOUBLE of a signed one
 // beside an unsigned one, which has 53.
 type bitOperation struct{ *expression.BitOp }
+
+// ofIntegers says whether an operation is one of integers; of others the planner warns, and knows dates.
+func ofIntegers(ctx *gms.Context, bits *expression.BitOp) bool {
+	return bits.Resolved() && types.IsInteger(bits.LeftChild.Type(ctx)) && types.IsInteger(bits.RightChild.Type(ctx))
+}
 
 // WithChildren computes with others.
 func (b *bitOperation) WithChildren(ctx *gms.Context, children ...gms.Expression) (gms.Expression, error) {

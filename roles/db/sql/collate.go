@@ -123,11 +123,17 @@ func collateExpression(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 			return in, transform.NewTree, nil
 		}
 	case *plan.Subquery:
-		query, _, err := collatePlan(ctx, e.Query)
+		query, same, err := collatePlan(ctx, e.Query)
 		if err != nil {
 			return nil, transform.SameTree, err
 		}
-		counted, err := countedQuery(ctx, e.WithQuery(query))
+		if !same {
+			e = e.WithQuery(query)
+		}
+		if atMostOneRow(ctx, query) || ofNoTable(query) {
+			return e, same, nil
+		}
+		counted, err := countedQuery(ctx, e)
 		return counted, transform.NewTree, err
 	case *expression.HashInTuple, *expression.InTuple:
 		in := e.(expression.Comparer)

@@ -17,6 +17,20 @@ func countedQuery(ctx *gms.Context, query *plan.Subquery) (*plan.Subquery, error
 	return query.WithExecBuilder(queryBuilder{s.engine.gms.Analyzer.ExecBuilder, query.CanCacheResults()}), nil
 }
 
+// ofNoTable says whether a query has one row for want of a table.
+func ofNoTable(n gms.Node) bool {
+	for {
+		switch node := n.(type) {
+		case *plan.Project:
+			n = node.Child
+		case *plan.ResolvedTable:
+			return plan.IsDualTable(node.Table)
+		default:
+			return false
+		}
+	}
+}
+
 // queryBuilder builds the query of an expression. The planner reads all of its rows before
 // the expression has a value; what is the same each time it keeps until the statement ends.
 type queryBuilder struct {

@@ -13,23 +13,17 @@ import (
 type describeSink struct {
 	sink
 	typ, def int // positions, -1 if the answer is something else
-	may      int // position of Privileges, -1 if it is not shown
 }
 
-func newDescribeSink(out sink) *describeSink {
-	return &describeSink{sink: out, typ: -1, def: -1, may: -1}
-}
+func newDescribeSink(out sink) *describeSink { return &describeSink{sink: out, typ: -1, def: -1} }
 
 // Columns looks whether this is the answer to SHOW COLUMNS.
 func (d *describeSink) Columns(ctx *gms.Context, schema gms.Schema) error {
 	if len(schema) >= 6 && schema[0].Name == "Field" && schema[1].Name == "Type" {
 		d.typ = 1
 		for i, c := range schema {
-			switch c.Name {
-			case "Default":
+			if c.Name == "Default" {
 				d.def = i
-			case "Privileges":
-				d.may = i
 			}
 		}
 	}
@@ -51,9 +45,6 @@ func (d *describeSink) Row(row gms.Row) error {
 		if text, ok := row[d.def].(string); ok && len(text) >= 2 && text[0] == '\'' && text[len(text)-1] == '\'' {
 			row[d.def] = strings.ReplaceAll(text[1:len(text)-1], "''", "'")
 		}
-	}
-	if d.may >= 0 {
-		row[d.may] = "select,insert,update,references" // there are none of columns
 	}
 	return d.sink.Row(row)
 }

@@ -78,7 +78,7 @@ func TestFullTextDefinitions(t *testing.T) {
 	c.must("CREATE FULLTEXT INDEX fa ON t (a)", "ALTER TABLE t ADD FULLTEXT INDEX fab (a, b) COMMENT 'both'")
 	search("t", "a", "figs", 1)
 	search("t", "b, a", "figs", 2)
-	want := "CREATE TABLE `t` (\n  `a` varchar(99),\n  `b` text,\n  FULLTEXT KEY `fa` (`a`),\n  FULLTEXT KEY `fab` (`a`,`b`) COMMENT 'both'\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_520_ci"
+	want := "CREATE TABLE `t` (\n  `a` varchar(99) DEFAULT NULL,\n  `b` text,\n  FULLTEXT KEY `fa` (`a`),\n  FULLTEXT KEY `fab` (`a`,`b`) COMMENT 'both'\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_520_ci"
 	c.want("SHOW CREATE TABLE t", "t|"+want)
 	c.want("SELECT index_name, index_type, non_unique, column_name FROM information_schema.statistics WHERE table_name = 't' ORDER BY 1, seq_in_index", "fa|FULLTEXT|1|a", "fab|FULLTEXT|1|a", "fab|FULLTEXT|1|b")
 	c.want("SHOW TABLES", "t")

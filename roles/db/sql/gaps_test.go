@@ -194,6 +194,8 @@ func TestDistinctByOrdinal(t *testing.T) {
 	c.want("SELECT DISTINCT a + 1 FROM t ORDER BY 1", "2", "3", "4")
 	c.want("SELECT DISTINCT a * 10, LOWER(b) FROM t ORDER BY 2 DESC, 1", "30|c", "10|b", "30|b", "20|a")
 	c.want("SELECT DISTINCT a + 1 AS n FROM t ORDER BY 1 DESC LIMIT 1", "4")
+	c.want("SELECT DISTINCT a + 1 AS n, a - 1 AS b FROM t ORDER BY 2 DESC, 1", "4|2", "3|1", "2|0")
+	c.want("SELECT DISTINCT MAX(a) + 1 AS a FROM t GROUP BY b ORDER BY 1", "3", "4")
 	c.want("SELECT DISTINCT a FROM t ORDER BY 1", "1", "2", "3")
 	c.want("SELECT DISTINCT t.*, a + 1 FROM t WHERE id > 2 ORDER BY 2", "3|2|A|3", "4|3|c|4")
 	c.want("SELECT x FROM (SELECT DISTINCT -a AS x, a - 1 FROM t ORDER BY 2 LIMIT 2) s", "-1", "-2")

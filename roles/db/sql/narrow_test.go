@@ -87,7 +87,7 @@ func TestNarrowDefinitions(t *testing.T) {
 	c := newServer(t).test()
 	c.must("CREATE TABLE n (id INT PRIMARY KEY, t TIME, t2 TIME(2) DEFAULT '01:02:03.45', t6 TIME(6), d DECIMAL(8,2) UNSIGNED, f FLOAT UNSIGNED, x DOUBLE UNSIGNED)")
 	text := c.must("SHOW CREATE TABLE n").rows[0]
-	for _, want := range []string{"`t` time,", "`t2` time(2) DEFAULT '01:02:03.45',", "`t6` time(6)", "`d` decimal(8,2) unsigned", "`f` float unsigned", "`x` double unsigned"} {
+	for _, want := range []string{"`t` time DEFAULT NULL,", "`t2` time(2) DEFAULT '01:02:03.45',", "`t6` time(6)", "`d` decimal(8,2) unsigned", "`f` float unsigned", "`x` double unsigned"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
 		}

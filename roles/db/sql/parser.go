@@ -311,7 +311,7 @@ func coalesced(e sqlparser.Expr) sqlparser.Expr {
 	return &sqlparser.FuncExpr{Name: sqlparser.NewColIdent("coalesce"), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: e}}}
 }
 
-// selected is the last of some selected expressions; nil where it has a name, is a column, or
+// selected is the last of some selected expressions, by its name where it has one; nil where it is a column, or
 // a * before it stands for others.
 func selected(list sqlparser.SelectExprs) sqlparser.Expr {
 	for _, e := range list {
@@ -325,7 +325,7 @@ func selected(list sqlparser.SelectExprs) sqlparser.Expr {
 		return nil
 	}
 	if !last.As.IsEmpty() {
-		return nil
+		return &sqlparser.ColName{Name: last.As}
 	}
 	return last.Expr
 }

@@ -21,7 +21,7 @@ func (b distinctBuilder) showCreateTable(ctx *gms.Context, n *plan.ShowCreateTab
 	if err != nil {
 		return nil, err
 	}
-	shown := &shownTable{SchemaFormatter: gms.DefaultMySQLSchemaFormatter}
+	shown := &shownTable{SchemaFormatter: tableFormatter{&gms.MySqlSchemaFormatter{}}}
 	for _, index := range n.Indexes {
 		if index.ID() == "PRIMARY" {
 			shown.prefixes = index.PrefixLengths()
@@ -61,7 +61,7 @@ func (f *shownTable) GenerateCreateTablePrimaryKeyDefinition(names []string) str
 
 // GenerateCreateTableIndexDefinition writes an index with its comment as a text.
 func (f *shownTable) GenerateCreateTableIndexDefinition(unique, spatial, fulltext, vector bool, name string, columns []string, comment string) (string, bool) {
-	return f.SchemaFormatter.GenerateCreateTableIndexDefinition(unique, spatial, fulltext, vector, name, columns, gms.EscapeSpecialCharactersInComment(comment))
+	return f.SchemaFormatter.GenerateCreateTableIndexDefinition(unique, spatial, fulltext, vector, name, columns, comment)
 }
 
 type anyType = gms.Type

@@ -79,7 +79,7 @@ func withTemporalTexts(ctx *gms.Context, e gms.Expression) (gms.Expression, tran
 	if shift := shiftOf(e); shift != nil {
 		return shift, transform.NewTree, nil
 	}
-	if bits, ok := e.(*expression.BitOp); ok {
+	if bits, ok := e.(*expression.BitOp); ok && ofIntegers(ctx, bits) {
 		return &bitOperation{bits}, transform.NewTree, nil
 	}
 	if week := extractedWeek(ctx, e); week != nil {
