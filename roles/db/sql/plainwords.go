@@ -28,12 +28,18 @@ func wordSet(words string) map[string]bool {
 // unexpectedWord is how the parser says where it stopped: the position is behind the word.
 var unexpectedWord = regexp.MustCompile(`syntax error at position (\d+) near '([^']*)'`)
 
-// mostPlainWords bounds how often a statement is parsed for them.
-const mostPlainWords = 100
+// mostPlainWords bounds how often a statement is parsed for them, longestPlain of how many bytes it may be.
+const (
+	mostPlainWords = 100
+	longestPlain   = 64 << 10
+)
 
 // quotedWords is a statement that the parser did not read, for err, with quotes around the plain words that it
 // stopped at; not ok if it does not read that either.
 func (s *Session) quotedWords(ctx *gms.Context, query string, multi bool, err error) (string, bool) {
+	if len(query) > longestPlain {
+		return "", false
+	}
 	for range mostPlainWords {
 		var ok bool
 		if query, ok = quotedWord(query, err); !ok {
