@@ -58,7 +58,19 @@ func (o *columnOrder) of(schema gms.Schema) gms.Schema {
 			sorted[i] = &column
 		}
 	}
-	slices.SortStableFunc(sorted, func(a, b *gms.Column) int { return o.at(a.Name) - o.at(b.Name) })
+	places := make(map[string]int, len(o.names))
+	for i, name := range o.names {
+		places[name] = i
+	}
+	at := make(map[*gms.Column]int, len(sorted))
+	for _, c := range sorted {
+		place, ok := places[strings.ToLower(c.Name)]
+		if !ok {
+			place = len(o.names) // behind the others
+		}
+		at[c] = place
+	}
+	slices.SortStableFunc(sorted, func(a, b *gms.Column) int { return at[a] - at[b] })
 	return sorted
 }
 

@@ -112,7 +112,11 @@ func (s *scanner) requirement() (func(*mysql_db.User), error) {
 			default:
 				return nil, s.unexpected()
 			}
-			*field, _ = s.accountPart()
+			text, ok := s.accountPart()
+			if !ok {
+				return nil, s.unexpected()
+			}
+			*field = text
 		}
 	}
 	return func(u *mysql_db.User) {

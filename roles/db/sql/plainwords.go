@@ -28,19 +28,16 @@ func wordSet(words string) map[string]bool {
 // unexpectedWord is how the parser says where it stopped: the position is behind the word.
 var unexpectedWord = regexp.MustCompile(`syntax error at position (\d+) near '([^']*)'`)
 
-// mostPlainWords bounds how often a statement is parsed for them, longestPlain of how many bytes it may be.
-const (
-	mostPlainWords = 100
-	longestPlain   = 64 << 10
-)
+// mostPlain bounds how much is parsed again for them, bytes: such a statement as often as it fits in.
+const mostPlain = 256 << 10
 
 // quotedWords is a statement that the parser did not read, for err, with quotes around the plain words that it
 // stopped at; not ok if it does not read that either.
 func (s *Session) quotedWords(ctx *gms.Context, query string, multi bool, err error) (string, bool) {
-	if len(query) > longestPlain {
-		return "", false
-	}
-	for range mostPlainWords {
+	for range mostPlain / (len(query) + 1) {
+		if ctx.Err() != nil {
+			return "", false
+		}
 		var ok bool
 		if query, ok = quotedWord(query, err); !ok {
 			return "", false
@@ -60,9 +57,13 @@ func quotedWord(query string, err error) (text string, ok bool) {
 		return "", false
 	}
 	end, _ := strconv.Atoi(said[1])
-	end = min(end, len(query))
-	at := strings.LastIndex(strings.ToLower(query[:end]), strings.ToLower(said[2]))
-	if at < 0 || at+len(said[2]) < end-2 {
+	at := min(end, len(query)) - len(said[2])
+	for least := at - 2; at >= 0 && !strings.EqualFold(query[at:at+len(said[2])], said[2]); at-- {
+		if at == least {
+			return "", false
+		}
+	}
+	if at < 0 {
 		return "", false
 	}
 	if text, ok := quoteWord(query, at); ok {

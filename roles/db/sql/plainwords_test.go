@@ -13,4 +13,8 @@ func TestPlainWords(t *testing.T) {
 	c.must("ALTER TABLE copy ADD COLUMN now INT, DROP INDEX first, ADD INDEX event (off)", "DROP TABLE copy")
 	c.fails(1064, "SELECT 1 FROM off off off")
 	c.fails(1064, "SELECT count FROM (SELECT 1 AS off) x WHERE off copy")
+	// What stands before is no text in UTF-8, or grows in small letters.
+	for _, text := range []string{"SELECT 'ȺȺȺȺȺȺȺȺ' x y", "SELECT _binary'\xff\xfe\xfd\xff\xfe\xfd' off off", "SELECT 'KKKKKKKK' x off", "off", "SELECT x off x"} {
+		c.fails(1064, text)
+	}
 }

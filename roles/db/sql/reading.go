@@ -112,9 +112,10 @@ func (r reading) rewrite(text string) string {
 	}
 	var out strings.Builder
 	copied, like, begins := 0, false, false // begins: an expression may begin here
+	runs := 0                               // comments whose text is run that have not ended
 	for i := 0; i < len(text); {
 		c := text[i]
-		if end := commentEnd(text, i); end > i {
+		if end := commentEnd(text, i, &runs); end > i {
 			i = end
 			continue
 		}
@@ -164,10 +165,10 @@ func (r reading) rewrite(text string) string {
 // turnBack undoes rewrite on a text, or a part of one, without the mark.
 func (r reading) turnBack(text string) string {
 	var out strings.Builder
-	copied := 0
+	copied, runs := 0, 0
 	for i := 0; i < len(text); {
 		c := text[i]
-		if end := commentEnd(text, i); end > i {
+		if end := commentEnd(text, i, &runs); end > i {
 			i = end
 			continue
 		}
@@ -204,8 +205,8 @@ func (r reading) textEnd(text string, i int) int {
 }
 
 // commentEnd is the index behind the comment that begins at i, as MySQL reads comments, or behind
-// the beginning or end of one whose text is run; i where there is none.
-func commentEnd(text string, i int) int {
+// the beginning or end of one whose text is run, of which runs are open; i where there is none.
+func commentEnd(text string, i int, runs *int) int {
 	rest := text[i:]
 	switch text[i] {
 	case '#':
@@ -215,12 +216,14 @@ func commentEnd(text string, i int) int {
 			return after(text, i, "\n")
 		}
 	case '*':
-		if strings.HasPrefix(rest, "*/") {
+		if *runs > 0 && strings.HasPrefix(rest, "*/") {
+			*runs--
 			return i + len("*/")
 		}
 	case '/':
 		switch {
 		case strings.HasPrefix(rest, "/*!") && !above(rest[3:]):
+			*runs++
 			for i += 3; i < len(text) && isDigit(text[i]); i++ {
 			}
 			return i

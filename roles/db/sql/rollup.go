@@ -1,6 +1,9 @@
 package sql
 
 import (
+	"io"
+	"math"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -57,7 +60,27 @@ func rollupsAsMarks(query string) (string, bool) {
 }
 
 // rollup is what a query groups by.
-type rollup struct{ keys []sqlparser.Expr }
+type rollup struct {
+	keys  []sqlparser.Expr
+	parts []int // of each key: see partsOf
+}
+
+const (
+	// mostRollupKeys bounds what a query WITH ROLLUP may group by: each row is in one group more than that.
+	mostRollupKeys = 64
+	tooManyKeys    = "with_rollup_of_more_than_64_expressions"
+)
+
+// partsOf is how many nodes an expression has, most+1 where they are more than most.
+func partsOf(e sqlparser.Expr, most int) (n int) {
+	_ = sqlparser.Walk(func(sqlparser.SQLNode) (bool, error) {
+		if n++; n > most {
+			return false, io.EOF // it is enough
+		}
+		return true, nil
+	}, e)
+	return n
+}
 
 // sayRollup makes aggregates of what a query WITH ROLLUP shows of the things that it groups by.
 func sayRollup(s *sqlparser.Select) {
@@ -65,10 +88,15 @@ func sayRollup(s *sqlparser.Select) {
 	if last < 1 || !isRollupMark(s.GroupBy[last]) {
 		return
 	}
+	if last > mostRollupKeys {
+		s.GroupBy[last] = rollupCall(tooManyKeys) // which there is not
+		return
+	}
 	var r rollup
 	for i, e := range s.GroupBy[:last] {
 		s.GroupBy[i] = groupedBy(s, e)
 		r.keys = append(r.keys, s.GroupBy[i])
+		r.parts = append(r.parts, partsOf(s.GroupBy[i], math.MaxInt))
 	}
 	for _, e := range s.SelectExprs {
 		if e, ok := e.(*sqlparser.AliasedExpr); ok {
@@ -194,7 +222,7 @@ func (r rollup) grouping(f *sqlparser.FuncExpr) sqlparser.Expr {
 // find is the place of an expression among what is grouped by, -1 if it is not there.
 func (r rollup) find(e sqlparser.Expr) int {
 	for i, k := range r.keys {
-		if sameExpr(e, k) {
+		if reflect.TypeOf(e) == reflect.TypeOf(k) && partsOf(e, r.parts[i]) == r.parts[i] && sameExpr(e, k) {
 			return i
 		}
 	}

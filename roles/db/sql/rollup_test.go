@@ -178,3 +178,12 @@ func TestRandomRollupsAsMariaDB(t *testing.T) {
 		queriesDiffer(t, conn, c, seed+uint64(n), script, 60, j.rollupQuery)
 	}
 }
+
+// More than the groups of each row could take is refused, and comparing what is long costs little.
+func TestRollupIsBounded(t *testing.T) {
+	c := newServer(t).test()
+	c.must("CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1)")
+	c.fails(1305, "SELECT COUNT(*) FROM t GROUP BY a"+strings.Repeat(", a", 64)+" WITH ROLLUP")
+	long := "a" + strings.Repeat(" + 1", 3000)
+	c.want("SELECT "+long+" AS n, COUNT(*) FROM t GROUP BY a, a + 1 WITH ROLLUP", "3001|1", "NULL|1", "NULL|1")
+}

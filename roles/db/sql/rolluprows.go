@@ -80,6 +80,9 @@ func (r *rollupRows) readAll(ctx *gms.Context) error {
 // are NULL in it.
 func (r *rollupRows) newLevelGroup(ctx *gms.Context, values gms.Row) ([]gms.AggregationBuffer, error) {
 	group, err := r.newGroup(ctx)
+	if err == nil {
+		err = r.budget.add(memoryOf(values))
+	}
 	if err != nil {
 		return nil, err
 	}

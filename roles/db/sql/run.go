@@ -426,7 +426,7 @@ func (s *Session) openStatement(ctx *gms.Context, k kind) error {
 		}
 		s.BaseSession.SetTransaction(tx)
 	}
-	s.kind, s.runs, s.kept = k, false, 0
+	s.kind, s.runs, s.kept, s.measure = k, false, 0, measureNothing
 	// The planner takes a SELECT from a view for DDL, and CREATE TEMPORARY TABLE too.
 	s.hold = s.explicit() && !k.commits()
 	s.reads = s.readsOf(k)
