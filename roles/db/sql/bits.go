@@ -1,11 +1,6 @@
 package sql
 
 import (
-	"math"
-	"strconv"
-	"strings"
-
-	"github.com/cockroachdb/apd/v3"
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/types"
@@ -42,7 +37,7 @@ func (b *bitOperation) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 			return nil, err
 		}
 		var ok bool
-		if bits[i], ok = bitsOf(v); !ok { // a date, a JSON
+		if bits[i], ok = bitsOf(v); !ok {
 			return b.BitOp.Eval(ctx, row)
 		}
 	}
@@ -61,77 +56,18 @@ func (b *bitOperation) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	return b.BitOp.Eval(ctx, row)
 }
 
-// bitsOf are the bits of a number, rounded, or of the integer at the beginning of a text.
+// bitsOf are the bits of an integer; false of what is none.
 func bitsOf(v any) (bits uint64, ok bool) {
 	switch v := v.(type) {
 	case bool:
 		if v {
-			bits = 1
+			return 1, true
 		}
-	case int8:
-		bits = uint64(v)
-	case int16:
-		bits = uint64(v)
-	case int32:
-		bits = uint64(v)
-	case int64:
-		bits = uint64(v)
+		return 0, true
 	case int:
-		bits = uint64(v)
-	case uint8:
-		bits = uint64(v)
-	case uint16:
-		bits = uint64(v)
-	case uint32:
-		bits = uint64(v)
-	case uint64:
-		bits = v
-	case uint:
-		bits = uint64(v)
-	case float32:
-		return floatBits(float64(v)), true
-	case float64:
-		return floatBits(v), true
-	case *apd.Decimal:
-		return decimalBits(v), true
-	case string:
-		return textBits(v), true
-	default:
-		return 0, false
+		return uint64(v), true
+	case int8, int16, int32, int64, uint8, uint16, uint32, uint64:
+		return uint64(toInt64(v)), true
 	}
-	return bits, true
-}
-
-func floatBits(f float64) uint64 {
-	switch f = math.RoundToEven(f); {
-	case f >= math.MaxUint64:
-		return math.MaxUint64
-	case f >= 0:
-		return uint64(f)
-	}
-	return uint64(int64(max(f, math.MinInt64)))
-}
-
-func decimalBits(d *apd.Decimal) uint64 {
-	c := *wide
-	c.Rounding = apd.RoundHalfUp
-	whole := new(apd.Decimal)
-	if _, err := c.Quantize(whole, d, 0); err != nil {
-		f, _ := d.Float64()
-		return floatBits(f)
-	}
-	return textBits(whole.Text('f'))
-}
-
-// textBits clips what is out of range.
-func textBits(text string) uint64 {
-	text = strings.TrimLeft(text, " ")
-	digits, negative := strings.CutPrefix(text, "-")
-	digits = digits[:len(digits)-len(strings.TrimLeft(digits, "0123456789"))]
-	if negative {
-		n, _ := strconv.ParseInt("-"+digits, 10, 64)
-		return uint64(n)
-	}
-	n, _ := strconv.ParseUint(digits, 10, 64)
-	return n
+	return 0, false
 }

@@ -59,11 +59,6 @@ func (f *shownTable) GenerateCreateTablePrimaryKeyDefinition(names []string) str
 	return "  PRIMARY KEY (" + strings.Join(parts, ",") + ")"
 }
 
-// GenerateCreateTableIndexDefinition writes an index with its comment as a text.
-func (f *shownTable) GenerateCreateTableIndexDefinition(unique, spatial, fulltext, vector bool, name string, columns []string, comment string) (string, bool) {
-	return f.SchemaFormatter.GenerateCreateTableIndexDefinition(unique, spatial, fulltext, vector, name, columns, comment)
-}
-
 type anyType = gms.Type
 
 // nullTimestamp is a TIMESTAMP that says that it may be NULL.
