@@ -160,7 +160,7 @@ func (f *LargeFile) Close() {
 	if f.path == "" {
 		return
 	}
-	if err := f.l.st.FS().Remove(f.path); err != nil {
+	if err := store.RemoveLarge(f.l.st.FS(), f.path); err != nil {
 		f.l.log.Error("remove the file of a large transaction: " + err.Error())
 	}
 	f.path = ""

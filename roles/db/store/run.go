@@ -93,7 +93,7 @@ func (r *run) release() error {
 	if r.refs--; r.refs > 0 {
 		return nil
 	}
-	return errors.Join(r.file.Close(), r.fs.Remove(r.path))
+	return errors.Join(r.file.Close(), RemoveLarge(r.fs, r.path))
 }
 
 // RunWriter takes the entries of a run.
@@ -174,16 +174,19 @@ func (w *RunWriter) flush(cut bool) error {
 	return nil
 }
 
-// pace begins to write to the disk what has come together: all of it at once, when the kernel
-// thinks it is time, would hold up the syncs of others. Nothing waits for it to arrive.
-func (w *RunWriter) pace() {
-	fd, n := w.r.file.Fd(), w.r.bytes-w.paced
-	if n < syncEvery || fd == vfs.InvalidFd {
-		return
+func (w *RunWriter) pace() { w.paced = pace(w.r.file, w.paced, w.r.bytes) }
+
+// pace begins to write to the disk what has come together of a file up to end: all of it at once, when
+// the kernel thinks it is time, would hold up the syncs of others. Nothing waits for it to arrive. It
+// returns up to where that was done, which begun says of earlier times.
+func pace(file vfs.File, begun, end int64) int64 {
+	fd := file.Fd()
+	if end-begun < syncEvery || fd == vfs.InvalidFd {
+		return begun
 	}
 	// A file system that does not do this writes when it likes.
-	_ = unix.SyncFileRange(int(fd), w.paced, n, unix.SYNC_FILE_RANGE_WRITE)
-	w.paced = w.r.bytes
+	_ = unix.SyncFileRange(int(fd), begun, end-begun, unix.SYNC_FILE_RANGE_WRITE)
+	return end
 }
 
 // finish ends the run.

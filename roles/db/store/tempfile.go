@@ -11,10 +11,14 @@ import (
 // TempFile is a file that is gone with the process, and that no crash leaves behind for
 // long. One goroutine at a time uses it.
 type TempFile struct {
-	file vfs.File
-	dir  string
-	fs   vfs.FS
+	file  vfs.File
+	dir   string
+	fs    vfs.FS
+	paced int64 // bytes that are on their way to the disk
 }
+
+// tempName is its name in its directory.
+const tempName = "file"
 
 // NewTempFile makes an empty one. Close removes it.
 func (s *Store) NewTempFile() (*TempFile, error) {
@@ -22,11 +26,11 @@ func (s *Store) NewTempFile() (*TempFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.fs.OpenReadWrite(filepath.Join(dir, "file"), vfs.WriteCategoryUnspecified)
+	f, err := s.fs.OpenReadWrite(filepath.Join(dir, tempName), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make a temporary file: %w", err), s.fs.RemoveAll(dir))
 	}
-	return &TempFile{f, dir, s.fs}, nil
+	return &TempFile{file: f, dir: dir, fs: s.fs}, nil
 }
 
 // WriteAt writes b at an offset.
@@ -35,6 +39,7 @@ func (t *TempFile) WriteAt(b []byte, at int64) (int, error) {
 	if err != nil {
 		return n, fmt.Errorf("write a temporary file: %w", err)
 	}
+	t.paced = pace(t.file, t.paced, at+int64(n))
 	return n, nil
 }
 
@@ -45,5 +50,5 @@ func (t *TempFile) ReadAt(b []byte, at int64) (int, error) {
 
 // Close removes the file.
 func (t *TempFile) Close() error {
-	return errors.Join(t.file.Close(), t.fs.RemoveAll(t.dir))
+	return errors.Join(t.file.Close(), RemoveLarge(t.fs, filepath.Join(t.dir, tempName)), t.fs.RemoveAll(t.dir))
 }
