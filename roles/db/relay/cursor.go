@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -69,4 +70,33 @@ func (c *cursor) load(n int, limit int64) error {
 	}
 	c.buf = buf
 	return nil
+}
+
+// torn says whether the frames of the newest segment end where a crash has left them: ErrDamaged where a frame behind that place was
+// written after what is there was durable.
+func (c *cursor) torn() error {
+	info, err := c.file.Stat()
+	if err != nil {
+		return err
+	}
+	end := c.at
+	c.buf = nil
+	for ; ; c.at, c.buf = c.at+1, c.buf[1:] {
+		if err := c.load(frameHead, info.Size()); err != nil {
+			return ended(err)
+		}
+		if binary.LittleEndian.Uint64(c.buf[8:]) != c.number || syncedBefore(c.buf) <= end {
+			continue
+		}
+		size, err := frameSize(c.buf, c.number)
+		if err != nil || int64(size) > info.Size()-c.at {
+			continue
+		}
+		if err := c.load(size, info.Size()); err != nil {
+			return ended(err)
+		}
+		if _, err := payload(c.buf[:size]); err == nil {
+			return fmt.Errorf("at %d: what was durable up to %d is not there: %w", end, syncedBefore(c.buf), ErrDamaged)
+		}
+	}
 }

@@ -24,7 +24,7 @@ type Record struct {
 }
 
 const (
-	frameHead  = 4 + 4 + 8
+	frameHead  = 4 + 4 + 8 + 8
 	recordHead = 1 + 16 + 8 + 8 + 8 + 8 + 2 + 4
 	// maxFrame bounds what is read in as a frame: an event of the largest size behind others that together may have a megabyte.
 	maxFrame = event.MaxSize + 4<<20
@@ -47,14 +47,15 @@ var (
 	errFrame = errors.New("no frame of this segment")
 )
 
-// appendFrame appends a frame whose payload put appends.
-func appendFrame(dst []byte, segment uint64, put func([]byte) []byte) []byte {
+// appendFrame appends a frame whose payload put appends. synced is how much of the segment is durable.
+func appendFrame(dst []byte, segment uint64, synced int64, put func([]byte) []byte) []byte {
 	start := len(dst)
 	dst = append(dst, make([]byte, frameHead)...)
 	dst = put(dst)
 	f := dst[start:]
 	binary.LittleEndian.PutUint32(f[4:], uint32(len(f)-frameHead))
 	binary.LittleEndian.PutUint64(f[8:], segment)
+	binary.LittleEndian.PutUint64(f[16:], uint64(synced))
 	binary.LittleEndian.PutUint32(f, crc32.Checksum(f[4:], castagnoli))
 	return dst
 }
@@ -68,6 +69,9 @@ func frameSize(b []byte, segment uint64) (int, error) {
 	}
 	return frameHead + int(n), nil
 }
+
+// syncedBefore is how much of its segment was durable when a frame was made.
+func syncedBefore(frame []byte) int64 { return int64(binary.LittleEndian.Uint64(frame[16:])) }
 
 // payload is that of a whole frame; errFrame where the checksum is another.
 func payload(frame []byte) ([]byte, error) {

@@ -49,14 +49,15 @@ type Log struct {
 	dir string
 	max int64 // segmentSize
 
-	file  vfs.File // that is written; nil: Append begins one
-	now   uint64   // the newest segment's number
-	size  int64    // its size, with what is in buf
-	buf   []byte   // not given to the operating system yet
-	void  []uint64 // segments that do not count once another one is begun
-	whole Pos      // behind the last whole transaction
-	ids   []event.ID
-	loose bool // something was appended behind whole
+	file   vfs.File // that is written; nil: Append begins one
+	now    uint64   // the newest segment's number
+	size   int64    // its size, with what is in buf
+	synced int64    // how much of that is durable
+	buf    []byte   // not given to the operating system yet
+	void   []uint64 // segments that do not count once another one is begun
+	whole  Pos      // behind the last whole transaction
+	ids    []event.ID
+	loose  bool // something was appended behind whole
 	// broken: a write has failed, and may have left something at the end of the newest segment.
 	broken bool
 
@@ -236,7 +237,8 @@ func (l *Log) look(executed func(event.ID) bool) error {
 	return nil
 }
 
-// each reads the records in order; the newest segment ends where its frames do.
+// each reads the records in order; the newest segment ends where its frames do, unless frames behind that say that more was
+// durable before they were written.
 func (l *Log) each(visit func(r *Record, from, to Pos) error) error {
 	for _, s := range l.segments {
 		if err := l.eachOf(s, s.number == l.now, visit); err != nil {
@@ -258,7 +260,7 @@ func (l *Log) eachOf(s segment, newest bool, visit func(r *Record, from, to Pos)
 		p, err := c.next(s.limit)
 		switch {
 		case newest && (errors.Is(err, errFrame) || p == nil && err == nil):
-			return nil
+			return c.torn()
 		case err != nil:
 			return fmt.Errorf("at %d: %w: %w", c.at, err, ErrDamaged)
 		case p == nil && c.at < s.limit:

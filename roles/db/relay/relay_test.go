@@ -318,28 +318,43 @@ func TestCrashes(t *testing.T) {
 	}
 }
 
-// Damage in what was synced is told; it does not end the log silently.
+// Damage in what was synced is told; it does not end the log silently. What nothing was synced behind may be what a crash
+// has left.
 func TestDamage(t *testing.T) {
-	fs := vfs.NewMem()
-	b := openBed(t, fs, 0)
-	for n := 1; n <= 20; n++ {
-		b.add(t, n, 1, 1000)
-		must(t, b.Sync())
-	}
-	first := b.path(b.segments[0].number)
-	b.close(t)
-	f, err := fs.OpenReadWrite(first, category)
-	must(t, err)
-	if _, err := f.WriteAt([]byte{'x'}, 2000); err != nil {
-		t.Fatal(err)
-	}
-	must(t, f.Close())
-	st, err := store.Open(store.Options{Dir: "data", FS: fs})
-	must(t, err)
-	defer st.Close()
-	_, err = Open(st, func(event.ID) bool { return false })
-	if !errors.Is(err, ErrDamaged) {
-		t.Errorf("a damaged segment: %v", err)
+	for _, c := range []struct {
+		what    string
+		segment func(b *bed) uint64
+		at      int64
+		damaged bool
+	}{
+		{"the first segment", func(b *bed) uint64 { return b.segments[0].number }, 2000, true},
+		{"the newest segment", func(b *bed) uint64 { return b.now }, 200, true},
+		{"the last frame", func(b *bed) uint64 { return b.now }, 1300, false},
+	} {
+		fs := vfs.NewMem()
+		b := openBed(t, fs, 0)
+		for n := 1; n <= 6; n++ {
+			b.add(t, n, 1, 1000)
+			must(t, b.Sync())
+		}
+		if len(b.segments) != 2 || b.size < 2000 || b.size > 2500 {
+			t.Fatalf("%d segments, %d bytes in the last", len(b.segments), b.size)
+		}
+		path := b.path(c.segment(b))
+		b.close(t)
+		f, err := fs.OpenReadWrite(path, category)
+		must(t, err)
+		if _, err := f.WriteAt([]byte{'x'}, c.at); err != nil {
+			t.Fatal(err)
+		}
+		must(t, f.Close())
+		st, err := store.Open(store.Options{Dir: "data", FS: fs})
+		must(t, err)
+		_, err = Open(st, func(event.ID) bool { return false })
+		if damaged := errors.Is(err, ErrDamaged); damaged != c.damaged || !damaged && err != nil {
+			t.Errorf("%s is damaged: %v", c.what, err)
+		}
+		must(t, st.Close())
 	}
 }
 

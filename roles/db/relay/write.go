@@ -24,7 +24,7 @@ func (l *Log) Append(r *Record) error {
 	}
 	l.loose = true
 	before := len(l.buf)
-	l.buf = appendFrame(l.buf, l.now, r.append)
+	l.buf = appendFrame(l.buf, l.now, l.synced, r.append)
 	l.size += int64(len(l.buf) - before)
 	if r.Last {
 		l.whole, l.loose = Pos{l.now, l.size, l.whole.N + 1}, false
@@ -90,6 +90,7 @@ func (l *Log) flush() error {
 	if err := l.sync(l.file); err != nil {
 		return err
 	}
+	l.synced = l.size
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.end = l.whole
@@ -176,7 +177,7 @@ func (l *Log) begin(before Pos) error {
 	path := l.path(number)
 	f, err := l.create(path)
 	if err == nil {
-		if _, err = f.Write(appendFrame(nil, number, func(dst []byte) []byte { return appendBegin(dst, before) })); err != nil {
+		if _, err = f.Write(appendFrame(nil, number, 0, func(dst []byte) []byte { return appendBegin(dst, before) })); err != nil {
 			err = errors.Join(err, f.Close())
 		}
 	}
@@ -194,7 +195,7 @@ func (l *Log) begin(before Pos) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.segments = append(l.segments, segment{number, beginSize})
-	l.file, l.now, l.size = f, number, beginSize
+	l.file, l.now, l.size, l.synced = f, number, beginSize, beginSize
 	l.discardVoid()
 	return nil
 }
