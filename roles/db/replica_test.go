@@ -280,7 +280,7 @@ func stopped(t *testing.T, replica *sql.DB) map[string]string {
 // than on the source, which is remembered.
 func TestReplicaStopsByName(t *testing.T) {
 	m := startMariaSource(t)
-	mustExec(t, m.db.Exec, "CREATE TABLE shop.t (id INT PRIMARY KEY, s VARCHAR(20), j JSON)", "INSERT INTO shop.t VALUES (1, 'a', '{\"x\":1}'), (2, 'b', NULL)",
+	mustExec(t, m.db.Exec, "CREATE TABLE shop.t (id INT PRIMARY KEY, s VARCHAR(20), j JSON)", "INSERT INTO shop.t VALUES (1, 'a', '{\"x\": 1}'), (2, 'b', NULL)",
 		"CREATE USER clerk IDENTIFIED BY 'pw'", "GRANT SELECT, EXECUTE ON shop.* TO clerk", "CREATE DEFINER = clerk PROCEDURE shop.p() SELECT 1",
 		"CREATE VIEW shop.v AS SELECT id FROM shop.t", "CREATE TABLE shop.n (id INT PRIMARY KEY AUTO_INCREMENT)", "INSERT INTO shop.n VALUES (41)",
 		"CREATE TEMPORARY TABLE shop.tmp (a INT)")

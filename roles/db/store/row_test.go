@@ -10,6 +10,8 @@ import (
 
 	"github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/types"
+
+	"stack/roles/db/fit"
 )
 
 // wideTable has a column of every type.
@@ -52,8 +54,8 @@ func same(t testing.TB, typ sql.Type, a, b any) bool {
 		return a == nil && b == nil
 	}
 	if _, ok := typ.(types.JsonType); ok {
-		x, _ := types.MarshallJson(context.Background(), a.(sql.JSONWrapper))
-		y, _ := types.MarshallJson(context.Background(), b.(sql.JSONWrapper))
+		x, _ := fit.DocumentText(context.Background(), a.(sql.JSONWrapper))
+		y, _ := fit.DocumentText(context.Background(), b.(sql.JSONWrapper))
 		return string(x) == string(y)
 	}
 	if _, ok := a.(types.GeometryValue); ok {

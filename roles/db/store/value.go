@@ -12,6 +12,8 @@ import (
 	"github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/sqltypes"
+
+	"stack/roles/db/fit"
 )
 
 // ErrCorrupt is wrapped by every error about stored bytes that do not decode.
@@ -152,7 +154,7 @@ func (c *codec) variable(ctx context.Context, v any) ([]byte, error) {
 		}
 	case kindJSON:
 		if j, ok := v.(sql.JSONWrapper); ok {
-			return types.MarshallJson(ctx, j)
+			return fit.DocumentText(ctx, j)
 		}
 	case kindGeometry:
 		if g, ok := v.(types.GeometryValue); ok {

@@ -13,7 +13,8 @@ import (
 	"strconv"
 
 	"github.com/dolthub/go-mysql-server/sql"
-	"github.com/dolthub/go-mysql-server/sql/types"
+
+	"stack/roles/db/fit"
 )
 
 // MySQL's binary form of JSON (sql-common/json_binary.h):
@@ -47,7 +48,7 @@ const jsonDepth = 100
 
 // appendJSON appends a document with its length.
 func (c *column) appendJSON(ctx context.Context, dst []byte, j sql.JSONWrapper) ([]byte, error) {
-	text, err := types.MarshallJson(ctx, j)
+	text, err := fit.DocumentText(ctx, j)
 	if err != nil {
 		return dst, err
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"github.com/dolthub/go-mysql-server/sql/types"
+
+	"stack/roles/db/fit"
 )
 
 // TextTable writes the rows of a table for a reader that has no type JSON and keeps
@@ -154,7 +156,7 @@ func (c *column) appendText(dst, b []byte) ([]byte, error) {
 	}
 	text := "null"
 	if doc, ok := v.(types.JSONDocument); ok && doc.Val != nil {
-		plain, err := types.MarshallJson(context.Background(), doc) // as the store keeps it
+		plain, err := fit.DocumentText(context.Background(), doc) // as the store keeps it
 		if err != nil {
 			return dst, fmt.Errorf("JSON as text: %w", err)
 		}
