@@ -117,6 +117,78 @@ func isAggregate(f *sqlparser.FuncExpr) bool {
 	return f.Over == nil && len(f.Exprs) > 0 && (f.IsAggregate() || f.Name.EqualString("group_concat") || f.Name.EqualString("any_value"))
 }
 
+// tellFramesApart says functions over windows that differ in their frames alone in other words: the
+// planner tells them by their texts, in which frames that begin at the same row end at the same one.
+func tellFramesApart(st sqlparser.Statement) {
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		s, ok := n.(*sqlparser.Select)
+		if !ok {
+			return true, nil
+		}
+		known := map[string][]string{} // texts with their windows, by those without
+		visit := func(n sqlparser.SQLNode) (bool, error) {
+			if f, ok := n.(*sqlparser.FuncExpr); ok && hasFrame(f) && len(f.Exprs) > 0 {
+				over := f.Over
+				whole := sqlparser.String(f)
+				f.Over = nil
+				plain := strings.ToLower(sqlparser.String(f))
+				f.Over = over
+				others := slices.Index(known[plain], whole)
+				if others < 0 {
+					others = len(known[plain])
+					known[plain] = append(known[plain], whole)
+				}
+				sayTimes(f, others)
+			}
+			_, query := n.(*sqlparser.Subquery)
+			return !query, nil
+		}
+		_ = sqlparser.Walk(visit, s.SelectExprs)
+		_ = sqlparser.Walk(visit, s.OrderBy)
+		return true, nil
+	}, nodesOf(st)...)
+}
+
+// inlineWindows says the windows that functions of a query name by what is in its WINDOW clause: of those
+// the planner takes ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING for nothing said.
+func inlineWindows(s *sqlparser.Select) {
+	if len(s.Window) == 0 {
+		return
+	}
+	visit := func(n sqlparser.SQLNode) (bool, error) {
+		f, ok := n.(*sqlparser.FuncExpr)
+		if ok && f.Over != nil && !f.Over.NameRef.IsEmpty() && len(f.Over.PartitionBy) == 0 && len(f.Over.OrderBy) == 0 && f.Over.Frame == nil {
+			for _, def := range s.Window {
+				if def.Name.Equal(f.Over.NameRef) && def.NameRef.IsEmpty() {
+					f.Over = &sqlparser.Over{PartitionBy: def.PartitionBy, OrderBy: def.OrderBy, Frame: def.Frame}
+					break
+				}
+			}
+		}
+		_, query := n.(*sqlparser.Subquery)
+		return !query, nil
+	}
+	_ = sqlparser.Walk(visit, s.SelectExprs)
+	_ = sqlparser.Walk(visit, s.OrderBy)
+}
+
+// hasFrame says whether a function is over a window that says a frame, or has a name that may.
+func hasFrame(f *sqlparser.FuncExpr) bool {
+	return f.Over != nil && (f.Over.Frame != nil || !f.Over.NameRef.IsEmpty() || !f.Over.Name.IsEmpty())
+}
+
+// sayTimes says the first argument of a function in other words, so many times.
+func sayTimes(f *sqlparser.FuncExpr, times int) {
+	for range times {
+		switch arg := f.Exprs[0].(type) {
+		case *sqlparser.StarExpr: // of COUNT, which counts 1 for each row
+			f.Exprs[0] = &sqlparser.AliasedExpr{Expr: coalesced(sqlparser.NewIntVal([]byte("1")))}
+		case *sqlparser.AliasedExpr:
+			arg.Expr = coalesced(arg.Expr)
+		}
+	}
+}
+
 // exactParts are the texts and tables' names in an expression.
 func exactParts(e sqlparser.Expr) string {
 	var parts []string

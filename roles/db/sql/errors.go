@@ -182,6 +182,8 @@ var kinds = []struct {
 	{gms.ErrExistingView, 1050, same},
 	{gms.ErrInvalidTimeZone, 1298, same},
 	{gms.ErrViewDoesNotExist, 1051, same},
+	{gms.ErrColumnExists, 1060, duplicateColumn(`"`)},
+	{gms.ErrDuplicateColumn, 1060, duplicateColumn("`")},
 	{gms.ErrColumnNotFound, 1054, columnNotFound},
 	{gms.ErrTableColumnNotFound, 1054, columnNotFound},
 	{gms.ErrUnknownColumn, 1054, same},
@@ -282,6 +284,18 @@ func columnNotFound(message, _ string) string {
 		name = parts[3]
 	}
 	return fmt.Sprintf("Unknown column '%s' in 'field list'", name)
+}
+
+// duplicateColumn is for messages with the name between two quotes.
+func duplicateColumn(quote string) func(string, string) string {
+	return func(message, _ string) string {
+		parts := strings.SplitN(message, quote, 2)
+		if len(parts) < 2 {
+			return message
+		}
+		name, _, _ := strings.Cut(parts[1], quote)
+		return fmt.Sprintf("Duplicate column name '%s'", name)
+	}
 }
 
 func cannotBeNull(message, _ string) string {

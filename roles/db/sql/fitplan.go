@@ -131,7 +131,7 @@ func (p *insertFitter) project(ctx *gms.Context, project *plan.Project) (gms.Nod
 		column := p.schema[i]
 		exprs[i] = e
 		if column.Generated != nil {
-			p.generated[i] = e
+			p.generated[i] = column.Generated // e may be a field: of the DEFAULT of VALUES
 		}
 		switch e := e.(type) {
 		case *expression.GetField:

@@ -106,3 +106,20 @@ func TestLoadDataOfGeneratedColumns(t *testing.T) {
 	c.mustLoad("LOAD DATA LOCAL INFILE 'f' INTO TABLE t (a, b)", "7\t1\n", "Records: 1  Deleted: 0  Skipped: 0  Warnings: 1")
 	c.want("SELECT COUNT(*) FROM t", "4")
 }
+
+// What a trigger puts into a row is what its generated columns are computed from, also where
+// VALUES say DEFAULT for them.
+func TestDefaultsOfGeneratedColumnsFollowTriggers(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (a INT PRIMARY KEY, d INT DEFAULT 5, g INT AS (d + 1) STORED, v INT AS (d + 2) VIRTUAL)",
+		"CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW SET NEW.d = NEW.a + 10")
+	c.must("INSERT INTO t (a) VALUES (1)", "INSERT INTO t VALUES (2, DEFAULT, DEFAULT, DEFAULT)", "INSERT INTO t (a, d) VALUES (3, DEFAULT)",
+		"INSERT INTO t (a, d, g) VALUES (4, 6, DEFAULT)", "INSERT INTO t (a) SELECT 5", "REPLACE INTO t VALUES (2, 1, DEFAULT, DEFAULT)")
+	c.want("SELECT * FROM t", "1|11|12|13", "2|12|13|14", "3|13|14|15", "4|14|15|16", "5|15|16|17")
+	c.must("INSERT INTO t VALUES (1, 0, DEFAULT, DEFAULT) ON DUPLICATE KEY UPDATE d = 20, g = DEFAULT")
+	c.want("SELECT * FROM t WHERE a = 1", "1|20|21|22")
+	if problems := checkStore(t, s); problems != "" {
+		t.Error(problems)
+	}
+}

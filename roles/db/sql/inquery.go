@@ -8,11 +8,12 @@ import (
 
 // inQuery is x IN (SELECT …) where x and the column are numbers of different types, or a number
 // and a text. The planner looks the number up by how it is written, so that 2 is not 2.0 and 1
-// not TRUE.
+// not TRUE. It is also x IN (SELECT NULL).
 type inQuery struct {
 	*plan.InSubquery
 	query *plan.Subquery
 	exact bool // else numbers are compared as DOUBLE
+	nulls bool // the query has nothing but NULL, which the planner does not find in a type of its own
 	// The keys of values, as long as the planner keeps those.
 	values []any
 	keys   map[any]bool
@@ -30,6 +31,8 @@ func newInQuery(ctx *gms.Context, in *plan.InSubquery) *inQuery {
 	l, r := in.LeftChild.Type(ctx), query.Query.Schema(ctx)[0].Type
 	number := func(t gms.Type) bool { return types.IsNumber(t) && !types.IsYear(t) && !types.IsBit(t) }
 	switch {
+	case types.Null.Equals(r):
+		return &inQuery{InSubquery: in, query: query, nulls: true}
 	case number(l) && number(r):
 		if l.Equals(r) && !types.IsDecimal(l) {
 			return nil
@@ -63,7 +66,7 @@ func (q *inQuery) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	if err != nil || len(values) == 0 {
 		return false, err
 	}
-	if left == nil {
+	if left == nil || q.nulls {
 		return nil, nil
 	}
 	if len(q.values) != len(values) || &q.values[0] != &values[0] {

@@ -315,7 +315,7 @@ func restrictionOf(ctx *gms.Context, e gms.Expression, schema gms.Schema, below 
 	switch e := e.(type) {
 	case *expression.GetField:
 		for i, c := range schema {
-			if strings.EqualFold(c.Name, e.Name()) && strings.EqualFold(c.Source, e.Table()) {
+			if strings.EqualFold(saidOnly(c.Name), e.Name()) && strings.EqualFold(c.Source, e.Table()) {
 				return below[i]
 			}
 		}
@@ -355,6 +355,8 @@ func takenFrom(e gms.Expression) gms.Expression {
 	case *aggregation.AnyValue:
 		return e.Child
 	case *window.FirstValue:
+		return e.Child
+	case *nthValue:
 		return e.Child
 	case *window.LastValue:
 		return e.Child

@@ -21,8 +21,9 @@ var _ gms.Parser = parser{}
 func asGrammar(query string) (read string, other bool) {
 	read, sets := diagnosticsAsSet(query)
 	read, marks := rollupsAsMarks(read)
+	read, compared := quantifiersAsMarks(read)
 	read, bare := withoutBrackets(read)
-	return read, sets || marks || bare
+	return read, sets || marks || compared || bare
 }
 
 // ParseSimple parses a statement.
@@ -113,7 +114,7 @@ func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
 // sayOtherwise says all parts of a statement, and of the bodies of triggers and routines, in words
 // that the planner takes as MySQL does, on one walk.
 func sayOtherwise(st sqlparser.Statement) {
-	aggregates := 0
+	aggregates, frames := 0, 0
 	var visit sqlparser.Visit
 	visit = func(n sqlparser.SQLNode) (bool, error) {
 		switch n := n.(type) {
@@ -123,6 +124,7 @@ func sayOtherwise(st sqlparser.Statement) {
 				return true, sqlparser.Walk(visit, n.With)
 			}
 		case *sqlparser.Select:
+			inlineWindows(n)
 			sayRollup(n)
 			sayOrdinals(n)
 			groupByConstants(n)
@@ -131,11 +133,16 @@ func sayOtherwise(st sqlparser.Statement) {
 			if isAggregate(n) {
 				aggregates++
 			}
+			if hasFrame(n) {
+				frames++
+			}
 		case *sqlparser.ConvertExpr:
 			sayDigits(n)
 		case *sqlparser.ComparisonExpr:
+			sayQuantified(n)
 			matchBytes(n)
 		case *sqlparser.UnaryExpr:
+			notQuantified(n)
 			sayComplement(n)
 		case *sqlparser.Limit:
 			boundLimit(n)
@@ -153,6 +160,9 @@ func sayOtherwise(st sqlparser.Statement) {
 	_ = sqlparser.Walk(visit, nodesOf(st)...)
 	if aggregates > 1 {
 		tellApart(st)
+	}
+	if frames > 1 {
+		tellFramesApart(st)
 	}
 }
 

@@ -141,6 +141,9 @@ func (p *provider) Function(ctx *gms.Context, database, name string) (gms.Functi
 	if strings.EqualFold(name, matchFunction) {
 		return gms.FunctionN{Name: matchFunction, Fn: newMatch}, true
 	}
+	if f, ok := windowFunction(name); ok {
+		return f, true
+	}
 	if f, ok := aggregateFunction(name); ok {
 		return f, true
 	}

@@ -202,6 +202,9 @@ func (s *Session) tell(err error) error {
 	if told := s.foreignKeyError(err); told != nil {
 		return withCause(told, err)
 	}
+	if told := s.unknownVariable(err); told != nil {
+		return withCause(told, err)
+	}
 	return withCause(clientError(err, s.GetCurrentDatabase()), err)
 }
 

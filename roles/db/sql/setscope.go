@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/vitess/go/vt/sqlparser"
 )
 
@@ -50,4 +51,20 @@ func (s *scanner) behindComma() {
 			}
 		}
 	}
+}
+
+// unknownVariable is what a client is told of a SET of a name that is none; nil: err is something
+// else. The planner looks for a column of that name last.
+func (s *Session) unknownVariable(err error) error {
+	set, ok := s.running.st.(*sqlparser.Set)
+	if !ok || !gms.ErrColumnNotFound.Is(err) {
+		return nil
+	}
+	message := err.Error()
+	for _, e := range set.Exprs {
+		if name := e.Name.Name.String(); strings.Contains(message, `"`+name+`"`) {
+			return mysqlError(1193, "Unknown system variable '%s'", name)
+		}
+	}
+	return nil
 }

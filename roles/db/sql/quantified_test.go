@@ -1,0 +1,57 @@
+package sql
+
+import (
+	"strings"
+	"testing"
+)
+
+// Comparisons with all rows of a query, or any, of values with and without NULL and of none.
+func TestQuantifiedComparisonsAsMariaDB(t *testing.T) {
+	conn := mariadb(t)
+	c := newServer(t).test()
+	onBoth(t, c, conn, "CREATE TABLE p (id INT PRIMARY KEY, n INT, k INT, s VARCHAR(5))",
+		"INSERT INTO p VALUES (1, 1, 1, 'a'), (2, 1, 2, 'b'), (3, 2, 1, 'C'), (4, 2, NULL, NULL), (5, 2, 3, 'c'), (6, 3, 3, 'b')")
+	for _, op := range []string{"=", "<>", "<", "<=", ">", ">=", "!="} {
+		for _, word := range []string{"ALL", "any", "SOME "} {
+			for _, q := range []string{"SELECT k FROM p", "SELECT k FROM p WHERE k > 1", "SELECT k FROM p WHERE id > 100", "SELECT 2", "SELECT NULL", "SELECT k FROM p q WHERE q.n = p.n", "SELECT 1 UNION SELECT 3", "SELECT k FROM p ORDER BY id LIMIT 2"} {
+				if strings.Contains(q, "LIMIT") {
+					continue // MariaDB has none there
+				}
+				asMariaDB(t, c, conn, "SELECT id, k "+op+" "+word+"("+q+"), NOT k "+op+" "+word+" ( "+q+") FROM p ORDER BY id")
+				asMariaDB(t, c, conn, "SELECT id FROM p WHERE k "+op+" "+word+"("+q+") ORDER BY id")
+			}
+			asMariaDB(t, c, conn, "SELECT id FROM p WHERE s "+op+" "+word+"(SELECT s FROM p q WHERE q.id <> p.id AND s IS NOT NULL) ORDER BY id")
+		}
+	}
+	for _, q := range []string{
+		"SELECT id FROM p o WHERE k >= ALL (SELECT k FROM p q WHERE q.n = o.n AND q.k <= ANY (SELECT k FROM p r WHERE r.n = q.n)) ORDER BY id",
+		"SELECT id FROM p WHERE (id, k) = ANY (SELECT 1, 1)",
+		"SELECT 1 UNION ALL (SELECT 2)",
+		"SELECT 'a = ALL (SELECT 1)', \"b > ANY (SELECT 1)\" /* = ANY (SELECT 1) */",
+		"SELECT a.id FROM p a JOIN p b ON a.k > ALL (SELECT q.k FROM p q WHERE q.n = b.n AND q.k IS NOT NULL) ORDER BY a.id, b.id",
+	} {
+		asMariaDB(t, c, conn, q)
+	}
+	c.must("CREATE VIEW v AS SELECT id FROM p WHERE k >= ALL (SELECT k FROM p WHERE k IS NOT NULL)")
+	c.want("SELECT * FROM v ORDER BY id", "5", "6")
+	if shown := c.must("SHOW CREATE VIEW v").rows[0]; !strings.Contains(shown, "k >= ALL (SELECT k") {
+		t.Errorf("the view is shown as %s", shown)
+	}
+	c.must("DELETE FROM p WHERE id = ANY (SELECT 6)")
+	c.want("SELECT COUNT(*) FROM p", "5")
+	c.fails(1064, "SELECT id FROM p WHERE k <=> ALL (SELECT 1)")
+	c.fails(1305, "SELECT id FROM p WHERE (id, k) = ALL (SELECT 1, 1)")
+	c.fails(1064, "SELECT id FROM p WHERE k = ALL (1)")
+}
+
+func TestErrorsOfDuplicateColumnsAndUnknownVariables(t *testing.T) {
+	c := newServer(t).test()
+	c.must("CREATE TABLE t (a INT, b INT)")
+	c.fails(1060, "CREATE TABLE u (a INT, A INT)", "Duplicate column name 'A'")
+	c.fails(1060, "ALTER TABLE t ADD COLUMN a INT", "Duplicate column name 'a'")
+	c.fails(1060, "ALTER TABLE t RENAME COLUMN a TO b", "Duplicate column name 'b'")
+	c.fails(1193, "SET nosuch = 1", "Unknown system variable 'nosuch'")
+	c.fails(1193, "SET @a = 1, nosuch = 2", "Unknown system variable 'nosuch'")
+	c.fails(1193, "SET GLOBAL nosuch = 1")
+	c.fails(1054, "SET @a = (SELECT nosuch FROM t)")
+}
