@@ -80,10 +80,16 @@ func (c *cursor) torn() error {
 		return err
 	}
 	end := c.at
+	unreadable := func(err error) error {
+		if err = ended(err); err != nil {
+			err = fmt.Errorf("%w: %w", err, ErrDamaged)
+		}
+		return err
+	}
 	c.buf = nil
 	for ; ; c.at, c.buf = c.at+1, c.buf[1:] {
 		if err := c.load(frameHead, info.Size()); err != nil {
-			return ended(err)
+			return unreadable(err)
 		}
 		if binary.LittleEndian.Uint64(c.buf[8:]) != c.number || syncedBefore(c.buf) <= end {
 			continue
@@ -93,7 +99,7 @@ func (c *cursor) torn() error {
 			continue
 		}
 		if err := c.load(size, info.Size()); err != nil {
-			return ended(err)
+			return unreadable(err)
 		}
 		if _, err := payload(c.buf[:size]); err == nil {
 			return fmt.Errorf("at %d: what was durable up to %d is not there: %w", end, syncedBefore(c.buf), ErrDamaged)

@@ -4,7 +4,7 @@
 // holds the events of transactions in the order of the source. One goroutine writes, another reads; a transaction is
 // read once it is whole and durable. Segments whose transactions are all applied are used again.
 //
-// A segment, NUMBER.relay, is a row of frames:
+// A segment, NUMBER.frames, is a row of frames:
 //
 //	checksum u32 (CRC-32C of what follows) | length u32 of the payload | number u64 of the segment | synced u64 | payload
 //

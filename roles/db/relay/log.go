@@ -20,7 +20,9 @@ import (
 
 const (
 	dirName = "relay"
-	suffix  = ".relay"
+	suffix  = ".frames"
+	// oldSuffix is that of segments whose frames do not say how much was durable.
+	oldSuffix = ".relay"
 
 	segmentSize = 16 << 20 // a segment is ended once it has as many bytes
 	writeParts  = 16       // what a part of it has is given to the operating system before Sync
@@ -112,6 +114,9 @@ func (l *Log) open(executed func(event.ID) bool) error {
 	}
 	var found []uint64
 	for _, name := range names {
+		if strings.HasSuffix(name, oldSuffix) {
+			return fmt.Errorf("%s was written by an earlier version: %w", name, ErrDamaged)
+		}
 		number, ok := strings.CutSuffix(name, suffix)
 		if n, err := strconv.ParseUint(number, 10, 64); ok && err == nil {
 			found = append(found, n)
@@ -170,7 +175,7 @@ func (l *Log) syncNewest() error {
 }
 
 // begun reads the first frame of a segment: where the one before ends, zero where there was none. size is that of the file, 0
-// where it was not begun.
+// where it was not begun. ErrDamaged where it was, which later frames tell.
 func (l *Log) begun(number uint64) (before Pos, size int64, err error) {
 	f, err := l.st.FS().Open(l.path(number))
 	if err != nil {
@@ -187,8 +192,12 @@ func (l *Log) begun(number uint64) (before Pos, size int64, err error) {
 		p, err = nil, nil
 	}
 	before, ok := parseBegin(p)
-	if !ok || err != nil {
+	if err != nil {
 		return Pos{}, 0, err
+	}
+	if !ok {
+		c.at = 0
+		return Pos{}, 0, c.torn()
 	}
 	return before, info.Size(), nil
 }
@@ -200,7 +209,7 @@ func (l *Log) look(executed func(event.ID) bool) error {
 	var open, first Pos // where the open transaction begins, and the first that was not executed
 	l.whole = Pos{Segment: l.segments[0].number, Offset: beginSize}
 	rest := true // of a transaction that was applied, and is in segments that are gone, may come first
-	err := l.each(func(r *Record, from, to Pos) error {
+	err := l.each(true, func(r *Record, from, to Pos) error {
 		switch {
 		case rest && !r.First:
 			if r.Last {
@@ -237,11 +246,11 @@ func (l *Log) look(executed func(event.ID) bool) error {
 	return nil
 }
 
-// each reads the records in order; the newest segment ends where its frames do, unless frames behind that say that more was
-// durable before they were written.
-func (l *Log) each(visit func(r *Record, from, to Pos) error) error {
+// each reads the records in order. At the opening the newest segment ends where its frames do, unless frames behind that say
+// that more was durable before they were written.
+func (l *Log) each(opening bool, visit func(r *Record, from, to Pos) error) error {
 	for _, s := range l.segments {
-		if err := l.eachOf(s, s.number == l.now, visit); err != nil {
+		if err := l.eachOf(s, opening && s.number == l.now, visit); err != nil {
 			return fmt.Errorf("segment %d: %w", s.number, err)
 		}
 	}

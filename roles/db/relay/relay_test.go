@@ -329,6 +329,7 @@ func TestDamage(t *testing.T) {
 	}{
 		{"the first segment", func(b *bed) uint64 { return b.segments[0].number }, 2000, true},
 		{"the newest segment", func(b *bed) uint64 { return b.now }, 200, true},
+		{"its beginning", func(b *bed) uint64 { return b.now }, 10, true},
 		{"the last frame", func(b *bed) uint64 { return b.now }, 1300, false},
 	} {
 		fs := vfs.NewMem()
@@ -355,6 +356,48 @@ func TestDamage(t *testing.T) {
 			t.Errorf("%s is damaged: %v", c.what, err)
 		}
 		must(t, st.Close())
+	}
+}
+
+// What was written of a transaction whose end does not come is no damage, though frames of it say that its first part was
+// durable.
+func TestCutBehindWhatWasDurable(t *testing.T) {
+	fs := vfs.NewMem()
+	b := openBed(t, fs, 0)
+	b.add(t, 1, 1, 100)
+	parts := transaction(2, 3, 700)
+	must(t, b.Append(parts[0]))
+	must(t, b.Sync())
+	must(t, b.Append(parts[1]))
+	b.Drop()
+	tail := func() {
+		t.Helper()
+		if n, err := b.Tail(func(x event.ID) bool { return x.Number > 1 }, func(*Record) error { return nil }); n != 0 || err != nil {
+			t.Errorf("the tail has %d transactions, %v", n, err)
+		}
+	}
+	tail()
+	b.close(t)
+	b = openBed(t, fs, 0)
+	tail()
+	same(t, "what is there", b.read(t), span2(1, 1))
+	must(t, b.Cut(func(event.ID) bool { return false }, func(x event.ID) bool { return x.Number > 0 }))
+	same(t, "behind the cut", b.read(t), nil)
+	b.close(t)
+}
+
+// A log of an earlier version is none that counts.
+func TestEarlierVersion(t *testing.T) {
+	fs := vfs.NewMem()
+	openBed(t, fs, 0).close(t)
+	f, err := fs.Create("data/relay/00000000000000000007"+oldSuffix, category)
+	must(t, err)
+	must(t, f.Close())
+	st, err := store.Open(store.Options{Dir: "data", FS: fs})
+	must(t, err)
+	defer st.Close()
+	if _, err := Open(st, func(event.ID) bool { return false }); !errors.Is(err, ErrDamaged) {
+		t.Errorf("opened: %v", err)
 	}
 }
 
@@ -397,7 +440,7 @@ func FuzzOpen(f *testing.F) {
 	must(f, file.Close())
 	f.Add(whole, name)
 	f.Add(whole[:len(whole)-3], name)
-	f.Add(whole, "00000000000000000001.relay")
+	f.Add(whole, "00000000000000000001"+suffix)
 	f.Fuzz(func(t *testing.T, b []byte, name string) {
 		if name == "" || strings.ContainsAny(name, "/\x00") || name == "." || name == ".." {
 			t.Skip()

@@ -303,7 +303,7 @@ func (l *Log) Tail(bad func(event.ID) bool, take func(*Record) error) (n int, er
 
 // tail is Tail, and where the first begins. l.mu is held.
 func (l *Log) tail(bad func(event.ID) bool, take func(*Record) error) (at Pos, n int, err error) {
-	err = l.each(func(r *Record, from, _ Pos) error {
+	err = l.each(false, func(r *Record, from, _ Pos) error {
 		if n == 0 && r.First && bad(r.ID) {
 			at = from
 		}
