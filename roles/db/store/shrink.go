@@ -2,6 +2,7 @@ package store
 
 import (
 	"os"
+	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -27,7 +28,8 @@ func shrink(fs vfs.FS, path string) {
 		return
 	}
 	// The file's own sync would write what of it is in memory alone: another one has the steps on disk.
-	pace, err := fs.Create(path+".pace", vfs.WriteCategoryUnspecified)
+	name := filepath.Join(filepath.Dir(path), "pace-"+filepath.Base(path))
+	pace, err := fs.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return
 	}
@@ -40,5 +42,5 @@ func shrink(fs vfs.FS, path string) {
 		}
 	}
 	pace.Close()
-	_ = fs.Remove(path + ".pace")
+	_ = fs.Remove(name)
 }

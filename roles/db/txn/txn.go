@@ -275,14 +275,16 @@ func (t *Txn) finish() {
 			t.e.locks.forget(changeSpace(id))
 		}
 	}
-	if err := errors.Join(t.set.close(), t.rowLog.close()); err != nil {
-		t.e.log.Error("remove the temporary storage of a transaction: " + err.Error())
-	}
+	set, log := t.set, t.rowLog
 	t.set, t.staged, t.rowLog, t.statement = newWriteSet(0, nil), nil, rowLog{}, nil
 	t.rowIDs.clear()
-	t.e.active.Add(-1)
 	if t.gated {
 		t.gated = false
 		t.e.gate.leave()
 	}
+	// Of gigabytes this takes a while, in which nobody waits but the client: see store.RemoveLarge.
+	if err := errors.Join(set.close(), log.close()); err != nil {
+		t.e.log.Error("remove the temporary storage of a transaction: " + err.Error())
+	}
+	t.e.active.Add(-1) // the store may close now
 }
