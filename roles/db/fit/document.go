@@ -43,11 +43,11 @@ func appendDocument(ctx context.Context, dst []byte, v any) (_ []byte, err error
 	case float32:
 		return appendFloat(dst, float64(v), 32)
 	case *apd.Decimal: // as it is read again, and as the binary log has it
-		f, err := v.Float64()
-		if err != nil {
-			return nil, fmt.Errorf("a JSON document cannot hold the number %s: %w", v, err)
+		n, ok := exactNumber(v.Text('f'))
+		if !ok {
+			return nil, fmt.Errorf("a JSON document cannot hold the number %s", v)
 		}
-		return appendFloat(dst, f, 64)
+		return appendDocument(ctx, dst, n)
 	case time.Time:
 		return appendString(dst, v.Format(gms.DatetimeLayoutNoTrim)), nil
 	case []any:

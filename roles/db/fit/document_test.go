@@ -23,7 +23,7 @@ func TestDocumentText(t *testing.T) {
 	}{
 		{nil, "null"}, {true, "true"}, {1.0, "1"}, {-0.5, "-0.5"}, {float64(1 << 52), "4503599627370496"}, {-1e17, "-1e17"}, {1.5e121, "1.5e121"}, {1e-7, "1e-7"}, {1e-17, "1e-17"}, {math.Copysign(0, -1), "0"},
 		{float32(0.1), "0.1"}, {int64(math.MinInt64), "-9223372036854775808"}, {uint64(math.MaxUint64), "18446744073709551615"}, {int8(-3), "-3"},
-		{decimal, "1.5"}, {time.Date(2026, 12, 1, 8, 0, 0, 1000, time.UTC), `"2026-12-01 08:00:00.000001"`},
+		{decimal, "1.5"}, {apd.New(9007199254740993, 0), "9007199254740993"}, {apd.New(12, 0), "12"}, {apd.New(-5, 3), "-5000"}, {time.Date(2026, 12, 1, 8, 0, 0, 1000, time.UTC), `"2026-12-01 08:00:00.000001"`},
 		{[]any{}, "[]"}, {map[string]any{}, "{}"},
 		{map[string]any{"bb": []any{1.0, "x"}, "c": nil, "a": map[string]any{"k": false}}, `{"a": {"k": false}, "c": null, "bb": [1, "x"]}`},
 		{types.JSONDocument{Val: []any{types.JSONDocument{Val: "in"}}}, `["in"]`},
