@@ -116,36 +116,44 @@ func parseAlterRoutine(sc *scanner, kind string) (*ownStatement, error) {
 
 // withCharacteristics is a CREATE PROCEDURE or FUNCTION with some characteristics changed.
 func withCharacteristics(create string, changes *characteristicTexts) (string, error) {
+	head, all, body, err := partsOfRoutine(create)
+	if err != nil {
+		return "", err
+	}
+	for _, k := range changes.kinds {
+		all.set(k, changes.texts[k])
+	}
+	if len(all.kinds) == 0 {
+		return create, nil
+	}
+	return head + "\n" + all.String() + "\n" + body, nil
+}
+
+// partsOfRoutine are what stands before the characteristics of a CREATE PROCEDURE or FUNCTION, these, and the body.
+func partsOfRoutine(create string) (head string, all characteristicTexts, body string, err error) {
 	sc := &scanner{text: create}
 	damaged := fmt.Errorf("its text in the catalog is damaged: %.80s", create)
 	if !sc.accept("CREATE") {
-		return "", damaged
+		return "", all, "", damaged
 	}
 	if sc.accept("DEFINER", "=") {
 		sc.account()
 	}
 	function := sc.accept("FUNCTION")
 	if !function && !sc.accept("PROCEDURE") {
-		return "", damaged
+		return "", all, "", damaged
 	}
 	sc.accept("IF", "NOT", "EXISTS")
 	sc.name()
 	if _, ok := sc.brackets(); !ok {
-		return "", damaged
+		return "", all, "", damaged
 	}
 	if function && (!sc.accept("RETURNS") || !sc.columnType()) {
-		return "", damaged
+		return "", all, "", damaged
 	}
-	head := create[:sc.pos]
-	var all characteristicTexts
+	head = create[:sc.pos]
 	for sc.characteristic(&all) {
 	}
-	for _, k := range changes.kinds {
-		all.set(k, changes.texts[k])
-	}
 	sc.skip()
-	if len(all.kinds) == 0 {
-		return create, nil
-	}
-	return head + "\n" + all.String() + "\n" + create[sc.pos:], nil
+	return head, all, create[sc.pos:], nil
 }

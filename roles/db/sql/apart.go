@@ -71,6 +71,10 @@ func apartHere(s *sqlparser.Select, outer map[string][]string) map[string][]stri
 			others = len(known[lower])
 			known[lower] = append(known[lower], exact)
 		}
+		if others > mostApart {
+			call.Name = sqlparser.NewColIdent(tooManyAlike)
+			continue
+		}
 		for range others {
 			arg.Expr = coalesced(arg.Expr)
 		}
@@ -156,13 +160,9 @@ func inlineWindows(s *sqlparser.Select) {
 		return
 	}
 	visit := func(n sqlparser.SQLNode) (bool, error) {
-		f, ok := n.(*sqlparser.FuncExpr)
-		if ok && f.Over != nil && !f.Over.NameRef.IsEmpty() && len(f.Over.PartitionBy) == 0 && len(f.Over.OrderBy) == 0 && f.Over.Frame == nil {
-			for _, def := range s.Window {
-				if def.Name.Equal(f.Over.NameRef) && def.NameRef.IsEmpty() {
-					f.Over = &sqlparser.Over{PartitionBy: def.PartitionBy, OrderBy: def.OrderBy, Frame: def.Frame}
-					break
-				}
+		if f, ok := n.(*sqlparser.FuncExpr); ok && f.Over != nil {
+			if def := wholeWindow(s.Window, (*sqlparser.WindowDef)(f.Over), len(s.Window)); def != nil {
+				f.Over = (*sqlparser.Over)(def)
 			}
 		}
 		_, query := n.(*sqlparser.Subquery)
@@ -172,13 +172,50 @@ func inlineWindows(s *sqlparser.Select) {
 	_ = sqlparser.Walk(visit, s.OrderBy)
 }
 
-// hasFrame says whether a function is over a window that says a frame, or has a name that may.
-func hasFrame(f *sqlparser.FuncExpr) bool {
-	return f.Over != nil && (f.Over.Frame != nil || !f.Over.NameRef.IsEmpty() || !f.Over.Name.IsEmpty())
+// wholeWindow is a window with what it takes from those that it names, at most so many one after another;
+// nil: it is left to the planner, which has the error for what MySQL refuses.
+func wholeWindow(defs sqlparser.Window, w *sqlparser.WindowDef, most int) *sqlparser.WindowDef {
+	out := &sqlparser.WindowDef{Frame: w.Frame, PartitionBy: slices.Clone(w.PartitionBy)}
+	for _, o := range w.OrderBy {
+		out.OrderBy = append(out.OrderBy, &sqlparser.Order{Expr: o.Expr, Direction: o.Direction})
+	}
+	if w.NameRef.IsEmpty() {
+		return out
+	}
+	at := slices.IndexFunc(defs, func(def *sqlparser.WindowDef) bool { return def.Name.Equal(w.NameRef) })
+	if at < 0 || most == 0 || len(w.PartitionBy) > 0 {
+		return nil
+	}
+	base := wholeWindow(defs, defs[at], most-1)
+	if base == nil || len(base.OrderBy) > 0 && len(out.OrderBy) > 0 || base.Frame != nil && (out.Frame != nil || len(out.OrderBy) > 0) {
+		return nil
+	}
+	out.PartitionBy = base.PartitionBy
+	if len(out.OrderBy) == 0 {
+		out.OrderBy = base.OrderBy
+	}
+	if out.Frame == nil {
+		out.Frame = base.Frame
+	}
+	return out
 }
+
+// hasFrame says whether a function is over a window that says a frame.
+func hasFrame(f *sqlparser.FuncExpr) bool { return f.Over != nil && f.Over.Frame != nil }
+
+// mostApart is how many functions of one query that the planner does not tell apart are said in other words:
+// each takes one more than those before it.
+const mostApart = 64
+
+// tooManyAlike is called by what has more: it is no function.
+const tooManyAlike = "more_than_64_calls_that_differ_in_case_or_frame_alone"
 
 // sayTimes says the first argument of a function in other words, so many times.
 func sayTimes(f *sqlparser.FuncExpr, times int) {
+	if times > mostApart {
+		f.Name = sqlparser.NewColIdent(tooManyAlike)
+		return
+	}
 	for range times {
 		switch arg := f.Exprs[0].(type) {
 		case *sqlparser.StarExpr: // of COUNT, which counts 1 for each row

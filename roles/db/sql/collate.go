@@ -244,6 +244,11 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 			return b.hashed(ctx, n, row)
 		}
 		return nil, nil
+	case *plan.Limit:
+		if n.CalcFoundRows {
+			return b.foundRows(ctx, n, row)
+		}
+		return nil, nil
 	case *plan.Offset:
 		return b.offset(ctx, n, row)
 	case *plan.TopN:

@@ -120,6 +120,11 @@ func New(st *store.Store, db *txn.Engine, opts Options) (*Engine, error) {
 	if err := errors.Join(readInfoSchema(a.Catalog.InfoSchema), readStatistics(e, a.Catalog.InfoSchema)); err != nil {
 		return nil, err
 	}
+	info, err := newInfoSchema(a.Catalog.InfoSchema)
+	if err != nil {
+		return nil, err
+	}
+	a.Catalog.InfoSchema = info
 	a.Catalog.AuthHandler = authorization{a.Catalog.AuthHandler}
 	a.Catalog.BinlogPrimaryController = logController{e}
 	uncounted.Do(func() { gms.StatusVariables = noStatus{} })

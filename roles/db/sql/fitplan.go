@@ -131,7 +131,14 @@ func (p *insertFitter) project(ctx *gms.Context, project *plan.Project) (gms.Nod
 		column := p.schema[i]
 		exprs[i] = e
 		if column.Generated != nil {
-			p.generated[i] = column.Generated // e may be a field: of the DEFAULT of VALUES
+			p.generated[i] = e
+			if _, ok := e.(*expression.GetField); ok { // of the DEFAULT of VALUES
+				generated, _, err := transform.Expr(ctx, column.Generated, collateExpression)
+				if err != nil {
+					return nil, err
+				}
+				p.generated[i] = generated
+			}
 		}
 		switch e := e.(type) {
 		case *expression.GetField:

@@ -119,6 +119,9 @@ func TestDefaultsOfGeneratedColumnsFollowTriggers(t *testing.T) {
 	c.want("SELECT * FROM t", "1|11|12|13", "2|12|13|14", "3|13|14|15", "4|14|15|16", "5|15|16|17")
 	c.must("INSERT INTO t VALUES (1, 0, DEFAULT, DEFAULT) ON DUPLICATE KEY UPDATE d = 20, g = DEFAULT")
 	c.want("SELECT * FROM t WHERE a = 1", "1|20|21|22")
+	c.must("CREATE TABLE u (s VARCHAR(5) COLLATE utf8mb4_general_ci, g INT AS ((s IN ('A'))) STORED)", "CREATE TRIGGER y BEFORE INSERT ON u FOR EACH ROW SET NEW.s = 'a'",
+		"INSERT INTO u VALUES ('b', DEFAULT)", "INSERT INTO u (s) VALUES ('b')")
+	c.want("SELECT * FROM u", "a|1", "a|1")
 	if problems := checkStore(t, s); problems != "" {
 		t.Error(problems)
 	}

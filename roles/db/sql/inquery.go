@@ -1,6 +1,8 @@
 package sql
 
 import (
+	"slices"
+
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/plan"
 	"github.com/dolthub/go-mysql-server/sql/types"
@@ -13,7 +15,7 @@ type inQuery struct {
 	*plan.InSubquery
 	query *plan.Subquery
 	exact bool // else numbers are compared as DOUBLE
-	nulls bool // the query has nothing but NULL, which the planner does not find in a type of its own
+	nulls bool // the query's type is that of NULL, which the planner does not find
 	// The keys of values, as long as the planner keeps those.
 	values []any
 	keys   map[any]bool
@@ -66,7 +68,13 @@ func (q *inQuery) Eval(ctx *gms.Context, row gms.Row) (any, error) {
 	if err != nil || len(values) == 0 {
 		return false, err
 	}
-	if left == nil || q.nulls {
+	if left == nil {
+		return nil, nil
+	}
+	if q.nulls {
+		if slices.ContainsFunc(values, func(v any) bool { return v != nil }) { // of a variable that was not set
+			return q.InSubquery.Eval(ctx, row)
+		}
 		return nil, nil
 	}
 	if len(q.values) != len(values) || &q.values[0] != &values[0] {

@@ -100,6 +100,7 @@ func parseText(text string, options sqlparser.ParserOptions) (sqlparser.Statemen
 }
 
 func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
+	sayQuantifiers(text, st)
 	st = someIndexes(matchCalls(text, st))
 	keepScope(text, st)
 	asWritten(text, st)
@@ -125,6 +126,7 @@ func sayOtherwise(st sqlparser.Statement) {
 			}
 		case *sqlparser.Select:
 			inlineWindows(n)
+			windowsOverGroups(n)
 			sayRollup(n)
 			sayOrdinals(n)
 			groupByConstants(n)
@@ -139,10 +141,8 @@ func sayOtherwise(st sqlparser.Statement) {
 		case *sqlparser.ConvertExpr:
 			sayDigits(n)
 		case *sqlparser.ComparisonExpr:
-			sayQuantified(n)
 			matchBytes(n)
 		case *sqlparser.UnaryExpr:
-			notQuantified(n)
 			sayComplement(n)
 		case *sqlparser.Limit:
 			boundLimit(n)

@@ -7,8 +7,8 @@ import (
 )
 
 // Comparisons with all rows of a query, or any (MySQL 8.4 manual, 15.2.15.3 and 15.2.15.4), are
-// not in the parser's grammar. It reads signs in place of the words, as long as they and written by
-// nobody, and what it has read is said in words that the planner has.
+// not in the parser's grammar. It reads signs in place of the words, as long as they, and what it has
+// read is said in words that the planner has.
 const (
 	allMark = "-~-"
 	anyMark = "~-~"
@@ -42,7 +42,7 @@ func mayQuantify(query string) bool {
 			return false
 		}
 		at += next
-		word := strings.TrimRight(query[max(0, at-16):at], " \t\r\n")
+		word := strings.TrimRight(query[:at], " \t\r\n")
 		if end := len(word); end >= 3 && (quantifierMark(word[end-3:]) != "" || end >= 4 && quantifierMark(word[end-4:]) != "") {
 			return true
 		}
@@ -66,24 +66,61 @@ func (s *scanner) queryInBrackets() bool {
 	if !s.accept("(") {
 		return false
 	}
+	for s.accept("(") {
+	}
 	switch s.peek() {
-	case "SELECT", "WITH", "VALUES", "TABLE", "(":
+	case "SELECT", "WITH", "VALUES", "TABLE":
 		return true
 	}
 	return false
 }
 
-// quantified is the query that a comparison is with all rows of, or any; nil: it is with something else.
-func quantified(e sqlparser.Expr) (query *sqlparser.Subquery, all bool) {
-	mark := ""
+// sayQuantifiers says the comparisons of a statement that was read from a text with marks.
+func sayQuantifiers(text string, st sqlparser.Statement) {
+	read, ok := quantifiersAsMarks(text)
+	if !ok {
+		return
+	}
+	var visit sqlparser.Visit
+	visit = func(n sqlparser.SQLNode) (bool, error) {
+		switch n := n.(type) {
+		case *sqlparser.SetOp: // of which the parser's walk visits the parts alone
+			if n.With != nil {
+				return true, sqlparser.Walk(visit, n.With)
+			}
+		case *sqlparser.AliasedExpr: // a column of the result is called by what was written
+			if at := strings.Index(read, n.InputExpression); at >= 0 && n.InputExpression != "" {
+				n.InputExpression = text[at : at+len(n.InputExpression)]
+			}
+		case *sqlparser.ComparisonExpr:
+			sayQuantified(n)
+		case *sqlparser.UnaryExpr:
+			notQuantified(n)
+		}
+		return true, nil
+	}
+	_ = sqlparser.Walk(visit, nodesOf(st)...)
+}
+
+// marked is what stands behind a mark, which is empty where there is none.
+func marked(e sqlparser.Expr) (mark string, of sqlparser.Expr) {
 	for range len(allMark) {
 		u, ok := e.(*sqlparser.UnaryExpr)
 		if !ok {
-			return nil, false
+			return "", nil
 		}
 		mark += strings.TrimSpace(u.Operator)
 		e = u.Expr
 	}
+	if mark != allMark && mark != anyMark {
+		return "", nil
+	}
+	return mark, e
+}
+
+// quantified is the query that a comparison is with all rows of, or any; nil: it is with something else.
+func quantified(e sqlparser.Expr) (query *sqlparser.Subquery, all bool) {
+	mark, e := marked(e)
 	for {
 		p, ok := e.(*sqlparser.ParenExpr)
 		if !ok {
@@ -92,24 +129,34 @@ func quantified(e sqlparser.Expr) (query *sqlparser.Subquery, all bool) {
 		e = p.Expr
 	}
 	query, _ = e.(*sqlparser.Subquery)
-	if mark != allMark && mark != anyMark {
-		return nil, false
-	}
 	return query, mark == allMark
 }
 
-// extremes are the comparisons of which those with all rows are some with the largest or smallest.
+// notQuantified makes a function that is none of a mark that is left: where MySQL has no such
+// comparison, nothing may be computed.
+func notQuantified(n *sqlparser.UnaryExpr) {
+	mark, of := marked(n)
+	if mark == "" {
+		return
+	}
+	name := "any"
+	if mark == allMark {
+		name = "all"
+	}
+	n.Expr = &sqlparser.FuncExpr{Name: sqlparser.NewColIdent(name), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: of}}}
+}
+
+// extremes are the comparisons of which those with all rows are some with the largest or smallest, as
+// MySQL's optimizer says them too.
 var extremes = map[string]struct{ all, any string }{
 	sqlparser.GreaterThanStr:  {"MAX", "MIN"},
 	sqlparser.GreaterEqualStr: {"MAX", "MIN"},
 	sqlparser.LessThanStr:     {"MIN", "MAX"},
 	sqlparser.LessEqualStr:    {"MIN", "MAX"},
-	sqlparser.EqualStr:        {}, // with both
-	sqlparser.NotEqualStr:     {},
 }
 
-// sayQuantified says a comparison with all rows of a query, or any, by IN, or by the query's
-// largest and smallest values and how many it has.
+// sayQuantified says a comparison with all rows of a query, or any: by IN, by the query's largest or
+// smallest value, or by a query that counts.
 func sayQuantified(n *sqlparser.ComparisonExpr) {
 	query, all := quantified(n.Right)
 	if query == nil {
@@ -123,73 +170,79 @@ func sayQuantified(n *sqlparser.ComparisonExpr) {
 		n.Operator, n.Right = sqlparser.NotInStr, query
 		return
 	}
-	_, isRow := n.Left.(sqlparser.ValTuple)
-	extreme, ok := extremes[n.Operator]
-	if isRow || !ok {
-		return // refused by notQuantified
+	if _, isRow := n.Left.(sqlparser.ValTuple); isRow || hasMarks(n.Left) {
+		return // refused by notQuantified; of what is left the copies would have copies
 	}
-	if e := byExtremes(n, query, all, extreme.all, extreme.any); e != nil {
-		n.Left, n.Operator, n.Right = e, sqlparser.EqualStr, sqlparser.NewIntVal([]byte("1"))
-	}
-}
-
-// byExtremes is 1, 0 or NULL; nil where it cannot be said.
-func byExtremes(n *sqlparser.ComparisonExpr, query *sqlparser.Subquery, all bool, ofAll, ofAny string) sqlparser.Expr {
-	from := "FROM (" + sqlparser.String(query.Select) + ") AS `#rows` (`#v`)"
-	value := func(what string) string { return "(SELECT " + what + " " + from + ")" }
-	nested := countQuantified(query) > 0
-	if nested { // one copy of the query: more of each would be too many
-		if hasAggregate(n.Left) {
-			return nil
-		}
-		value = func(what string) string { return "`#" + what + "`" }
-	}
-	left := "(" + sqlparser.String(n.Left) + ")"
-	compared := func(extreme string) string { return left + " " + n.Operator + " " + value(extreme+"(`#v`)") }
-	if nested {
-		compared = func(extreme string) string { return left + " " + n.Operator + " `#" + extreme + "`" }
-	}
-	var test string
+	left, from := "("+unwrittenText(n.Left)+")", "FROM ("+unwrittenText(query.Select)+") AS `#rows` (`#v`)"
+	extreme, ordered := extremes[n.Operator]
+	text := ""
 	switch {
-	case ofAll == "" && all:
-		test = compared("MIN") + " AND " + compared("MAX")
-	case ofAll == "":
-		test = compared("MIN") + " OR " + compared("MAX")
-	case all:
-		test = compared(ofAll)
+	case ordered && !hasMarks(query):
+		best := extreme.any
+		if all {
+			best = extreme.all
+		}
+		text = byExtreme(left+" "+n.Operator+" (SELECT "+best+"(`#v`) "+from+")", from, all)
+	case !hasAggregate(n.Left): // which would be one of the query
+		text = byCounts(left+" "+n.Operator+" `#v`", from, all)
 	default:
-		test = compared(ofAny)
-	}
-	none, decided, ends := "0", "("+test+")", "1"
-	if all {
-		none, decided, ends = "1", "NOT ("+test+")", "0"
-	}
-	count, nulls := "COUNT(*)", "COUNT(*) - COUNT(`#v`)"
-	if nested {
-		count, nulls = "COUNT", "NULLS"
-	}
-	text := "CASE WHEN " + value(count) + " = 0 THEN " + none + " WHEN " + decided + " THEN " + ends +
-		" WHEN " + value(nulls) + " > 0 THEN NULL ELSE " + test + " END"
-	if nested {
-		text = "(SELECT " + text + " FROM (SELECT COUNT(*) AS `#COUNT`, COUNT(*) - COUNT(`#v`) AS `#NULLS`, MIN(`#v`) AS `#MIN`, MAX(`#v`) AS `#MAX` " + from + ") AS `#all`)"
+		return
 	}
 	st, err := sqlparser.Parse("SELECT " + text)
 	if err != nil {
-		return nil
+		return
 	}
-	return st.(*sqlparser.Select).SelectExprs[0].(*sqlparser.AliasedExpr).Expr
+	shown := st.(*sqlparser.Select).SelectExprs[0].(*sqlparser.AliasedExpr)
+	n.Left, n.Operator, n.Right = shown.Expr, sqlparser.EqualStr, sqlparser.NewIntVal([]byte("1"))
 }
 
-func countQuantified(n sqlparser.SQLNode) (count int) {
+// byExtreme is 1, 0 or NULL by a comparison with one value of the rows. The planner keeps what its queries
+// give where they name nothing around them.
+func byExtreme(compared, from string, all bool) string {
+	none, decided, ends := "0", "("+compared+")", "1"
+	if all {
+		none, decided, ends = "1", "NOT ("+compared+")", "0"
+	}
+	return "CASE WHEN (SELECT COUNT(*) " + from + ") = 0 THEN " + none + " WHEN " + decided + " THEN " + ends +
+		" WHEN (SELECT COUNT(*) - COUNT(`#v`) " + from + ") > 0 THEN NULL ELSE " + compared + " END"
+}
+
+// byCounts is 1, 0 or NULL by a comparison with each row.
+func byCounts(compared, from string, all bool) string {
+	ends, other, decisive := "1", "0", "("+compared+")"
+	if all {
+		ends, other, decisive = "0", "1", "NOT ("+compared+")"
+	}
+	return "(SELECT CASE WHEN COUNT(*) = 0 THEN " + other + " WHEN SUM(" + decisive + ") > 0 THEN " + ends +
+		" WHEN COUNT(*) > COUNT(" + compared + ") THEN NULL ELSE " + other + " END " + from + ")"
+}
+
+// unwrittenText is the text of a part of a statement as it is parsed by no sql_mode. The parser would print what
+// is selected as it was written.
+func unwrittenText(n sqlparser.SQLNode) string {
+	written := map[*sqlparser.AliasedExpr]string{}
 	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
-		if e, ok := n.(*sqlparser.UnaryExpr); ok {
-			if query, _ := quantified(e); query != nil {
-				count++
-			}
+		if e, ok := n.(*sqlparser.AliasedExpr); ok && e.InputExpression != "" {
+			written[e], e.InputExpression = e.InputExpression, ""
 		}
 		return true, nil
 	}, n)
-	return count
+	text := sqlparser.String(n)
+	for e, was := range written {
+		e.InputExpression = was
+	}
+	return text
+}
+
+func hasMarks(n sqlparser.SQLNode) (found bool) {
+	_ = sqlparser.Walk(func(n sqlparser.SQLNode) (bool, error) {
+		if e, ok := n.(*sqlparser.UnaryExpr); ok {
+			mark, _ := marked(e)
+			found = found || mark != ""
+		}
+		return !found, nil
+	}, n)
+	return found
 }
 
 func hasAggregate(e sqlparser.Expr) (found bool) {
@@ -205,18 +258,4 @@ func hasAggregate(e sqlparser.Expr) (found bool) {
 		return !found, nil
 	}, e)
 	return found
-}
-
-// notQuantified makes a function that is none of a mark that is left: where MySQL has no such
-// comparison, nothing may be computed.
-func notQuantified(n *sqlparser.UnaryExpr) {
-	query, all := quantified(n)
-	if query == nil {
-		return
-	}
-	name := "any"
-	if all {
-		name = "all"
-	}
-	n.Expr = &sqlparser.FuncExpr{Name: sqlparser.NewColIdent(name), Exprs: sqlparser.SelectExprs{&sqlparser.AliasedExpr{Expr: query}}}
 }

@@ -3,6 +3,8 @@ package sql
 import (
 	"strings"
 	"testing"
+
+	"stack/roles/db/wire"
 )
 
 // Comparisons with all rows of a query, or any, of values with and without NULL and of none.
@@ -32,6 +34,25 @@ func TestQuantifiedComparisonsAsMariaDB(t *testing.T) {
 	} {
 		asMariaDB(t, c, conn, q)
 	}
+	onBoth(t, c, conn, "CREATE TABLE n (s VARCHAR(5) COLLATE utf8mb4_general_ci)", "INSERT INTO n VALUES ('0'), ('5'), ('a'), ('A')")
+	for _, q := range []string{
+		"SELECT 0 = ALL (SELECT s FROM n), 0 <> ANY (SELECT s FROM n), 'a' = ALL (SELECT s FROM n WHERE s > '9'), 'a' COLLATE utf8mb4_bin = ALL (SELECT s FROM n WHERE s > '9')",
+		"SELECT n, GROUP_CONCAT(id ORDER BY id) > ANY (SELECT '1,2') FROM p GROUP BY n ORDER BY n",
+		"SELECT id FROM p WHERE k > ALL\n                        \t(SELECT 2) ORDER BY id",
+		"SELECT id FROM p WHERE k = ANY ((SELECT 1)) ORDER BY id",
+	} {
+		asMariaDB(t, c, conn, q)
+	}
+	out := c.must("SELECT k > ALL (SELECT 1), k = some (SELECT 2) AS x FROM p LIMIT 1")
+	if out.schema[0].Name != "k > ALL (SELECT 1)" || out.schema[1].Name != "x" {
+		t.Errorf("columns are called %q and %q", out.schema[0].Name, out.schema[1].Name)
+	}
+	c.want("SELECT -4 = -~-(SELECT 5)", "1")
+	deep := "1"
+	for range 14 {
+		deep = "(" + deep + " = ALL (SELECT 1))"
+	}
+	c.fails(1305, "SELECT "+deep)
 	c.must("CREATE VIEW v AS SELECT id FROM p WHERE k >= ALL (SELECT k FROM p WHERE k IS NOT NULL)")
 	c.want("SELECT * FROM v ORDER BY id", "5", "6")
 	if shown := c.must("SHOW CREATE VIEW v").rows[0]; !strings.Contains(shown, "k >= ALL (SELECT k") {
@@ -41,7 +62,31 @@ func TestQuantifiedComparisonsAsMariaDB(t *testing.T) {
 	c.want("SELECT COUNT(*) FROM p", "5")
 	c.fails(1064, "SELECT id FROM p WHERE k <=> ALL (SELECT 1)")
 	c.fails(1305, "SELECT id FROM p WHERE (id, k) = ALL (SELECT 1, 1)")
-	c.fails(1064, "SELECT id FROM p WHERE k = ALL (1)")
+	for _, q := range []string{"k = ALL (1)", "k = ANY ((5))", "k = ALL (((SELECT 1) + 1))"} {
+		if _, err := c.run("SELECT id FROM p WHERE " + q); err == nil {
+			t.Errorf("%s is computed", q)
+		}
+	}
+	st, err := c.prepare(t.Context(), "SELECT id FROM p WHERE ? > ALL (SELECT k FROM p WHERE k < ?) AND id = ?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := &collected{}
+	if err := st.execute(t.Context(), []wire.Param{{Kind: wire.ParamInt, Num: 2}, {Kind: wire.ParamInt, Num: 2}, {Kind: wire.ParamInt, Num: 3}}, got); err != nil || strings.Join(got.rows, ",") != "3" {
+		t.Errorf("prepared: %q, %v", got.rows, err)
+	}
+}
+
+func FuzzQuantifiers(f *testing.F) {
+	for _, q := range []string{"SELECT a >= ALL (SELECT 1)", "SELECT a = some(WITH x AS (SELECT 1) SELECT 1)", "'= ANY (SELECT'", "a <=> ALL (SELECT 1)", "=ANY((((", "= all /* ( */ (SELECT 1)", "\xff= ANY (SELECT"} {
+		f.Add(q)
+	}
+	f.Fuzz(func(t *testing.T, q string) {
+		read, found := quantifiersAsMarks(q)
+		if len(read) != len(q) || found != (read != q) {
+			t.Errorf("%q is read as %q, %t", q, read, found)
+		}
+	})
 }
 
 func TestErrorsOfDuplicateColumnsAndUnknownVariables(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/cockroachdb/apd/v3"
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
 	"github.com/dolthub/go-mysql-server/sql/expression"
@@ -78,7 +79,7 @@ func (f valueFrame) NewFramer(w *gms.WindowDefinition) (gms.WindowFramer, error)
 	for _, bound := range []struct {
 		distance  gms.Expression
 		following bool
-		at        *gms.Expression
+		at        **valueLimit
 	}{
 		{f.StartNPreceding(), false, &out.start}, {f.StartNFollowing(), true, &out.start},
 		{f.EndNPreceding(), false, &out.end}, {f.EndNFollowing(), true, &out.end},
@@ -89,20 +90,75 @@ func (f valueFrame) NewFramer(w *gms.WindowDefinition) (gms.WindowFramer, error)
 		if len(w.OrderBy) != 1 {
 			return nil, mysqlError(3587, "Window '<unnamed window>' with RANGE N PRECEDING/FOLLOWING frame requires exactly one ORDER BY expression, of numeric or temporal type")
 		}
-		sign := sqlparser.MinusStr
-		if bound.following != (w.OrderBy[0].Order == gms.Descending) {
-			sign = sqlparser.PlusStr
-		}
-		*bound.at = expression.NewArithmetic(w.OrderBy[0].Expr, bound.distance, sign)
+		*bound.at = newValueLimit(w.OrderBy[0], bound.distance, bound.following)
 	}
 	return out, nil
+}
+
+// valueLimit is the value at a distance from that of a row.
+type valueLimit struct {
+	key, distance gms.Expression
+	minus         bool
+	sum           gms.Expression // as the planner computes it
+}
+
+func newValueLimit(key gms.SortCondition, distance gms.Expression, following bool) *valueLimit {
+	l := &valueLimit{key: key.Expr, distance: distance, minus: following == (key.Order == gms.Descending)}
+	sign := sqlparser.PlusStr
+	if l.minus {
+		sign = sqlparser.MinusStr
+	}
+	l.sum = expression.NewArithmetic(l.key, distance, sign)
+	if shift := shiftOf(l.sum); shift != nil {
+		l.sum = shift
+	}
+	return l
+}
+
+// of is the limit of a row, nil where it has none, and how values are compared with it.
+func (l *valueLimit) of(ctx *gms.Context, row gms.Row) (at any, compare func(v any) (int, error), err error) {
+	if !isExact(l.key.Type(ctx)) || !isExact(l.distance.Type(ctx)) {
+		compared := types.GetCompareType(l.key.Type(ctx), l.sum.Type(ctx))
+		at, err = l.sum.Eval(ctx, row)
+		return at, func(v any) (int, error) { return compared.Compare(ctx, v, at) }, err
+	}
+	// Sums of integers as the planner computes them wrap, or lose digits.
+	key, err := l.key.Eval(ctx, row)
+	if err != nil || key == nil {
+		return nil, nil, err
+	}
+	distance, err := l.distance.Eval(ctx, row)
+	if err != nil || distance == nil {
+		return nil, nil, err
+	}
+	a, err := asDecimal(ctx, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := asDecimal(ctx, distance)
+	if err != nil {
+		return nil, nil, err
+	}
+	limit := new(apd.Decimal)
+	if l.minus {
+		_, err = wide.Sub(limit, a, b)
+	} else {
+		_, err = wide.Add(limit, a, b)
+	}
+	return limit, func(v any) (int, error) {
+		d, err := asDecimal(ctx, v)
+		if err != nil {
+			return 0, err
+		}
+		return d.Cmp(limit), nil
+	}, err
 }
 
 // valueFramer goes over the rows of a partition, which are sorted by order.
 type valueFramer struct {
 	frame      valueFrame
 	order      gms.SortConditions
-	start, end gms.Expression // the values at which frames of the row begin and end, nil where that is a row
+	start, end *valueLimit // where frames of the row begin and end, nil where that is a row
 
 	partition, peers, now gms.WindowInterval
 	row                   int // the next
@@ -176,18 +232,17 @@ func (f *valueFramer) findPeers(ctx *gms.Context, rows gms.WindowBuffer) error {
 
 // find is the first row of the partition that is at the limit or behind it, by beyond, which is told on
 // which side of the limit a row is. Rows with NULL have no limit but their peers.
-func (f *valueFramer) find(ctx *gms.Context, rows gms.WindowBuffer, limit gms.Expression, peer int, beyond func(side int) bool) (int, error) {
-	key, descends := f.order[0].Expr, f.order[0].Order == gms.Descending
-	at, err := limit.Eval(ctx, rows[f.row])
+func (f *valueFramer) find(ctx *gms.Context, rows gms.WindowBuffer, limit *valueLimit, peer int, beyond func(side int) bool) (int, error) {
+	at, compare, err := limit.of(ctx, rows[f.row])
 	if at == nil || err != nil {
 		return peer, err
 	}
-	compared := types.GetCompareType(key.Type(ctx), limit.Type(ctx))
+	key, descends := f.order[0].Expr, f.order[0].Order == gms.Descending
 	found := sort.Search(f.partition.End-f.partition.Start, func(i int) bool {
 		v, failed := key.Eval(ctx, rows[f.partition.Start+i])
 		side := -1 // NULL is less than all
 		if failed == nil && v != nil {
-			side, failed = compared.Compare(ctx, v, at)
+			side, failed = compare(v)
 		}
 		if failed != nil {
 			err = failed
