@@ -204,8 +204,9 @@ exec systemd-nspawn -q -D ` + m.root + ` --machine=` + name + ` --network-namesp
 			t.Logf("boot log:\n%s", log.tail(4000))
 		}
 	})
-	await(t, "the container has an init", 30*time.Second, func() bool {
-		out, err := exec.Command("pgrep", "-P", fmt.Sprint(boot.Process.Pid)).Output()
+	// What the shell and nspawn start before the init are children too, for longer where the disk is slow.
+	await(t, "the container has an init", time.Minute, func() bool {
+		out, err := exec.Command("pgrep", "-x", "-P", fmt.Sprint(boot.Process.Pid), "systemd").Output()
 		if err != nil {
 			return false
 		}
