@@ -61,8 +61,7 @@ func apartHere(s *sqlparser.Select, outer map[string][]string) map[string][]stri
 		if call.Name.EqualString("group_concat") {
 			at = 1 // behind its options
 		}
-		arg, ok := call.Exprs[at].(*sqlparser.AliasedExpr)
-		if !ok {
+		if _, ok := call.Exprs[at].(*sqlparser.AliasedExpr); !ok {
 			continue
 		}
 		exact, lower := exactParts(call), strings.ToLower(sqlparser.String(call))
@@ -71,13 +70,7 @@ func apartHere(s *sqlparser.Select, outer map[string][]string) map[string][]stri
 			others = len(known[lower])
 			known[lower] = append(known[lower], exact)
 		}
-		if others > mostApart {
-			call.Name = sqlparser.NewColIdent(tooManyAlike)
-			continue
-		}
-		for range others {
-			arg.Expr = coalesced(arg.Expr)
-		}
+		sayTimes(call, at, others)
 	}
 	return known
 }
@@ -142,7 +135,7 @@ func tellFramesApart(st sqlparser.Statement) {
 					others = len(known[plain])
 					known[plain] = append(known[plain], whole)
 				}
-				sayTimes(f, others)
+				sayTimes(f, 0, others)
 			}
 			_, query := n.(*sqlparser.Subquery)
 			return !query, nil
@@ -210,16 +203,16 @@ const mostApart = 64
 // tooManyAlike is called by what has more: it is no function.
 const tooManyAlike = "more_than_64_calls_that_differ_in_case_or_frame_alone"
 
-// sayTimes says the first argument of a function in other words, so many times.
-func sayTimes(f *sqlparser.FuncExpr, times int) {
+// sayTimes says an argument of a function in other words, so many times.
+func sayTimes(f *sqlparser.FuncExpr, at, times int) {
 	if times > mostApart {
 		f.Name = sqlparser.NewColIdent(tooManyAlike)
 		return
 	}
 	for range times {
-		switch arg := f.Exprs[0].(type) {
+		switch arg := f.Exprs[at].(type) {
 		case *sqlparser.StarExpr: // of COUNT, which counts 1 for each row
-			f.Exprs[0] = &sqlparser.AliasedExpr{Expr: coalesced(sqlparser.NewIntVal([]byte("1")))}
+			f.Exprs[at] = &sqlparser.AliasedExpr{Expr: coalesced(sqlparser.NewIntVal([]byte("1")))}
 		case *sqlparser.AliasedExpr:
 			arg.Expr = coalesced(arg.Expr)
 		}

@@ -52,10 +52,7 @@ func nameAggregates(s *sqlparser.Select) bool {
 		}
 		name := shown.As
 		if name.IsEmpty() {
-			name = sqlparser.NewColIdent(shown.InputExpression)
-			if column, ok := shown.Expr.(*sqlparser.ColName); ok {
-				name = column.Name
-			}
+			name = nameShown(shown)
 			shown = &sqlparser.AliasedExpr{Expr: shown.Expr, As: sqlparser.NewColIdent(fmt.Sprintf("shown column %d", i+1))}
 		}
 		inner.SelectExprs = append(inner.SelectExprs, shown)

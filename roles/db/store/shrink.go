@@ -34,10 +34,10 @@ func shrink(fs vfs.FS, path string) {
 		return
 	}
 	for size := info.Size() - shrinkStep; size > 0 && err == nil; size -= shrinkStep {
-		if err = os.Truncate(path, size); err != nil {
-			break
+		if err = os.Truncate(path, size); err == nil {
+			_, err = pace.Write([]byte{0})
 		}
-		if _, err = pace.Write([]byte{0}); err == nil {
+		if err == nil {
 			err = pace.Sync()
 		}
 	}
