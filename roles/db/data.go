@@ -86,6 +86,9 @@ func openData(node *config.Node, env supervise.Env, kill func(uint32) error) (*d
 		return nil, errors.Join(err, d.close())
 	}
 	d.engine.SetDonor(d.donor)
+	if err := d.store.GrowMemtables(); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
 	return d, nil
 }
 

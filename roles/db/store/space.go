@@ -18,6 +18,7 @@ const (
 
 // Keys of SpaceMeta. Each is one byte after the space, then an id where one is named.
 const (
+	metaNothing     = 0   // never written
 	metaFormat      = 'f' // format version, u32
 	metaServer      = 'u' // server UUID, text
 	metaExecuted    = 'x' // executed GTID set, text
