@@ -18,9 +18,11 @@ type iter struct {
 	bounds  store.KeyRange
 	base    *pebble.Iterator
 	set     *overlay // nil: the transaction has written nothing
+	mix     mixing   // nil: on equal keys the write set wins
 	reverse bool
 	started bool
 	fromSet bool
+	hidden  bool // with mix: the write set has given what has the key of the base's entry
 	key     []byte
 	value   []byte
 	err     error
@@ -69,7 +71,7 @@ func (it *iter) seek(key []byte) bool {
 	if it.err != nil {
 		return false
 	}
-	it.started = true
+	it.started, it.hidden = true, false
 	it.base.SeekGE(key)
 	if it.set != nil {
 		it.set.seek(key)
@@ -80,6 +82,9 @@ func (it *iter) seek(key []byte) bool {
 // settle picks the entry that comes first from the two sides, skipping what the
 // write set hides.
 func (it *iter) settle() bool {
+	if it.mix != nil && it.set != nil {
+		return it.settleMixed()
+	}
 	for {
 		baseOK := it.base.Valid()
 		if it.set == nil || !it.set.valid {
@@ -115,6 +120,55 @@ func (it *iter) settle() bool {
 		it.fromSet = true
 		it.key, it.value = it.set.key, it.set.value
 		return true
+	}
+}
+
+// settleMixed is settle where mix says what of the base is seen. On equal keys both sides may be, the
+// write set first.
+func (it *iter) settleMixed() bool {
+	for {
+		baseOK, order := it.base.Valid(), 1
+		switch {
+		case it.set.err() != nil:
+			it.err = it.set.err()
+			return false
+		case !it.set.valid && !baseOK:
+			return it.finish(false)
+		case !baseOK:
+			order = -1
+		case it.set.valid:
+			if order = bytes.Compare(it.set.key, it.base.Key()); it.reverse {
+				order = -order
+			}
+		}
+		if order <= 0 {
+			it.hidden = order == 0
+			if it.set.deleted {
+				it.set.next()
+				continue
+			}
+			it.fromSet = true
+			it.key, it.value = it.set.key, it.set.value
+			return true
+		}
+		hidden := it.hidden
+		it.fromSet, it.hidden = false, false
+		if !it.take() {
+			return false
+		}
+		seen, err := it.mix(it.key, it.value, hidden)
+		if err != nil {
+			it.err = err
+			return false
+		}
+		if seen {
+			return true
+		}
+		if it.reverse {
+			it.base.Prev()
+		} else {
+			it.base.Next()
+		}
 	}
 }
 

@@ -149,7 +149,9 @@ func (r *Rows) open() error {
 		return nil
 	}
 	r.next = r.nextUnlocked
-	r.it, err = r.t.newIter(r.reader, r.scan.Range, r.scan.Reverse, r.seq)
+	if r.it, err = r.t.newIter(r.reader, r.scan.Range, r.scan.Reverse, r.seq); err == nil && r.scan.Mode == Consistent {
+		r.it.mix = r.t.mix(r.reader, r.index, r.seq)
+	}
 	return err
 }
 
@@ -367,7 +369,20 @@ func (t *Txn) getAt(reader pebble.Reader, key []byte, seq uint64) ([]byte, error
 }
 
 func (r *Rows) large(primary []byte, ref store.LargeRef) ([]byte, error) {
-	return readLarge(ref, primary, func(key []byte) ([]byte, error) { return r.t.getAt(r.reader, key, r.seq) })
+	return r.t.largeAt(r.reader, primary, ref, r.seq)
+}
+
+// largeAt reads a large value of a row that getAt has given. The write set has the chunks that it has changed.
+// The others of a row of its own, which is locked, are the newest, whatever the row was in reader.
+func (t *Txn) largeAt(reader pebble.Reader, primary []byte, ref store.LargeRef, seq uint64) ([]byte, error) {
+	if !t.set.empty() {
+		if _, _, own, err := t.set.get(primary, seq); err != nil {
+			return nil, err
+		} else if own {
+			reader = t.e.store.DB
+		}
+	}
+	return readLarge(ref, primary, func(key []byte) ([]byte, error) { return t.getAt(reader, key, seq) })
 }
 
 // readLarge puts the chunks of a large value together.
@@ -491,7 +506,7 @@ func (t *Txn) rowOf(ctx context.Context, reader pebble.Reader, table *store.Tabl
 	}
 	row := make(sql.Row, len(table.Types))
 	large := func(primary []byte, ref store.LargeRef) ([]byte, error) {
-		return readLarge(ref, primary, func(key []byte) ([]byte, error) { return t.get(reader, key) })
+		return t.largeAt(reader, primary, ref, t.set.seq)
 	}
 	if err := table.DecodeRow(ctx, key, data, columns, large, row); err != nil {
 		return nil, err

@@ -38,6 +38,7 @@ type Txn struct {
 
 	view    *view // of the transaction (REPEATABLE READ) or statement; nil = none yet
 	pinned  bool  // a consistent read has used the view
+	behind  behind
 	staged  *store.Catalog
 	drops   []uint32
 	built   []uint32

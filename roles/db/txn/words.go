@@ -53,11 +53,11 @@ func eachWords(table *store.Table, row sql.Row, primary []byte, do func(*store.I
 }
 
 // replaceWords changes the entries of a row from the old one's to the new one's; what is
-// in both is left alone.
-func (t *Txn) replaceWords(table *store.Table, old, row sql.Row, oldPrimary, primary []byte) error {
+// in both is left alone, or, with all, written as well.
+func (t *Txn) replaceWords(table *store.Table, old, row sql.Row, oldPrimary, primary []byte, all bool) error {
 	moved := !bytes.Equal(oldPrimary, primary)
 	for _, ix := range table.Indexes {
-		if !ix.Desc.FullText || !moved && sameTexts(ix, old, row) {
+		if !ix.Desc.FullText || !moved && !all && sameTexts(ix, old, row) {
 			continue
 		}
 		had, err := ix.Words(old, oldPrimary)
@@ -68,7 +68,7 @@ func (t *Txn) replaceWords(table *store.Table, old, row sql.Row, oldPrimary, pri
 		if err != nil {
 			return err
 		}
-		if err := t.replaceKeys(had, has); err != nil {
+		if err := t.replaceKeys(had, has, all); err != nil {
 			return err
 		}
 	}
@@ -76,8 +76,8 @@ func (t *Txn) replaceWords(table *store.Table, old, row sql.Row, oldPrimary, pri
 }
 
 // replaceKeys deletes the keys that are only in had and sets those that are only in has;
-// both are in order.
-func (t *Txn) replaceKeys(had, has [][]byte) error {
+// both are in order. all sets those that are in both, too.
+func (t *Txn) replaceKeys(had, has [][]byte, all bool) error {
 	for len(had) > 0 || len(has) > 0 {
 		var err error
 		switch {
@@ -86,6 +86,9 @@ func (t *Txn) replaceKeys(had, has [][]byte) error {
 		case len(had) == 0 || bytes.Compare(has[0], had[0]) < 0:
 			err, has = t.set.set(has[0], nil), has[1:]
 		default:
+			if all {
+				err = t.set.set(has[0], nil)
+			}
 			had, has = had[1:], has[1:]
 		}
 		if err != nil {
@@ -126,6 +129,9 @@ func (t *Txn) Words(ctx context.Context, ix *store.Index, word []byte, prefix bo
 		return err
 	}
 	defer it.close()
+	if mode == Consistent {
+		it.mix = t.mix(reader, ix, t.set.seq)
+	}
 	primary := store.AppendIndexPrefix(nil, store.SpaceRows, ix.Table.Primary.Desc.ID)
 	start := len(primary)
 	for n := 0; it.next(); n++ {

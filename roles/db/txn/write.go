@@ -103,6 +103,9 @@ func (t *Txn) InsertRow(ctx context.Context, table *store.Table, row sql.Row) er
 			return err
 		}
 	}
+	if _, err := t.noteBehind(key, nil); err != nil {
+		return err
+	}
 	return t.atomically(func() error {
 		if err := t.putRow(ctx, table, key, row, nil); err != nil {
 			return err
@@ -202,6 +205,15 @@ func (t *Txn) changeRow(ctx context.Context, table *store.Table, oldKey, oldData
 			return err
 		}
 	}
+	all, err := t.noteBehind(oldKey, oldData)
+	if err != nil {
+		return err
+	}
+	if moved {
+		if _, err := t.noteBehind(key, nil); err != nil {
+			return err
+		}
+	}
 	return t.atomically(func() error {
 		if moved {
 			if err := t.removeRow(ctx, table, oldKey, oldData); err != nil {
@@ -212,11 +224,11 @@ func (t *Txn) changeRow(ctx context.Context, table *store.Table, oldKey, oldData
 		if err := t.putRow(ctx, table, key, row, oldData); err != nil {
 			return err
 		}
-		replaced, err := t.replaceEntries(ctx, oldEntries, entries)
+		replaced, err := t.replaceEntries(ctx, oldEntries, entries, all)
 		if err != nil {
 			return err
 		}
-		if err := t.replaceWords(table, old, row, oldKey, key); err != nil {
+		if err := t.replaceWords(table, old, row, oldKey, key, all); err != nil {
 			return err
 		}
 		if moved || replaced {
@@ -227,11 +239,17 @@ func (t *Txn) changeRow(ctx context.Context, table *store.Table, oldKey, oldData
 	})
 }
 
-// replaceEntries reports whether any are others than before.
-func (t *Txn) replaceEntries(ctx context.Context, old, entries []entry) (replaced bool, err error) {
+// replaceEntries reports whether any are others than before. all writes the others as well: they are the row's,
+// and locked with it.
+func (t *Txn) replaceEntries(ctx context.Context, old, entries []entry, all bool) (replaced bool, err error) {
 	for i := range entries {
 		o, e := &old[i], &entries[i]
 		if bytes.Equal(o.key, e.key) && bytes.Equal(o.value, e.value) {
+			if all {
+				if err := t.set.set(e.key, e.value); err != nil {
+					return replaced, err
+				}
+			}
 			continue
 		}
 		replaced = true
@@ -269,6 +287,9 @@ func (t *Txn) DeleteRow(ctx context.Context, table *store.Table, old sql.Row) er
 func (t *Txn) takeRow(ctx context.Context, table *store.Table, key, data []byte, old sql.Row) error {
 	entries, err := entriesOf(table, old, key)
 	if err != nil {
+		return err
+	}
+	if _, err := t.noteBehind(key, data); err != nil {
 		return err
 	}
 	return t.atomically(func() error {
@@ -349,6 +370,9 @@ func (t *Txn) stale(ctx context.Context, table *store.Table, key, data []byte, o
 
 func (t *Txn) putEntry(ctx context.Context, e *entry) error {
 	if _, err := t.lockKey(ctx, e.index, e.key); err != nil {
+		return err
+	}
+	if err := t.noteTaken(e); err != nil {
 		return err
 	}
 	return t.set.set(e.key, e.value)
