@@ -196,7 +196,10 @@ func TestCloneIsRefused(t *testing.T) {
 	}
 }
 
-var cloneFlag = flag.Int("clone", 1000, "MB that TestCloneSpeed clones")
+var (
+	cloneFlag     = flag.Int("clone", 1000, "MB that TestCloneSpeed clones")
+	cloneRestFlag = flag.Bool("clone-at-rest", false, "TestCloneSpeed waits for the compactions of what it wrote")
+)
 
 // TestCloneSpeed prints how fast a clone is, beside the disk: the least of writing and
 // syncing as much in one file, and reading it. -short leaves it out.
@@ -218,6 +221,9 @@ func TestCloneSpeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, s.path("password"), string(password), 0o600)
+	if *cloneRestFlag {
+		s.awaitRest(t)
+	}
 	disk := diskSpeed(t, s.path("probe"), 1<<30)
 	begin := time.Now()
 	out := must(t, s.dir, "db", "clone", "--from", "127.0.0.1:"+strconv.Itoa(s.base), "--user", "root", "--password-file", "password", "--config", "copy.yaml")
@@ -233,6 +239,22 @@ func TestCloneSpeed(t *testing.T) {
 	again := diskSpeed(t, s.path("probe"), 1<<30)
 	t.Logf("cloned %s MB at %.0f MB/s, %.0f %% of the disk's %.0f MB/s (%.0f before, %.0f after); checked in %s s, all in %.1f s",
 		m[1], rate, 100*rate/min(disk, again), min(disk, again), disk, again, m[4], took.Seconds())
+}
+
+// awaitRest waits until the store has compacted what was written.
+func (s dbSite) awaitRest(t *testing.T) {
+	t.Helper()
+	quiet := 0
+	await(t, "twenty looks without a compaction", 10*time.Minute, func() bool {
+		running := regexp.MustCompile(`compactions \d+, running (\d+)`).FindStringSubmatch(s.mustSQL(t, "SHOW ENGINE INNODB STATUS"))
+		if running == nil {
+			t.Fatal("the status of the engine does not name the compactions that run")
+		}
+		if quiet++; running[1] != "0" {
+			quiet = 0
+		}
+		return quiet == 20
+	})
 }
 
 // diskSpeed writes and syncs a file of n bytes, and returns MB/s.

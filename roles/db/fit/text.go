@@ -20,6 +20,8 @@ func (c *converter) text(t gms.StringType, v any) (any, *Problem, error) {
 	binary := types.IsBinaryType(t)
 	if s, ok := asText(v); ok {
 		given, cs := s, t.CharacterSet()
+		// Convert would count bytes of UTF-8 where a character set has one for each character.
+		known := !binary
 		if !binary {
 			n := validPrefix(s)
 			switch {
@@ -27,7 +29,7 @@ func (c *converter) text(t gms.StringType, v any) (any, *Problem, error) {
 				problem = WrongText(invalidBytes(s[n:]))
 				s = s[:n]
 			case n < len(s):
-				// Bytes of the column's character set, which Convert reads.
+				known = false // bytes of the column's character set, which Convert reads
 			default:
 				text, at := InCharset(cs, s)
 				if at >= 0 {
@@ -50,7 +52,6 @@ func (c *converter) text(t gms.StringType, v any) (any, *Problem, error) {
 		if t.Type() == sqltypes.Char && !binary {
 			kept = strings.TrimRight(kept, " ")
 		}
-		known := !binary && cs == gms.CharacterSet_utf8mb4
 		switch _, isString := v.(string); {
 		case isString && kept == given: // already in an interface
 		case isString || known:
