@@ -60,9 +60,10 @@ if command -v gcc >/dev/null; then
 	# The SQL engine takes minutes to build with the detector: only in the full run.
 	skip='-e /e2e -e /bench -e /cmd/ -e /packaging'
 	[ "$mode" = full ] || skip="$skip -e /db/sql -e /roles/db$"
-	# Databases are opened hundreds of times by these, one after another: minutes with the
-	# detector, and nothing to detect.
-	alone='^(TestCrashInLargeCommit|TestCrashWhileBuilding|TestCrashKeepsWhatWasAcknowledged)$'
+	# One goroutine does the work of these: minutes with the detector, and nothing to detect.
+	alone='TestCrashInLargeCommit|TestCrashWhileBuilding|TestCrashKeepsWhatWasAcknowledged|TestLargeTransactionMeetsErrors'
+	alone="$alone|TestOwnWritesOverAnOlderView|TestRandomHistoriesMatchTheModel|TestDuplicatesAreFoundInALoad"
+	alone="^($alone|TestScratchIsASortedMap|TestCacheIsHeld|TestKeysCompareAsValues)\$"
 	# shellcheck disable=SC2046,SC2086
 	export CGO_ENABLED=1
 	tests -race -short -timeout 20m -skip "$alone" -- $(packages $skip)
