@@ -13,7 +13,24 @@ import (
 
 // metrics collects stack_db_*. Everything is read when asked for; counting costs an
 // atomic where it happens.
-type metrics struct{ role *Role }
+type metrics struct {
+	role *Role
+	last []prometheus.Metric // once the database is closed: what it counted until then
+}
+
+// keep holds what there is for whoever asks when the database is closed: its counters go on in the next process.
+func (m *metrics) keep() {
+	ch := make(chan prometheus.Metric)
+	go func() {
+		defer close(ch)
+		m.Collect(ch)
+	}()
+	var last []prometheus.Metric
+	for x := range ch {
+		last = append(last, x)
+	}
+	m.last = last
+}
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("stack_db_"+name, help, labels, nil)
@@ -77,6 +94,7 @@ var (
 	descLogFiles       = desc("binlog_files", "Files of the binary log.")
 	descFollows        = desc("replica_running", "Whether the log of the source comes and is applied: 1, else 0. Only where a source is configured.")
 	descLag            = desc("replica_lag_seconds", "Age of the oldest transaction of the source that is not durable here, by the source's clock. Absent where the source is not heard.")
+	descBinlogTrouble  = desc("binlog_in_trouble", "1 while the binary log cannot be moved to its files or its archive, and grows.")
 	descRelayBytes     = desc("replica_relay_bytes", "Size of the relay log.")
 	descBehind         = desc("replica_behind_transactions", "Transactions of the source, as far as it has told, that are not durable here.")
 	descApplied        = desc("replica_applied_total", "Transactions of the source that were applied.")
@@ -97,8 +115,13 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) { ch <- descConnections }
 // Collect reads everything once.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	r := m.role
+	r.asked.RLock()
+	defer r.asked.RUnlock()
 	st := r.current.Load()
 	if st == nil {
+		for _, x := range m.last {
+			ch <- x
+		}
 		return
 	}
 	gauge := func(d *prometheus.Desc, v float64) {
@@ -185,6 +208,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(descSeedFailures, float64(x.Failures))
 	}
+	flag(descBinlogTrouble, r.data.db.Binlog().Trouble() != "")
 	files := r.data.db.Binlog().Files()
 	var sealed, tail uint64
 	for _, f := range files {

@@ -16,6 +16,7 @@ import (
 	"stack/appliance/config"
 	"stack/appliance/sockets"
 	"stack/appliance/supervise"
+	"stack/roles/db/binlog"
 	"stack/roles/db/slowlog"
 	"stack/roles/db/sql"
 	"stack/roles/db/store"
@@ -42,6 +43,8 @@ type Role struct {
 	drained   bool
 
 	jobs *jobs
+
+	asked sync.RWMutex // held by who asks for figures; data is closed under it
 
 	site     sync.WaitGroup     // what works with the other database servers
 	stopSite context.CancelFunc // nil: nothing does
@@ -132,6 +135,9 @@ func (r *Role) Prepare(ctx context.Context, node *config.Node, listeners *socket
 	if err != nil {
 		return supervise.Change{}, err
 	}
+	if err := r.checkArchive(old, node); err != nil {
+		return supervise.Change{}, err
+	}
 	slow, err := r.slow.Prepare(node.DB.SlowLog)
 	if err != nil {
 		return supervise.Change{}, err
@@ -185,6 +191,21 @@ func (r *Role) open(node *config.Node, wcfg wire.Config) (err error) {
 	r.data.engine.SetFront(r.server.Stats)
 	r.data.engine.SetSlowLog(r.logSlow)
 	return nil
+}
+
+// checkArchive refuses an archive of the binary log that cannot be written. A node that starts with one
+// serves all the same: the log keeps its files.
+func (r *Role) checkArchive(old *state, node *config.Node) error {
+	dir := node.DB.Binlog.Archive
+	if dir == "" || old != nil && old.node.DB.Binlog.Archive == dir {
+		return nil
+	}
+	err := binlog.CheckArchive(dir)
+	if err != nil && old == nil {
+		r.env.Log.Error("the binary log will keep all of its files: " + err.Error())
+		return nil
+	}
+	return err
 }
 
 // needsRestart refuses changes that a running database cannot take.
@@ -252,11 +273,17 @@ func (r *Role) commit(old, next *state, wcfg wire.Config, opened map[string]net.
 	}
 	r.data.engine.SetQueryMemory(next.node.DB.QueryMemory)
 	r.data.donor.SetRate(next.node.DB.SeedRate)
-	r.data.db.SetLockWaitTimeout(next.node.DB.LockWaitTimeout)
 	r.data.db.Binlog().SetBounds(next.node.DB.Binlog.Keep, next.node.DB.Binlog.MaxSize)
 	r.data.db.Binlog().SetArchive(next.node.DB.Binlog.Archive)
-	if err := sql.SetLockWaitTimeout(next.node.DB.LockWaitTimeout); err != nil {
-		r.env.Log.Error("innodb_lock_wait_timeout keeps its old value", "error", err)
+	if err := sql.SetMaxConnections(next.node.DB.MaxConnections); err != nil {
+		r.env.Log.Error("max_connections is shown with its old value", "error", err)
+	}
+	// SET GLOBAL stays where the file has not changed.
+	if old == nil || old.node.DB.LockWaitTimeout != next.node.DB.LockWaitTimeout {
+		r.data.db.SetLockWaitTimeout(next.node.DB.LockWaitTimeout)
+		if err := sql.SetLockWaitTimeout(next.node.DB.LockWaitTimeout); err != nil {
+			r.env.Log.Error("innodb_lock_wait_timeout keeps its old value", "error", err)
+		}
 	}
 	if old == nil || old.node.DB.SlowLog != next.node.DB.SlowLog {
 		s := next.node.DB.SlowLog
@@ -354,6 +381,11 @@ func (r *Role) Close() error {
 	r.serving.Wait()
 	r.jobs.end()
 	if r.data != nil {
+		// The supervisor asks until the end of the process, and once more then.
+		r.metrics.keep()
+		r.asked.Lock()
+		r.current.Store(nil)
+		r.asked.Unlock()
 		errs = append(errs, r.data.close())
 		r.data = nil
 	}

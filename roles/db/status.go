@@ -39,10 +39,11 @@ type Detail struct {
 	Source         *Source  `json:"source,omitempty"`
 	Readers        []Reader `json:"log_readers,omitempty"`
 
-	Trouble  string   `json:"trouble,omitempty"`      // what keeps a server of a site from its role
-	Rejoin   *Rejoin  `json:"rejoin,omitempty"`       // nil: no copy of the primary's data is needed
-	Errant   []string `json:"errant_files,omitempty"` // binary logs of transactions that were taken back
-	Replaced []string `json:"replaced,omitempty"`     // directories of data that a copy has replaced
+	BinlogTrouble string   `json:"binlog_trouble,omitempty"` // why the binary log keeps what should have left it
+	Trouble       string   `json:"trouble,omitempty"`        // what keeps a server of a site from its role
+	Rejoin        *Rejoin  `json:"rejoin,omitempty"`         // nil: no copy of the primary's data is needed
+	Errant        []string `json:"errant_files,omitempty"`   // binary logs of transactions that were taken back
+	Replaced      []string `json:"replaced,omitempty"`       // directories of data that a copy has replaced
 
 	Seeds []seed.Sending `json:"seeds"` // copies that other nodes are fetching
 }
@@ -105,6 +106,8 @@ var errNotOpen = errors.New("the database is not open")
 
 // Alive says whether the store answers.
 func (r *Role) Alive() error {
+	r.asked.RLock()
+	defer r.asked.RUnlock()
 	if r.current.Load() == nil {
 		return errNotOpen
 	}
@@ -113,6 +116,8 @@ func (r *Role) Alive() error {
 
 // Status is the database in one line and in detail.
 func (r *Role) Status() supervise.Status {
+	r.asked.RLock()
+	defer r.asked.RUnlock()
 	if r.current.Load() == nil {
 		return supervise.Status{Text: errNotOpen.Error()}
 	}
@@ -134,6 +139,9 @@ func (r *Role) Status() supervise.Status {
 	}
 	if alarm := d.Acks.alarm(); alarm != "" {
 		st.Text = alarm + "; " + st.Text
+	}
+	if d.BinlogTrouble != "" {
+		st.Text = "the binary log grows: " + d.BinlogTrouble + "; " + st.Text
 	}
 	if d.FreeBytes < d.ReserveBytes {
 		st.Text = "disk full: writes are refused; " + st.Text
@@ -184,6 +192,7 @@ func (r *Role) detail() Detail {
 		Source:         r.source(),
 		Readers:        r.readers(),
 		Seeds:          r.data.donor.Sending(),
+		BinlogTrouble:  r.data.db.Binlog().Trouble(),
 	}
 	if r.data.replica.Following() {
 		d.Role = "replica"

@@ -17,6 +17,22 @@ func (l *Log) SetArchive(dir string) {
 	l.wake()
 }
 
+// CheckArchive makes the directory of an archive, and a file in it for a moment: an error says why none can be kept there.
+func CheckArchive(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	var f *os.File
+	if err == nil {
+		f, err = os.CreateTemp(dir, "writable-*"+archiveSuffix)
+	}
+	if err == nil {
+		err = errors.Join(f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil {
+		return fmt.Errorf("db.binlog.archive: %w; name a directory that belongs to the user of the service, below /var/lib/stack or in ReadWritePaths= of a drop-in for its unit", err)
+	}
+	return nil
+}
+
 // archiveDir is where complete files go; empty: nowhere.
 func (l *Log) archiveDir() string {
 	if dir := l.archive.Load(); dir != nil && *dir != "" {

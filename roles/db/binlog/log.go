@@ -82,6 +82,7 @@ type Log struct {
 	keep    atomic.Int64 // nanoseconds
 	maxSize atomic.Int64
 	archive atomic.Pointer[string]
+	trouble atomic.Pointer[string] // see Trouble
 
 	writer writer // leader only
 	group  Group  // leader only, used again for each

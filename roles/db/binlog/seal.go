@@ -29,7 +29,6 @@ func (l *Log) run() {
 	defer retry.Stop()
 	tick := time.NewTicker(expireEvery)
 	defer tick.Stop()
-	failed := false
 	for {
 		select {
 		case <-l.done:
@@ -42,14 +41,25 @@ func (l *Log) run() {
 		if err == nil {
 			err = l.expire()
 		}
-		if err != nil {
-			if !failed {
-				l.log.Error("the binary log keeps what it has for now: " + err.Error())
-			}
-			retry.Reset(sealRetry)
+		if err == nil {
+			l.trouble.Store(nil)
+			continue
 		}
-		failed = err != nil
+		said := err.Error()
+		if l.trouble.Swap(&said) == nil {
+			l.log.Error("the binary log keeps what it has for now: " + said)
+		}
+		retry.Reset(sealRetry)
 	}
+}
+
+// Trouble is why the log keeps what should have left it for its files, for the archive or for good, and grows;
+// empty: nothing is in the way.
+func (l *Log) Trouble() string {
+	if said := l.trouble.Load(); said != nil {
+		return *said
+	}
+	return ""
 }
 
 // sealAll seals what is due.

@@ -253,9 +253,9 @@ func TestViewsGiveNoPrivileges(t *testing.T) {
 func TestExecuteIsChecked(t *testing.T) {
 	s := newServer(t)
 	low := ownerOf(s)
-	low.must("PREPARE q FROM 'SET GLOBAL max_connections = 7'")
+	low.must("PREPARE q FROM 'SET GLOBAL net_write_timeout = 7'")
 	low.fails(1227, "EXECUTE q")
-	s.root().must("PREPARE q FROM 'SET GLOBAL max_connections = 151'", "EXECUTE q")
+	s.root().must("PREPARE q FROM 'SET GLOBAL net_write_timeout = 151'", "EXECUTE q")
 }
 
 // What a trigger does is checked as if its definer ran it: global variables, the log, accounts, rows that are there.
@@ -265,18 +265,18 @@ func TestTriggersAreCheckedAsStatements(t *testing.T) {
 	root := s.root()
 	root.must("CREATE TABLE secret.d (id INT PRIMARY KEY, n INT)", "INSERT INTO secret.d VALUES (1, 1)", "GRANT INSERT ON secret.d TO low")
 	for body, code := range map[string]uint16{
-		"SET GLOBAL max_connections = 7":                                                   1227,
-		"BEGIN IF NEW.id > 0 THEN SET GLOBAL max_connections = 7; END IF; END":             1227,
-		"SET sql_log_bin = 0":                                                              1227,
-		"INSERT INTO secret.d VALUES (1, 2) ON DUPLICATE KEY UPDATE n = 9":                 1142,
-		"BEGIN INSERT INTO secret.d VALUES (1, 2) ON DUPLICATE KEY UPDATE n = 9; END":      1142,
-		"BEGIN WHILE 0 DO SET GLOBAL max_connections = 7; END WHILE; SET NEW.v = 'w'; END": 1227,
+		"SET GLOBAL net_write_timeout = 7":                                                   1227,
+		"BEGIN IF NEW.id > 0 THEN SET GLOBAL net_write_timeout = 7; END IF; END":             1227,
+		"SET sql_log_bin = 0":                                                                1227,
+		"INSERT INTO secret.d VALUES (1, 2) ON DUPLICATE KEY UPDATE n = 9":                   1142,
+		"BEGIN INSERT INTO secret.d VALUES (1, 2) ON DUPLICATE KEY UPDATE n = 9; END":        1142,
+		"BEGIN WHILE 0 DO SET GLOBAL net_write_timeout = 7; END WHILE; SET NEW.v = 'w'; END": 1227,
 	} {
 		low.must("CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW " + body)
 		low.fails(code, "INSERT INTO t VALUES (5, '')")
 		low.must("DROP TRIGGER x")
 	}
-	root.want("SELECT @@global.max_connections = 7, n FROM secret.d", "0|1")
+	root.want("SELECT @@global.net_write_timeout = 7, n FROM secret.d", "0|1")
 }
 
 // A table's definition calls no stored functions: they would run as whoever writes the table.

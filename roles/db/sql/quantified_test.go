@@ -99,4 +99,7 @@ func TestErrorsOfDuplicateColumnsAndUnknownVariables(t *testing.T) {
 	c.fails(1193, "SET @a = 1, nosuch = 2", "Unknown system variable 'nosuch'")
 	c.fails(1193, "SET GLOBAL nosuch = 1")
 	c.fails(1054, "SET @a = (SELECT nosuch FROM t)")
+	for _, name := range []string{"max_connections", "binlog_expire_logs_seconds", "max_binlog_size", "slow_query_log_file"} {
+		c.fails(1238, "SET GLOBAL "+name+" = 4711", "Variable '"+name+"' is a read only variable")
+	}
 }

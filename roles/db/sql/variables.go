@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -59,6 +60,16 @@ func setVariables(opts Options) error {
 			Type: types.NewSystemUintType("max_allowed_packet", 1024, 1<<30), Default: uint64(64 << 20),
 		},
 	})
+	for _, name := range ofTheFile {
+		v, _, ok := gms.SystemVariables.GetGlobal(name)
+		own, known := v.(*gms.MysqlSystemVariable)
+		if !ok || !known {
+			return fmt.Errorf("the planner has no variable %s", name)
+		}
+		fixed := *own
+		fixed.Dynamic = false
+		gms.SystemVariables.AddSystemVariables([]gms.SystemVariable{&fixed})
+	}
 	return gms.SystemVariables.AssignValues(map[string]any{
 		"sql_mode":             defaultMode,
 		"collation_server":     defaultCollation.Name(),
@@ -72,6 +83,14 @@ func setVariables(opts Options) error {
 		"disable_merge_join": int8(1),
 		activateRoles:        int8(1), // there are no default roles to be chosen instead
 	})
+}
+
+// ofTheFile are variables that the configuration file alone sets: what SET GLOBAL took would have no effect.
+var ofTheFile = []string{"max_connections", "binlog_expire_logs_seconds", "max_binlog_size", "slow_query_log_file"}
+
+// SetMaxConnections is what @@max_connections shows; the protocol front counts.
+func SetMaxConnections(n int) error {
+	return gms.SystemVariables.AssignValues(map[string]any{"max_connections": int64(max(n, 1))})
 }
 
 // SetLockWaitTimeout is what new sessions get as innodb_lock_wait_timeout.

@@ -49,6 +49,21 @@ type Seeding struct {
 	finished bool // Finish was called, which may have given the copy free already
 }
 
+// refuseReplaced refuses a directory that has no database and holds one that was put aside: a new, empty one
+// beside it would be taken for what is lost.
+func refuseReplaced(fs vfs.FS, dir string) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return fmt.Errorf("look at the data directory %s: %w", dir, err)
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, replacedStart) {
+			return fmt.Errorf("data directory %s has no database, and %s in it is one that was put aside: move its content back, or move it elsewhere to begin with an empty database", dir, name)
+		}
+	}
+	return nil
+}
+
 // BeginSeeding claims a data directory to seed: one that does not exist, is empty, or has
 // been begun before, of which everything is kept. One that holds data is refused, unless
 // replace: then its content is put aside at the end. fs nil is the operating system's.

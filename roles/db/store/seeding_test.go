@@ -144,7 +144,7 @@ func TestSeedingSwitchSurvivesEveryStep(t *testing.T) {
 
 func TestSeedingRefuses(t *testing.T) {
 	fs := vfs.NewMem()
-	if err := errors.Join(fs.MkdirAll("foreign/photos", 0o700), fs.MkdirAll("restoring", 0o700)); err != nil {
+	if err := errors.Join(fs.MkdirAll("foreign/photos", 0o700), fs.MkdirAll("restoring", 0o700), fs.MkdirAll("given-up/replaced-2026", 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	r, err := BeginRestore(fs, "restoring")
@@ -167,6 +167,7 @@ func TestSeedingRefuses(t *testing.T) {
 		"run stack db restore again":           func() error { _, err := BeginSeeding(fs, "restoring", false); return err },
 		"a clone into data directory seeding ": func() error { _, err := BeginRestore(fs, "seeding"); return err },
 		"run stack db clone again":             func() error { _, err := Open(Options{Dir: "seeding", FS: fs}); return err },
+		"is one that was put aside":            func() error { _, err := Open(Options{Dir: "given-up", FS: fs}); return err },
 	} {
 		if err := begin(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q: %v", want, err)

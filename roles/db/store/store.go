@@ -113,6 +113,11 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
+	if format == nil {
+		if err := refuseReplaced(s.fs, s.dir); err != nil {
+			return err
+		}
+	}
 	if err := s.clearScratch(); err != nil {
 		return err
 	}
