@@ -52,7 +52,7 @@ type Scratch struct {
 
 const (
 	// mergeAtOnce is how many runs become one. Each takes a block of memory, and so does each run
-	// that is left when everything is read: fewer than this of each level.
+	// that is left when everything is read: not more than this of each level.
 	mergeAtOnce = 64
 	// filterLimit bounds the filters of one Scratch, bytes. Runs beyond it are read to see what
 	// they hold.
@@ -70,8 +70,11 @@ func (s *Store) NewScratch() (*Scratch, error) {
 }
 
 // Add puts a run of keys in, which fill gives in ascending order. What is in it is newer than what
-// was added before.
+// was added before. With an error nothing was put in: runs are merged before, not behind it.
 func (c *Scratch) Add(fill func(w *RunWriter) error) error {
+	if err := c.merge(); err != nil {
+		return err
+	}
 	w, err := c.write(0)
 	if err != nil {
 		return err
@@ -80,19 +83,6 @@ func (c *Scratch) Add(fill func(w *RunWriter) error) error {
 	if err := fill(w); err != nil {
 		return errors.Join(err, w.r.release())
 	}
-	if err := c.add(w, len(c.runs)); err != nil {
-		return err
-	}
-	return c.merge()
-}
-
-func (c *Scratch) write(level int) (*RunWriter, error) {
-	c.made++
-	return newRunWriter(c.s.fs, filepath.Join(c.dir, strconv.Itoa(c.made)+".run"), level)
-}
-
-// add makes the run that was written the first of those from at on.
-func (c *Scratch) add(w *RunWriter, at int) error {
 	r, err := w.finish()
 	if err != nil {
 		return errors.Join(err, w.r.release())
@@ -100,11 +90,16 @@ func (c *Scratch) add(w *RunWriter, at int) error {
 	if r.entries == 0 {
 		return r.release()
 	}
-	c.runs = slices.Insert(c.runs, at, r)
+	c.runs = append(c.runs, r)
 	return nil
 }
 
-// merge makes one run of the newest ones of a level where they are many.
+func (c *Scratch) write(level int) (*RunWriter, error) {
+	c.made++
+	return newRunWriter(c.s.fs, filepath.Join(c.dir, strconv.Itoa(c.made)+".run"), level)
+}
+
+// merge makes one run of the newest ones of a level where they are many. Where it fails they stay.
 func (c *Scratch) merge() error {
 	for {
 		end := len(c.runs)
@@ -140,12 +135,13 @@ func (c *Scratch) mergeRuns(begin, end, entries int) (err error) {
 	if err = errors.Join(err, it.Close()); err != nil {
 		return errors.Join(err, w.r.release())
 	}
+	r, err := w.finish()
+	if err != nil {
+		return errors.Join(err, w.r.release())
+	}
 	// The iterator has ended: what is put in takes the place of what it has read.
 	merged := slices.Clone(from)
-	c.runs = slices.Delete(c.runs, begin, end)
-	if err := c.add(w, begin); err != nil {
-		return err
-	}
+	c.runs = slices.Replace(c.runs, begin, end, r)
 	for _, r := range merged {
 		err = errors.Join(err, r.release())
 	}
@@ -217,20 +213,21 @@ func (r *run) find(key []byte, packed *[]byte, f func(version, value []byte) (bo
 // fillFilters gives the runs their filters, the first time that something is looked for among the
 // keys of one. Rows that come in the order of their keys need none.
 func (c *Scratch) fillFilters() error {
-	c.lookup = true
 	for i, r := range c.runs {
-		if c.filters()+filterBytes(r.entries) > filterLimit {
+		if r.filter != nil || c.filters()+filterBytes(r.entries) > filterLimit {
 			continue
 		}
-		r.filter = newFilter(r.entries)
+		f := newFilter(r.entries)
 		it := c.iter(c.runs[i:i+1], nil, nil)
 		for ok := it.First(); ok; ok = it.Next() {
-			r.filter.add(xxhash.Sum64(it.Key()[:len(it.Key())-versionSize]))
+			f.add(xxhash.Sum64(it.Key()[:len(it.Key())-versionSize]))
 		}
 		if err := it.Close(); err != nil {
 			return err
 		}
+		r.filter = f // a part of it would deny what is there
 	}
+	c.lookup = true
 	return nil
 }
 

@@ -106,3 +106,101 @@ func TestScratchReadsAgain(t *testing.T) {
 		t.Errorf("b3 is there: %v (%v)", there, err)
 	}
 }
+
+// Runs that cannot be merged stay, all of them: what was to be added fails, is not there, and comes
+// in when the disk is well again.
+func TestScratchMergesAgain(t *testing.T) {
+	merged := fmt.Sprintf("/%d.run", mergeAtOnce+1)
+	for name, fails := range map[string]func(op errorfs.Op) bool{
+		"read":  func(op errorfs.Op) bool { return op.Kind == errorfs.OpFileReadAt && strings.HasSuffix(op.Path, ".run") },
+		"write": func(op errorfs.Op) bool { return op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, merged) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var broken atomic.Bool
+			fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if broken.Load() && fails(op) {
+					return errors.New("input/output error")
+				}
+				return nil
+			}))
+			s, err := Open(Options{Dir: "db", FS: fs})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			scratch, err := s.NewScratch()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer scratch.Close()
+			var want []string
+			add := func(n uint64) error {
+				key := versioned(fmt.Sprintf("key%04d.", n), n)
+				err := scratch.Add(func(w *RunWriter) error { return w.Set([]byte(key), nil) })
+				if err == nil {
+					want = append(want, key)
+				}
+				return err
+			}
+			broken.Store(true)
+			var n uint64
+			for n = 1; add(n) == nil; n++ {
+				if n > 2*mergeAtOnce {
+					t.Fatal("it was never merged")
+				}
+			}
+			broken.Store(false)
+			whole := func() {
+				it := scratch.NewIter(nil, nil)
+				walk(t, it, it.First(), it.Next, want, map[string]string{})
+				if err := it.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			whole()
+			if err := add(n); err != nil {
+				t.Errorf("after the disk is well again: %v", err)
+			}
+			if len(scratch.runs) > 2 {
+				t.Errorf("%d runs are not merged", len(scratch.runs))
+			}
+			whole()
+		})
+	}
+}
+
+// A filter that could not be filled is filled again: until then it would deny what is there.
+func TestScratchFillsFiltersAgain(t *testing.T) {
+	var broken atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && op.Kind == errorfs.OpFileReadAt && strings.HasSuffix(op.Path, ".run") {
+			return errors.New("input/output error")
+		}
+		return nil
+	}))
+	s, err := Open(Options{Dir: "db", FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	scratch, err := s.NewScratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer scratch.Close()
+	if err := scratch.Add(func(w *RunWriter) error { return w.Set([]byte(versioned("key.", 1)), nil) }); err != nil {
+		t.Fatal(err)
+	}
+	find := func() (there bool, err error) {
+		err = scratch.Find([]byte("key."), func(_, _ []byte) (bool, error) { there = true; return true, nil })
+		return there, err
+	}
+	broken.Store(true)
+	if _, err := find(); err == nil {
+		t.Fatal("a run that cannot be read was read")
+	}
+	broken.Store(false)
+	if there, err := find(); !there || err != nil {
+		t.Errorf("the key is there: %v (%v)", there, err)
+	}
+}

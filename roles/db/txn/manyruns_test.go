@@ -1,12 +1,16 @@
 package txn
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"stack/roles/db/store"
 )
@@ -113,4 +117,52 @@ func testManyRuns(t *testing.T, ordered bool) {
 	}
 	check()
 	all()
+}
+
+// Where the runs of a write set cannot be merged, a statement fails and nothing of it stays; those
+// before it and after it do.
+func TestNothingStaysOfAStatementWhoseRunsAreNotMerged(t *testing.T) {
+	var broken atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && op.Kind == errorfs.OpFileReadAt && strings.HasSuffix(op.Path, ".run") {
+			return errors.New("input/output error")
+		}
+		return nil
+	}))
+	e, _ := openMem(t, fs, Options{WriteSetLimit: 2500})
+	tx := e.Begin(RepeatableRead)
+	defer tx.Rollback()
+	w, failed := tx.set, 0
+	var want []string
+	broken.Store(true)
+	for i := 0; i < 3000; i += 20 {
+		var keys []string
+		var err error
+		start := tx.Mark()
+		for n := i; n < i+20 && err == nil; n++ {
+			key := string([]byte{byte(store.SpaceRows), 0, 0, 0, 5}) + fmt.Sprintf("%05d", n)
+			keys = append(keys, key)
+			err = w.set([]byte(key), []byte("v"))
+		}
+		if err != nil {
+			broken.Store(false)
+			failed++
+			tx.RollbackTo(start)
+		} else {
+			want = append(want, keys...)
+		}
+		tx.Release(start)
+	}
+	if failed != 1 {
+		t.Fatalf("%d statements have failed", failed)
+	}
+	var got []string
+	it := w.iter(nil, nil, false, w.seq)
+	for ; it.valid; it.next() {
+		got = append(got, string(it.key))
+	}
+	must(t, errors.Join(it.err(), it.close()))
+	if !slices.Equal(got, want) {
+		t.Errorf("%d keys, want %d", len(got), len(want))
+	}
 }
