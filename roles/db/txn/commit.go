@@ -267,6 +267,7 @@ func (q *commitQueue) run(requests []*commitRequest) {
 	}
 	done, applied, catalog := q.done, q.applied, q.catalog
 	err := q.apply(group)
+	q.e.counters.settle(err)
 	if err != nil {
 		q.done, q.applied, q.catalog = done, applied, catalog
 		for _, r := range group.requests {

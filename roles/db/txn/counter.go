@@ -17,15 +17,17 @@ import (
 type counters struct {
 	db *pebble.DB
 	mu sync.Mutex
-	// next value by meta key, with whether it differs from what is logged.
+	// next value by meta key: all that are known, those that differ from what is logged, and those
+	// in the batch whose outcome the leader does not know yet.
 	values map[string]*counter
 	moved  map[string]*counter
+	logged map[string]*counter
 }
 
 type counter struct{ next uint64 }
 
 func (c *counters) init(db *pebble.DB) {
-	c.db, c.values, c.moved = db, map[string]*counter{}, map[string]*counter{}
+	c.db, c.values, c.moved, c.logged = db, map[string]*counter{}, map[string]*counter{}, map[string]*counter{}
 }
 
 // at returns the counter of a key, read from the store at first use. c.mu is held.
@@ -105,8 +107,8 @@ func (c *counters) set(key []byte, v uint64) error {
 	return nil
 }
 
-// log adds every counter that moved to a batch. If the batch fails, nothing was
-// promised: the process cannot commit any more.
+// log adds every counter that moved to a batch, with whose outcome settle must be called: the
+// counters are those of all transactions, and others commit behind a batch that fails.
 func (c *counters) log(b *pebble.Batch) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,8 +117,20 @@ func (c *counters) log(b *pebble.Batch) error {
 			return err
 		}
 	}
-	clear(c.moved)
+	c.moved, c.logged = c.logged, c.moved
 	return nil
+}
+
+// settle ends log: what was in a batch that has failed goes into the next one.
+func (c *counters) settle(failed error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, n := range c.logged {
+		if failed != nil && c.values[key] == n { // else forgotten
+			c.moved[key] = n
+		}
+	}
+	clear(c.logged)
 }
 
 // forget drops the counters of an index that is deleted.

@@ -2,10 +2,14 @@ package txn
 
 import (
 	"errors"
+	"fmt"
 	"math"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/dolthub/go-mysql-server/sql"
 
 	"stack/roles/db/binlog/event"
@@ -127,4 +131,42 @@ func TestTablesWithoutPrimaryKey(t *testing.T) {
 		t.Fatal(got)
 	}
 	checkClean(t, e)
+}
+
+// A large commit that fails, with the process going on, takes no counter with it: values that others
+// have taken and commit behind it do not come again after a restart.
+func TestCountersOfAFailedCommitAreLoggedByTheNext(t *testing.T) {
+	disk := crashfs.New()
+	var broken atomic.Bool
+	e, _ := openMem(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && op.Kind == errorfs.OpRename && strings.HasSuffix(op.Path, ".part") {
+			return errorfs.ErrInjected
+		}
+		return nil
+	})), Options{WriteSetLimit: 64 << 10})
+	table := createTable(t, e, people(t))
+	desc := people(t)
+	desc.Name, desc.Primary, desc.Columns[0].AutoIncrement, desc.Indexes = "plain", store.IndexDesc{}, false, nil
+	plain := createTable(t, e, desc)
+	large := e.Begin(RepeatableRead)
+	for id := range int64(200) {
+		must(t, large.InsertRow(ctx, table, person(id, fmt.Sprint(id), 1, strings.Repeat("long ", 2000))))
+	}
+	small := e.Begin(RepeatableRead)
+	must(t, small.InsertRow(ctx, plain, person(1, "a", 1, "")))
+	last := next(t, small, table)
+	broken.Store(true)
+	if err := large.Commit(ctx); !errors.Is(err, errorfs.ErrInjected) {
+		t.Fatalf("the large commit: %v", err)
+	}
+	broken.Store(false)
+	must(t, small.Commit(ctx))
+
+	after, _ := openMem(t, disk.CrashClone(vfs.CrashCloneCfg{}), Options{})
+	if n, err := after.PeekAutoIncrement(after.Catalog().Table("site", "people")); err != nil || n <= last {
+		t.Errorf("%d comes again (%v)", n, err)
+	}
+	plain = after.Catalog().Table("site", "plain")
+	write(t, after, func(tx *Txn) error { return tx.InsertRow(ctx, plain, person(2, "b", 1, "")) })
+	expect(t, ids(t, after, plain), "[1 a 1 ]", "[2 b 1 ]")
 }
