@@ -350,6 +350,39 @@ func TestStaleSourceIsRefused(t *testing.T) {
 	}
 }
 
+// A build whose next view waits behind commits when a higher epoch comes leaves nothing behind: a view
+// that stays would keep what is dropped on the disk.
+func TestFenceLeavesNoViewOfABuild(t *testing.T) {
+	e, _ := openMem(t, vfs.NewMem(), Options{})
+	table := createTable(t, e, people(t))
+	must(t, e.SetAckPolicy(ackPolicy(1, true, time.Hour)))
+	outcome := insertLater(e, table, 1)
+	logged(t, e, 2)
+	before := e.queue.groups.Load()
+	cut := make(chan error, 1)
+	go func() {
+		_, _, err := e.cut(newCapture(captureLimit, table.Primary.Desc.ID))
+		cut <- err
+	}()
+	must(t, waitFor(func() bool { return e.queue.groups.Load() > before }))
+	_, err := e.AcceptEpoch(7)
+	must(t, err)
+	for _, err := range []error{<-outcome, <-cut} {
+		if !errors.Is(err, ErrOutcomeUnknown) {
+			t.Fatalf("what waited was answered %v", err)
+		}
+	}
+	must(t, e.OpenForWrites(7))
+	open := func() int {
+		e.viewsMu.Lock()
+		defer e.viewsMu.Unlock()
+		return len(e.views)
+	}
+	if waitFor(func() bool { return open() == 1 }) != nil {
+		t.Errorf("%d views are open, one is current", open())
+	}
+}
+
 // A client that goes leaves its commit, which ends without it.
 func TestClientLeavesItsCommit(t *testing.T) {
 	e, stop := openMem(t, vfs.NewMem(), Options{})

@@ -125,6 +125,9 @@ func (s spans) add(key []byte) {
 func (e *Engine) cut(c *capture) (*view, []changes, error) {
 	r := &commitRequest{capture: c}
 	if err := e.queue.commit(r); err != nil {
+		if r.view != nil { // cut, and answered by a higher epoch before it was published
+			e.releaseView(r.view)
+		}
 		return nil, nil, err
 	}
 	return r.view, r.changed, nil
