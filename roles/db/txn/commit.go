@@ -232,11 +232,19 @@ func (r *commitRequest) alone() bool {
 	return r.large != nil || r.logFile != nil || r.capture != nil || r.back != nil
 }
 
-func (r *commitRequest) size() int64 {
-	if r.set == nil {
+// size is about how many bytes of a batch the request takes. What a large set has in table files is on
+// the disk already.
+func (r *commitRequest) size() (n int64) {
+	switch {
+	case r.set == nil:
 		return 0
+	case r.large != nil:
+		for i := range r.large.others {
+			n += int64(len(r.large.others[i].key) + len(r.large.others[i].value))
+		}
+	default:
+		n = r.set.total()
 	}
-	n := r.set.total()
 	for _, tx := range r.earlier {
 		n += int64(len(tx.Head) + len(tx.Body))
 	}

@@ -2,9 +2,13 @@ package txn
 
 import (
 	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"stack/roles/db/binlog/event"
 	"stack/roles/db/store"
@@ -84,4 +88,28 @@ func TestNothingIsWrittenWithoutSpace(t *testing.T) {
 	if n, ok := store.U64(b); !ok || n <= last {
 		t.Errorf("%d is logged, %d was given out", n, last)
 	}
+}
+
+// A large transaction whose rows are on the disk already is not refused for the space that they take:
+// the store only has to know them.
+func TestLargeCommitNeedsNoSpaceAtItsEnd(t *testing.T) {
+	disk := vfs.NewMem()
+	var left atomic.Uint64 // free bytes once there is a table file
+	e, _ := openMem(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if n := left.Load(); n > 0 && op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") && strings.Contains(op.Path, "/tmp/") {
+			disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: n, TotalBytes: 20 << 30})
+		}
+		return nil
+	})), Options{WriteSetLimit: 64 << 10})
+	table := createTable(t, e, people(t))
+	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 10 << 30, TotalBytes: 20 << 30})
+	must(t, waitFor(func() bool { free, _ := e.store.FreeSpace(); return free == 10<<30 }))
+	tx := e.Begin(RepeatableRead)
+	for id := range int64(400) {
+		must(t, tx.InsertRow(ctx, table, person(id, fmt.Sprint(id), 1, strings.Repeat("long ", 8000))))
+	}
+	_, reserve := e.store.FreeSpace()
+	left.Store(reserve + uint64(tx.set.total()))
+	must(t, tx.Commit(ctx))
+	checkClean(t, e)
 }
