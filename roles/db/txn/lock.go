@@ -25,8 +25,8 @@ func compatible(a, b LockMode) bool { return a == Shared && b == Shared }
 // noWait as a wait for a lock means: fail with ErrLocked instead of waiting.
 const noWait time.Duration = -1
 
-// escalateAt is how many points an owner may lock in one space before they become a
-// range.
+// escalateAt is how many points, or ranges of a mode, an owner may lock in one space before
+// they become one range.
 const escalateAt = 50_000
 
 // lockSpace names an ordered set of keys in which locks are taken.
@@ -131,7 +131,7 @@ func (l *locks) point(ctx context.Context, o *Owner, space lockSpace, key []byte
 	fresh, err := l.acquire(ctx, k, lockRequest{owner: o, keys: k, point: true, start: key, mode: mode}, wait)
 	if err == nil && fresh {
 		if h = o.in(k); h != nil && len(h.points) >= max(h.escalate, l.limit) {
-			err = l.escalate(ctx, h, wait)
+			err = l.escalate(ctx, h, len(h.points), h.hull, wait)
 		}
 	}
 	return fresh, err
@@ -149,7 +149,15 @@ func (l *locks) span(ctx context.Context, o *Owner, space lockSpace, r store.Key
 		return nil
 	}
 	_, err := l.acquire(ctx, k, lockRequest{owner: o, keys: k, start: r.Start, end: r.End, mode: mode}, wait)
-	return err
+	if err != nil {
+		return err
+	}
+	h := o.in(k)
+	n := len(*h.ranges(mode))
+	if n < max(h.escalate, l.limit) {
+		return nil
+	}
+	return l.escalate(ctx, h, n, func() lockRequest { return h.hullOf(mode) }, wait)
 }
 
 // acquire takes a lock that the owner lacks. k.mu is held and is given back. It reports
@@ -238,25 +246,25 @@ func (l *locks) waits() (total, now uint64) {
 	return l.total.Load(), uint64(max(l.now.Load(), 0))
 }
 
-// escalate turns the points that an owner holds in a space into one range from the
-// first to the last. Where others are in the way it goes on with points, up to four
-// times the limit; then it waits for them.
-func (l *locks) escalate(ctx context.Context, h *held, wait time.Duration) error {
+// escalate turns the n points, or ranges, that an owner holds in a space into one range from
+// the first to the last, which hull asks for. Where others are in the way it goes on without,
+// up to four times the limit; then it waits for them.
+func (l *locks) escalate(ctx context.Context, h *held, n int, hull func() lockRequest, wait time.Duration) error {
 	k := h.keys
 	k.mu.Lock()
-	r := h.hull()
+	r := hull()
 	if k.blocker(&r) == nil {
 		k.grant(&r)
 		h.absorb()
 		k.mu.Unlock()
 		return nil
 	}
-	h.escalate = len(h.points) + l.limit/10
-	k.mu.Unlock()
-	if len(h.points) < 4*l.limit || wait == noWait {
+	h.escalate = n + l.limit/10
+	if n < 4*l.limit || wait == noWait {
+		k.mu.Unlock()
 		return nil
 	}
-	if err := l.span(ctx, h.owner, k.space, store.KeyRange{Start: r.start, End: r.end}, r.mode, wait); err != nil {
+	if _, err := l.acquire(ctx, k, r, wait); err != nil { // gives k.mu back
 		return err
 	}
 	k.mu.Lock()

@@ -399,6 +399,54 @@ func TestLockEscalation(t *testing.T) {
 	empty(t, l)
 }
 
+// Ranges apart from each other become one as points do, those of each mode for themselves.
+func TestLockEscalationOfRanges(t *testing.T) {
+	for _, mode := range []LockMode{Shared, Exclusive} {
+		l := newLocks()
+		l.limit = 100
+		var a, b Owner
+		take := func(n int, wait time.Duration) error { // in no order
+			n = n * 7 % 400 * 2
+			return lockNow(ctx, l, &a, fmt.Sprintf("k%05d", n), fmt.Sprintf("k%05d", n+1), mode, wait)
+		}
+		if mode == Shared {
+			must(t, lockNow(ctx, l, &a, "a", "b", Exclusive, noWait))
+		}
+		ranges := func() int { return len(*a.held[0].ranges(mode)) }
+		for n := range 100 {
+			must(t, take(n, noWait))
+		}
+		if n := ranges(); n != 1 {
+			t.Fatalf("%d ranges", n)
+		}
+		if err := lockNow(ctx, l, &b, "k00101", "", Exclusive, noWait); !errors.Is(err, ErrLocked) {
+			t.Fatal(err)
+		}
+		must(t, lockNow(ctx, l, &b, "b", "", Exclusive, noWait)) // between those of the other mode
+		l.releaseAll(&a)
+		// With another's lock in between it goes on with ranges, up to four times as many.
+		must(t, lockNow(ctx, l, &b, "k00101", "", Exclusive, noWait))
+		if mode == Shared {
+			must(t, lockNow(ctx, l, &a, "a", "b", Exclusive, noWait))
+		}
+		for n := range 399 {
+			must(t, take(n, time.Minute))
+		}
+		last := &asking{&a, make(chan error, 1)}
+		go func() { last.done <- take(399, time.Minute) }()
+		if last.settle(t); !last.waits() {
+			t.Fatal("does not wait with 400 ranges")
+		}
+		l.releaseAll(&b)
+		last.granted(t)
+		if n := ranges(); n != 1 {
+			t.Fatalf("%d ranges", n)
+		}
+		l.releaseAll(&a)
+		empty(t, l)
+	}
+}
+
 func TestRangeSet(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 300 {

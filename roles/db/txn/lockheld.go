@@ -12,7 +12,7 @@ type held struct {
 	points    []*lockPoint // in the order of taking
 	x, s      rangeSet
 	exclusive bool // held something exclusively
-	escalate  int  // number of points at which to try a range again
+	escalate  int  // number of points, or of ranges, at which to try one range again
 }
 
 // in is what the owner holds in a space, nil if nothing. Owners hold locks in few.
@@ -74,11 +74,15 @@ func (h *held) addRange(start, end []byte, mode LockMode) {
 	if len(h.x) == 0 && len(h.s) == 0 {
 		h.keys.ranged = append(h.keys.ranged, h)
 	}
+	h.ranges(mode).add(start, end)
+}
+
+// ranges are those taken in a mode.
+func (h *held) ranges(mode LockMode) *rangeSet {
 	if mode == Exclusive {
-		h.x.add(start, end)
-	} else {
-		h.s.add(start, end)
+		return &h.x
 	}
+	return &h.s
 }
 
 // dropPoint gives back a point; false where the owner has none of this key.
@@ -146,6 +150,14 @@ func (h *held) hull() lockRequest {
 	}
 	r.start, r.end = bytes.Clone(r.start), pointRange(last).End
 	return r
+}
+
+// hullOf is the request for a range over all ranges of a mode that the owner has.
+func (h *held) hullOf(mode LockMode) lockRequest {
+	s := *h.ranges(mode)
+	return lockRequest{
+		owner: h.owner, keys: h.keys, start: bytes.Clone(s[0].start), end: bytes.Clone(s[len(s)-1].end), mode: mode,
+	}
 }
 
 // absorb gives back the points that ranges of the owner hold as well.
