@@ -42,17 +42,19 @@ func findWay(q *lockRequest, wanted *Owner) []*lockRequest {
 		r.keys.mu.Lock()
 		var next []*Owner
 		if !r.ended() {
-			next = r.keys.blockers(r)
+			next = r.keys.blockers(r, seen)
 		}
 		r.keys.mu.Unlock()
-		for _, o := range next {
-			if o == wanted {
-				return true
-			}
-			if seen[o] {
-				continue
-			}
+		if slices.Contains(next, wanted) {
+			return true
+		}
+		// All of them are looked at from here: those that they lead to need not find them again.
+		next = slices.DeleteFunc(next, func(o *Owner) bool {
+			twice := seen[o]
 			seen[o] = true
+			return twice
+		})
+		for _, o := range next {
 			if w := o.waiting.Load(); w != nil && visit(w) {
 				return true
 			}
@@ -90,7 +92,7 @@ func (l *locks) breakCircle(circle []*lockRequest) *lockRequest {
 	victim := circle[0]
 	for i, r := range circle {
 		next := circle[(i+1)%len(circle)]
-		if r.ended() || next.ended() || !slices.Contains(r.keys.blockers(r), next.owner) {
+		if r.ended() || next.ended() || !r.keys.waitsFor(r, next.owner) {
 			return nil
 		}
 		if r.owner.rather(victim.owner) {

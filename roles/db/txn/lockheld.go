@@ -70,6 +70,15 @@ func (h *held) rangeConflicts(r *lockRequest) bool {
 	return h.x.overlaps(r.start, r.end) || r.mode == Exclusive && h.s.overlaps(r.start, r.end)
 }
 
+// touches says whether the owner holds something in a range, or so many points that one may be.
+func (h *held) touches(r keySpan) bool {
+	const few = 64
+	return len(h.points) > few || h.x.overlaps(r.start, r.end) || h.s.overlaps(r.start, r.end) ||
+		slices.ContainsFunc(h.points, func(n *lockPoint) bool {
+			return bytes.Compare(r.start, n.key) <= 0 && bytes.Compare(n.key, r.end) < 0
+		})
+}
+
 func (h *held) addRange(start, end []byte, mode LockMode) {
 	if len(h.x) == 0 && len(h.s) == 0 {
 		h.keys.ranged = append(h.keys.ranged, h)

@@ -22,7 +22,7 @@ type LockedKeys struct {
 // asked is a request that waits; keys.mu is held.
 func (r *lockRequest) asked() LockedKeys {
 	k := r.keys.named(LockedKeys{Point: r.point, Mode: r.mode, Start: bytes.Clone(r.start), End: bytes.Clone(r.end), Waiting: true, Since: r.since}, r.owner)
-	for _, o := range r.keys.blockers(r) {
+	for _, o := range r.keys.blockers(r, nil) {
 		if o.client != nil {
 			k.For = append(k.For, o.client.ID)
 		}

@@ -19,6 +19,8 @@ type keyLocks struct {
 	points      lockPoints
 	ranged      []*held // owners that hold ranges
 	first, last *lockRequest
+	wide        int     // requests in the queue that are for ranges
+	hull        keySpan // over them, and over those before since the queue had none
 }
 
 // lockRequest is a lock that is asked for.
@@ -93,21 +95,54 @@ func (k *keyLocks) blocker(r *lockRequest) *Owner {
 	return found
 }
 
-// blockers returns owners that r waits for: enough of them that, with those that these
-// wait for in turn, none is missing.
-func (k *keyLocks) blockers(r *lockRequest) []*Owner {
+// blockers returns owners that r waits for and that are not known: enough of them that, with
+// those that these and the known wait for in turn, none is missing.
+func (k *keyLocks) blockers(r *lockRequest, known map[*Owner]bool) []*Owner {
 	var list []*Owner
 	for w := k.before(r); w != nil; w = w.prev {
-		if k.inTheWay(w, r) {
-			list = append(list, w.owner)
-			// What w waits for hides the rest, unless w jumps over some of it.
-			if w.hides(r) && w.owner.in(k) == nil {
-				return list
+		if known[w.owner] {
+			if !w.conflicts(r) {
+				continue
 			}
+		} else {
+			if !k.inTheWay(w, r) {
+				continue
+			}
+			list = append(list, w.owner)
+		}
+		// What w waits for hides the rest, unless w jumps over some of it.
+		if w.hides(r) && !k.jumps(w, r) {
+			return list
 		}
 	}
-	k.holders(r, func(o *Owner) bool { list = append(list, o); return true })
+	k.holders(r, func(o *Owner) bool {
+		if !known[o] {
+			list = append(list, o)
+		}
+		return true
+	})
 	return list
+}
+
+// jumps says whether w, which hides r, may go before a request before it that r must stay behind: one
+// that waits for a lock of w's owner.
+func (k *keyLocks) jumps(w, r *lockRequest) bool {
+	h := w.owner.in(k)
+	if h == nil {
+		return false
+	}
+	return r.point && h.holdsPoint(r.start, Shared) || k.wide > 0 && h.touches(k.hull)
+}
+
+// waitsFor says whether r waits for an owner itself.
+func (k *keyLocks) waitsFor(r *lockRequest, o *Owner) (found bool) {
+	for w := k.before(r); w != nil; w = w.prev {
+		if w.owner == o && k.inTheWay(w, r) {
+			return true
+		}
+	}
+	k.holders(r, func(x *Owner) bool { found = x == o; return !found })
+	return found
 }
 
 func (k *keyLocks) before(r *lockRequest) *lockRequest {
@@ -194,7 +229,24 @@ func (k *keyLocks) enqueue(q *lockRequest) {
 		k.first = q
 	}
 	k.last = q
+	if !q.point {
+		k.widen(q)
+	}
 	q.owner.waiting.Store(q)
+}
+
+// widen counts a request for a range.
+func (k *keyLocks) widen(q *lockRequest) {
+	if k.wide++; k.wide == 1 {
+		k.hull = keySpan{q.start, q.end}
+		return
+	}
+	if bytes.Compare(q.start, k.hull.start) < 0 {
+		k.hull.start = q.start
+	}
+	if bytes.Compare(q.end, k.hull.end) > 0 {
+		k.hull.end = q.end
+	}
 }
 
 func (k *keyLocks) remove(q *lockRequest) {
@@ -209,6 +261,9 @@ func (k *keyLocks) remove(q *lockRequest) {
 		k.last = q.prev
 	}
 	q.prev, q.next = nil, nil
+	if !q.point {
+		k.wide--
+	}
 	q.owner.waiting.Store(nil)
 }
 
