@@ -139,6 +139,7 @@ var tables = []string{
 	"CREATE TABLE site.users (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(40) NOT NULL, mail VARCHAR(40), age INT, UNIQUE KEY (name), UNIQUE KEY (mail, age), KEY (age))",
 	"CREATE TABLE site.keyless (a INT, b VARCHAR(20), d DECIMAL(8,3), KEY (b))",
 	"CREATE TABLE site.bare (a INT, b TEXT)",
+	"CREATE TABLE site.notes (a INT, b TEXT, FULLTEXT KEY (b))",
 	"CREATE TABLE site.posts (id INT PRIMARY KEY AUTO_INCREMENT, author INT, body TEXT, FULLTEXT KEY (body), FOREIGN KEY (author) REFERENCES site.users (id) ON DELETE CASCADE ON UPDATE CASCADE)",
 	"CREATE TABLE site.docs (id INT, part INT, j JSON, twice INT AS (part * 2) STORED, half INT AS (part + 1) VIRTUAL, big LONGBLOB, PRIMARY KEY (id, part), KEY (twice))",
 	"CREATE TABLE site.kinds (id INT PRIMARY KEY, e ENUM('a','b'), s SET('x','y'), t TIMESTAMP(3) NULL, f FLOAT, b BIT(9), y YEAR, bi BINARY(4))",
@@ -148,7 +149,7 @@ var tables = []string{
 // change is a random statement; it may fail.
 func change(r *rand.Rand) string {
 	id, other := r.IntN(30), r.IntN(30)
-	switch r.IntN(20) {
+	switch r.IntN(23) {
 	case 0, 1:
 		return fmt.Sprintf("INSERT INTO site.users (name, mail, age) VALUES ('n%d', 'm%d', %d)", other, id, other)
 	case 2:
@@ -183,6 +184,12 @@ func change(r *rand.Rand) string {
 		return fmt.Sprintf("DELETE FROM site.docs WHERE twice = %d", 2*(other%5))
 	case 18:
 		return fmt.Sprintf("REPLACE INTO site.kinds VALUES (%d, 'a', 'x,y', '2026-11-29 01:02:03.004', 0.1, %d, 2026, 'ab')", id, r.IntN(512))
+	case 19:
+		return fmt.Sprintf("INSERT INTO site.notes VALUES (%d, 'a lazy dog %d'), (%[1]d, NULL), (NULL, '')", id, other)
+	case 20:
+		return fmt.Sprintf("UPDATE site.notes SET a = a + 1 WHERE a > %d LIMIT 3", id)
+	case 21:
+		return fmt.Sprintf("DELETE FROM site.notes WHERE a = %d", id)
 	}
 	return fmt.Sprintf("UPDATE site.kinds SET e = NULL, s = '', t = NULL, f = -f, b = b'1' WHERE id > %d", id)
 }

@@ -195,6 +195,11 @@ var replayed = []string{
 	"DELETE FROM keyed WHERE u IS NULL AND b IS NULL",
 	"UPDATE keyed SET u = 6 WHERE u = 5",
 
+	"CREATE TABLE worded (a INT, body TEXT, FULLTEXT KEY (body))",
+	"INSERT INTO worded VALUES (1, 'the quick fox'), (2, 'jumps over'), (3, NULL), (4, '')",
+	"UPDATE worded SET a = a + 10",
+	"DELETE FROM worded WHERE a = 11",
+
 	"CREATE TABLE parent (id INT PRIMARY KEY, v INT)",
 	"CREATE TABLE child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id) ON DELETE CASCADE ON UPDATE CASCADE)",
 	"INSERT INTO parent VALUES (1, 1), (2, 2), (3, 3)",

@@ -48,12 +48,13 @@ func (w *workload) value() string {
 	return fmt.Sprintf("'%c'", 'a'+w.r.IntN(6))
 }
 
-var randomTables = []string{"keyed", "keyless", "bare", "wide"}
+var randomTables = []string{"keyed", "keyless", "bare", "wide", "worded"}
 
 var randomSchema = []string{
 	"CREATE TABLE keyed (id INT PRIMARY KEY AUTO_INCREMENT, a INT, b VARCHAR(60), c DECIMAL(10,2), d DATETIME(3), j JSON, t LONGTEXT, KEY (a), UNIQUE KEY (b), KEY (c, d))",
 	"CREATE TABLE keyless (a INT, b VARCHAR(60), c DOUBLE, d TIMESTAMP(6) NULL, j JSON, t TEXT, KEY (a), KEY (b(4)))",
 	"CREATE TABLE bare (a INT, b VARCHAR(60) CHARACTER SET latin1, c FLOAT, d DATE, j JSON, t BLOB)",
+	"CREATE TABLE worded (a INT, b VARCHAR(60), c INT, d DATETIME, j JSON, t LONGTEXT, FULLTEXT KEY (b), FULLTEXT KEY (b, t))",
 	"CREATE TABLE wide (a INT, b VARCHAR(60), " + wideColumns(90) + ", c BIGINT, d TIME, j JSON, t TEXT, PRIMARY KEY (a, b))",
 	"CREATE TABLE audit (n INT PRIMARY KEY AUTO_INCREMENT, what VARCHAR(100))",
 	"CREATE TRIGGER gone AFTER DELETE ON keyed FOR EACH ROW INSERT INTO audit (what) VALUES (OLD.b)",

@@ -221,10 +221,14 @@ func (t *Txn) findByValue(ctx context.Context, table *store.Table, before sql.Ro
 }
 
 // bestIndex is the index that leads to the fewest rows like this one; nil without any: a
-// unique one, else the one with the most columns.
+// unique one, else the one with the most columns. Words of a text lead to rows of other texts too,
+// so an index of them is none.
 func bestIndex(table *store.Table, row sql.Row) (best *store.Index) {
 	most := 0
 	for _, ix := range table.Indexes {
+		if ix.Desc.FullText {
+			continue
+		}
 		rank := len(ix.Desc.Columns)
 		if ix.Desc.Unique && !hasNull(ix, row) {
 			rank += len(table.Types)
