@@ -175,7 +175,7 @@ func (l *Log) syncNewest() error {
 }
 
 // begun reads the first frame of a segment: where the one before ends, zero where there was none. size is that of the file, 0
-// where it was not begun. ErrDamaged where it was, which later frames tell.
+// where it was not begun. ErrDamaged where it was, which later frames tell, and where that frame cannot be read.
 func (l *Log) begun(number uint64) (before Pos, size int64, err error) {
 	f, err := l.st.FS().Open(l.path(number))
 	if err != nil {
@@ -191,10 +191,10 @@ func (l *Log) begun(number uint64) (before Pos, size int64, err error) {
 	if errors.Is(err, errFrame) {
 		p, err = nil, nil
 	}
-	before, ok := parseBegin(p)
 	if err != nil {
-		return Pos{}, 0, err
+		return Pos{}, 0, fmt.Errorf("segment %d: %w: %w", number, err, ErrDamaged)
 	}
+	before, ok := parseBegin(p)
 	if !ok {
 		c.at = 0
 		return Pos{}, 0, c.torn()

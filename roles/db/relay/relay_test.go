@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"stack/roles/db/binlog/event"
 	"stack/roles/db/store"
@@ -356,6 +358,28 @@ func TestDamage(t *testing.T) {
 			t.Errorf("%s is damaged: %v", c.what, err)
 		}
 		must(t, st.Close())
+	}
+}
+
+// A block that cannot be read is damage, also where the segment before is named.
+func TestUnreadable(t *testing.T) {
+	mem := vfs.NewMem()
+	b := openBed(t, mem, 0)
+	b.add(t, 1, 1, 1000)
+	must(t, b.Sync())
+	path := b.path(b.now)
+	b.close(t)
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileReadAt && op.Path == path {
+			return syscall.EIO
+		}
+		return nil
+	}))
+	st, err := store.Open(store.Options{Dir: "data", FS: fs})
+	must(t, err)
+	defer st.Close()
+	if _, err := Open(st, func(event.ID) bool { return false }); !errors.Is(err, ErrDamaged) || !errors.Is(err, syscall.EIO) {
+		t.Errorf("opened: %v", err)
 	}
 }
 
