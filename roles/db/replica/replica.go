@@ -415,7 +415,7 @@ func (r *Replica) once(ctx context.Context, s *Settings) error {
 	received := make(chan struct{})
 	go func() {
 		defer close(received)
-		q.fail(v.run())
+		q.fail(r.receiveAll(v))
 	}()
 	r.acknowledgeAll(l)
 	err = r.applyAll(ctx, q, l.epoch, func(done end) { l.received(done.id) })
@@ -442,7 +442,9 @@ func (r *Replica) acknowledgeAll(l *link) {
 
 // applyAll applies what the pipe gets, in an epoch, and commits when nothing more is there. durable is told how far that has
 // come.
-func (r *Replica) applyAll(ctx context.Context, q pipe, epoch uint64, durable func(end)) error {
+func (r *Replica) applyAll(ctx context.Context, q pipe, epoch uint64, durable func(end)) (err error) {
+	name := "apply the log" // then, the transaction
+	defer r.recovered(&name, &err)
 	src := &source{q: q}
 	a := apply.New(r.opts.DB, r.opts.Statements)
 	defer a.Close()
@@ -485,7 +487,7 @@ func (r *Replica) applyAll(ctx context.Context, q pipe, epoch uint64, durable fu
 		if err != nil {
 			return errors.Join(err, a.Flush(ctx))
 		}
-		name := src.cur.name
+		name = src.cur.name
 		applying = src.cur.tx
 		applying.Begun = time.Now()
 		r.applies(applying, a.Waiting())

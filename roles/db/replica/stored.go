@@ -82,7 +82,7 @@ func (r *Replica) receive(ctx context.Context, s *Settings, q *spool) error {
 	defer r.arrivals.abort()
 	v := r.receiver(l, s, q, at)
 	v.shown = q.show
-	return v.run()
+	return r.receiveAll(v)
 }
 
 // applyStored applies what is in the relay log, until ctx ends or it cannot go on; what may pass is tried again.

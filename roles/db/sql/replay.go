@@ -63,8 +63,14 @@ func (e *Engine) replaySession(q *event.Query) (*Session, error) {
 		"unique_checks":      onOff(!q.NoUniqueChecks),
 	}
 	if q.Client != 0 {
-		set["collation_connection"] = gms.CollationID(q.Connection).Name()
-		set["collation_server"] = gms.CollationID(q.Server).Name()
+		for name, id := range map[string]uint16{"collation_connection": q.Connection, "collation_server": q.Server} {
+			c, err := loggedCollation(id)
+			if err != nil {
+				s.Close()
+				return nil, err
+			}
+			set[name] = c.Name()
+		}
 	}
 	if q.TimeZone != "" {
 		set["time_zone"] = q.TimeZone
@@ -94,7 +100,11 @@ func decodeText(text string, collation uint16) (string, error) {
 	if collation == 0 {
 		return text, nil
 	}
-	switch cs := gms.CollationID(collation).CharacterSet(); cs {
+	c, err := loggedCollation(collation)
+	if err != nil {
+		return "", err
+	}
+	switch cs := c.CharacterSet(); cs {
 	case gms.CharacterSet_utf8mb4, gms.CharacterSet_utf8mb3, gms.CharacterSet_binary, gms.CharacterSet_ascii, gms.CharacterSet_Unspecified:
 		return text, nil
 	default:

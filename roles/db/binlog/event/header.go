@@ -91,6 +91,9 @@ const flagIgnorable = 0x80
 // ErrCorrupt is wrapped by every error about bytes that are no event.
 var ErrCorrupt = errors.New("not a binary log event")
 
+// ErrUnknown is wrapped by an error about what an event says beyond what is known of such events.
+var ErrUnknown = errors.New("it is not known here")
+
 // Header is the first 19 bytes of an event:
 //
 //	0   timestamp, u32 little endian: seconds since 1970

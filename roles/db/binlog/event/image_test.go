@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -192,6 +193,28 @@ func TestQueryIsReadBack(t *testing.T) {
 		if *got != q {
 			t.Errorf("%+v\nwas read as %+v", q, *got)
 		}
+	}
+}
+
+// MariaDB 11.5 writes the collations of its character sets before all else; what is not known is told from what is damaged.
+func TestQueryOfNewerMariaDB(t *testing.T) {
+	whole := AppendQuery(nil, 1, &Query{Text: "DROP TABLE x", Database: "site", Client: 45, Connection: 246, Server: 8})
+	with := func(variable ...byte) []byte {
+		b := append([]byte(nil), whole[:HeaderSize+13]...)
+		b[HeaderSize+11] += byte(len(variable))
+		return append(append(b, variable...), whole[HeaderSize+13:]...)
+	}
+	for _, variable := range [][]byte{{131, 2, 33, 0, 0, 8, 45, 0, 0, 9}, {131, 0}} {
+		q, err := ParseQuery(with(variable...))
+		if err != nil || q.Text != "DROP TABLE x" || q.Database != "site" || q.Connection != 246 {
+			t.Errorf("% x: %+v, %v", variable, q, err)
+		}
+	}
+	if _, err := ParseQuery(with(250)); !errors.Is(err, ErrUnknown) || errors.Is(err, ErrCorrupt) {
+		t.Errorf("an unknown variable: %v", err)
+	}
+	if _, err := ParseQuery(with(131, 200, 1)); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a variable that is cut: %v", err)
 	}
 }
 
