@@ -39,7 +39,8 @@ const (
 var (
 	sequenceText = regexp.MustCompile(`(?is)^\s*(create(\s+or\s+replace)?|alter|drop)\s+sequence\b`)
 	xaText       = regexp.MustCompile(`(?is)^\s*xa\s`)
-	noCreateText = regexp.MustCompile(`(?is)^\s*(begin|commit|rollback|(release\s+)?savepoint)\b`)
+	controlText  = regexp.MustCompile(`(?is)^\s*(begin|commit|rollback|(release\s+)?savepoint)\b`)
+	tableText    = regexp.MustCompile(`(?is)^\s*create\s+(or\s+replace\s+)?(temporary\s+)?table\b`)
 )
 
 const (
@@ -293,10 +294,14 @@ func (v *receiver) first(ev []byte, h event.Header) (keep bool, err error) {
 		return true, nil
 	}
 	v.rows = true
-	if q != nil && !noCreateText.MatchString(q.Text) {
+	switch {
+	case q == nil || controlText.MatchString(q.Text):
+	case tableText.MatchString(q.Text):
 		q.Text += " START TRANSACTION"
 		v.cur.head = append(v.cur.head, event.AppendQuery(nil, h.Server, q))
 		return false, nil
+	default:
+		return false, v.refused(changesRows)
 	}
 	if q == nil || q.Text != "BEGIN" {
 		begin := &event.Query{Text: "BEGIN", Begun: time.Unix(int64(h.Timestamp), 0)}
@@ -304,6 +309,9 @@ func (v *receiver) first(ev []byte, h event.Header) (keep bool, err error) {
 	}
 	return true, nil
 }
+
+// changesRows is what a statement is that rows should be logged instead of.
+const changesRows = "a statement that changes rows: set binlog_format = ROW on the source, and connect its sessions anew, which keep what they had"
 
 func (v *receiver) refused(format string, args ...any) error {
 	return &refusedError{fmt.Sprintf("transaction %s has ", v.cur.name) + fmt.Sprintf(format, args...)}
@@ -321,9 +329,12 @@ func (v *receiver) refuse(ev []byte, h event.Header) error {
 	case t >= typeCompressed && t <= typeLastMaria:
 		return v.refused("compressed events: set log_bin_compress = OFF on the source")
 	case t == typeIntvar || t == typeRand || t == typeUserVar:
-		return v.refused("a statement that changes rows: set binlog_format = ROW on the source, for its sessions too")
+		return v.refused(changesRows)
 	case t == event.TypeQuery:
 		q, err := event.ParseQuery(ev)
+		if errors.Is(err, event.ErrUnknown) {
+			return v.refused("%v", err)
+		}
 		if err != nil {
 			return &linkError{err}
 		}

@@ -54,6 +54,7 @@ func mariaLog() [][]byte {
 		mariaGTID(7, 0, 1, 1), text("CREATE TABLE t (a INT)"),
 		mariaGTID(7, 0, 2, 0), tableMap(10), event.AppendXID(nil, 7, 9, 5),
 		mariaGTID(8, 1, 1, 0), text("CREATE TABLE u (a INT)"), tableMap(10), event.AppendXID(nil, 7, 9, 5),
+		mariaGTID(8, 1, 2, 0), text("CREATE OR REPLACE TEMPORARY TABLE u (a INT)"), tableMap(10), event.AppendXID(nil, 7, 9, 5),
 		mariaGTID(7, 0, 3, 0), tableMap(10), text("COMMIT"),
 	}
 }
@@ -138,9 +139,10 @@ func TestReceiver(t *testing.T) {
 			"Anonymous_Gtid 0 0-7-1", "Query CREATE TABLE t (a INT)",
 			"Anonymous_Gtid 0 0-7-2", "Query BEGIN", "Table_map", "Xid",
 			"Anonymous_Gtid 0 1-8-1", "Query CREATE TABLE u (a INT) START TRANSACTION", "Table_map", "Xid",
+			"Anonymous_Gtid 0 1-8-2", "Query CREATE OR REPLACE TEMPORARY TABLE u (a INT) START TRANSACTION", "Table_map", "Xid",
 			"Anonymous_Gtid 0 0-7-3", "Query BEGIN", "Table_map", "Query COMMIT",
 		}
-		if strings.Join(list, "\n") != strings.Join(want, "\n") || at.Maria.String() != "0-7-3,1-8-1" || at.File != "source.000001" {
+		if strings.Join(list, "\n") != strings.Join(want, "\n") || at.Maria.String() != "0-7-3,1-8-2" || at.File != "source.000001" {
 			t.Errorf("checksums %v: %s at %+v", sums, strings.Join(list, "\n"), at)
 		}
 	}
@@ -166,6 +168,8 @@ func TestReceiverRefuses(t *testing.T) {
 		ev[4] = t
 		return ev
 	}
+	unknown := text("CREATE TABLE t (a INT)")
+	unknown[event.HeaderSize+13] = 250 // the code of its first status variable
 	for _, c := range []struct {
 		events [][]byte
 		want   string
@@ -176,6 +180,9 @@ func TestReceiverRefuses(t *testing.T) {
 		{[][]byte{mariaGTID(7, 0, 2, 0), kind(166)}, "log_bin_compress"},
 		{[][]byte{mariaGTID(7, 0, 2, 0), kind(5)}, "binlog_format = ROW"},
 		{[][]byte{mariaGTID(7, 0, 2, 0), kind(40)}, "binlog_transaction_compression"},
+		{[][]byte{mariaGTID(7, 0, 2, 0), text("UPDATE t SET a = 2")}, "binlog_format = ROW"},
+		{[][]byte{mariaGTID(7, 0, 2, 0), text(" insert into t SELECT 1")}, "binlog_format = ROW"},
+		{[][]byte{mariaGTID(7, 0, 2, 1), unknown}, "status variable of code 250"},
 	} {
 		log := append([][]byte{artificial("source.000001"), event.AppendFormatDescription(nil, 7, 1, 1, "x")}, c.events...)
 		_, _, err := received(t, log, true, true)

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -40,6 +41,9 @@ func (e *Engine) Replay(ctx context.Context, q *event.Query, o binlog.Origin, ro
 	st, text, _, err := s.parse(s.context(ctx, text), text, false)
 	if err != nil {
 		return clientError(err, s.GetCurrentDatabase())
+	}
+	if ddl, ok := st.(*sqlparser.DDL); ok && ddl.OptSelect != nil {
+		return errors.New("it fills a table by a query, whose rows the log does not have: set binlog_format = ROW where it comes from, and connect its sessions anew")
 	}
 	s.nameDefiner(st)
 	return s.execute(ctx, text, st, nil, discard{})
