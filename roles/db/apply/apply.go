@@ -284,6 +284,9 @@ var savepoint = regexp.MustCompile(`(?i)^\s*(release\s+)?savepoint\s`)
 
 // rows applies table maps and rows up to the end of the transaction.
 func (a *Applier) rows(ctx context.Context, src Source, tx *txn.Txn) error {
+	if len(a.maps) > mapsKept {
+		clear(a.maps)
+	}
 	for {
 		ev, h, err := within(ctx, src)
 		if err != nil {
@@ -325,7 +328,8 @@ type mapped struct {
 	images *event.Images
 }
 
-// mapsKept bounds the table maps that are remembered.
+// mapsKept is how many table maps are remembered from one transaction to the next. Within one none is forgotten: those of
+// all tables of a statement come before its rows.
 const mapsKept = 1000
 
 func (a *Applier) tableMap(ev []byte) error {
@@ -336,9 +340,6 @@ func (a *Applier) tableMap(ev []byte) error {
 	body := ev[event.HeaderSize:]
 	if known := a.maps[m.ID]; known != nil && bytes.Equal(known.raw, body) {
 		return nil
-	}
-	if len(a.maps) >= mapsKept {
-		clear(a.maps)
 	}
 	a.maps[m.ID] = &mapped{raw: bytes.Clone(body), m: m}
 	return nil
