@@ -143,18 +143,16 @@ func (a *Applier) cascade(ctx context.Context, tx *txn.Txn, table *store.Table, 
 
 // changed reports whether columns of a key have other values.
 func changed(t *store.Table, columns []int, before, after sql.Row) bool {
-	for _, i := range columns {
-		if before[i] == nil || after[i] == nil {
-			if before[i] != after[i] {
-				return true
-			}
-			continue
-		}
-		if n, err := t.Types[i].Compare(context.Background(), before[i], after[i]); err != nil || n != 0 {
-			return true
-		}
+	return slices.ContainsFunc(columns, func(i int) bool { return differ(t.Types[i], before[i], after[i]) })
+}
+
+// differ compares as InnoDB does to know what has changed: texts by their bytes, also where their collation calls them equal.
+func differ(typ sql.Type, a, b any) bool {
+	if _, text := a.(string); text || a == nil || b == nil {
+		return a != b
 	}
-	return false
+	n, err := typ.Compare(context.Background(), a, b)
+	return err != nil || n != 0
 }
 
 // act changes the rows of a child that name a row of the parent.
@@ -174,8 +172,19 @@ func (a *Applier) act(ctx context.Context, tx *txn.Txn, ref *reference, act acti
 	if err != nil {
 		return err
 	}
+	var left func(sql.Row) (bool, error)   // which rows are to be changed; nil: all
+	if act == actCascade && after != nil { // those that are changed are in the range still, where the collation calls both keys equal
+		left = func(row sql.Row) (bool, error) {
+			for i, at := range ref.columns {
+				if differ(child.Types[at], row[at], after[ref.parent[i]]) {
+					return true, nil
+				}
+			}
+			return false, nil
+		}
+	}
 	for {
-		rows, err := found(ctx, tx, ref, keys)
+		rows, err := found(ctx, tx, ref, keys, left)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -205,9 +214,9 @@ func (a *Applier) act(ctx context.Context, tx *txn.Txn, ref *reference, act acti
 	}
 }
 
-// found reads some of the rows in a range.
-func found(ctx context.Context, tx *txn.Txn, ref *reference, keys store.KeyRange) ([]sql.Row, error) {
-	scan, err := tx.Scan(ctx, ref.child, txn.Scan{Index: ref.index, Range: keys, Mode: txn.Latest})
+// found reads some of the rows in a range that are left to be changed.
+func found(ctx context.Context, tx *txn.Txn, ref *reference, keys store.KeyRange, left func(sql.Row) (bool, error)) ([]sql.Row, error) {
+	scan, err := tx.Scan(ctx, ref.child, txn.Scan{Index: ref.index, Range: keys, Mode: txn.Latest, Accept: left})
 	if err != nil {
 		return nil, err
 	}
