@@ -279,6 +279,9 @@ func FuzzJSON(f *testing.F) {
 		must(f, err)
 		f.Add(b[4:])
 	}
+	for _, c := range opaqueCases {
+		f.Add(c.document())
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v, err := readJSON(b)
 		if err != nil {

@@ -41,6 +41,7 @@ const (
 	jsonUint64      = 0x0a
 	jsonDouble      = 0x0b
 	jsonString      = 0x0c
+	jsonOpaque      = 0x0f // only in documents of MySQL: see readOpaque
 )
 
 // jsonDepth is how deep MySQL lets documents be nested.

@@ -9,7 +9,7 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/types"
 )
 
-// readJSON reads a document in the binary form that appendJSON writes.
+// readJSON reads a document in the binary form that appendJSON writes, and what only MySQL writes.
 func readJSON(b []byte) (any, error) {
 	if len(b) == 0 {
 		// MySQL logs a document that an error has left empty so; it stands for null.
@@ -60,6 +60,8 @@ func (r *jsonReader) value(kind byte, b []byte, depth int) (any, error) {
 			err = r.pay(len(s))
 		}
 		return s, err
+	case jsonOpaque:
+		return readOpaque(b)
 	}
 	n := map[byte]int{jsonLiteral: 1, jsonInt16: 2, jsonUint16: 2, jsonInt32: 4, jsonUint32: 4, jsonInt64: 8, jsonUint64: 8, jsonDouble: 8}[kind]
 	if n == 0 {
