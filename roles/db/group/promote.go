@@ -195,8 +195,10 @@ func (p *Promotion) enough(members []Member, done *Promoted, why string) error {
 	}
 	all := len(p.Members) - 1
 	needed := all - p.Need + 1
-	if remembered && p.later {
-		// What another has answered since, if it was opened, waited for this one or for others that answer.
+	before := remembered // the primary until now takes part
+	if before && (p.later || p.Need > 0) {
+		// Another may have been opened since, without its hearing of that. What that one has answered waited for this one or for
+		// others that answer.
 		remembered = len(done.Missing) == 0 || p.Need > 0 && replicas+1 >= needed
 	}
 	done.Proved = remembered || p.Need > 0 && replicas >= needed
@@ -210,6 +212,9 @@ func (p *Promotion) enough(members []Member, done *Promoted, why string) error {
 	missing := strings.Join(names, ", ")
 	lost := fmt.Sprintf("commits that only %s %s may be lost", missing, has(len(names)))
 	what := fmt.Sprintf("%d of %d replicas answer, and %d must, as commits wait for %d of them", replicas, all, needed, p.Need)
+	if before {
+		what = fmt.Sprintf("%d of %d replicas answer beside %s, and %d must, as another may have been promoted without it, whose commits wait for %d", replicas, all, done.Before, needed-1, p.Need)
+	}
 	if len(blank) > 0 {
 		names := strings.Join(blank, ", ")
 		what += fmt.Sprintf("; %s %s not counted: with an empty data directory, or data that is to be replaced by a copy, what was acknowledged before may be gone", names, are(len(blank)))
@@ -217,10 +222,13 @@ func (p *Promotion) enough(members []Member, done *Promoted, why string) error {
 	if p.Need == 0 {
 		what = fmt.Sprintf("commits of %s have waited for no replica (db.ack: none)", done.Before)
 	}
+	if p.Switch {
+		return fmt.Errorf("%s: %s; start %s (%s)", what, lost, missing, why)
+	}
 	if !p.Force {
 		return fmt.Errorf("%s: %s; start %s (%s), or promote with --force", what, lost, missing, why)
 	}
-	if replicas+len(blank) == 0 {
+	if replicas+len(blank) == 0 && !before {
 		return fmt.Errorf("no replica answers: %s", why)
 	}
 	done.Warnings = append(done.Warnings, lost+": "+what)
@@ -241,8 +249,8 @@ func has(n int) string {
 	return "have"
 }
 
-// choose is the index of the set that holds all others; where there is none, of the one with most of
-// the transactions, if that is forced.
+// choose is the index of the set that holds all others; where there is none, of the one with most
+// transactions, if that is forced.
 func (p *Promotion) choose(members []Member, texts []string, done *Promoted) (int, error) {
 	sets := make([]mysql.Mysql56GTIDSet, len(texts))
 	for i, text := range texts {
@@ -251,12 +259,7 @@ func (p *Promotion) choose(members []Member, texts []string, done *Promoted) (in
 			return 0, fmt.Errorf("%s answers with the GTID set %q: %w", members[i].Name(), text, err)
 		}
 	}
-	best := 0
-	for i := range sets {
-		if sets[i].Contains(sets[best]) && (!sets[best].Contains(sets[i]) || p.before(members[i].Name(), members[best].Name())) {
-			best = i
-		}
-	}
+	best := p.most(members, sets)
 	for i := range sets {
 		text, err := p.differs(members[i].Name(), members[best].Name(), texts[i], texts[best])
 		if err != nil {
@@ -276,6 +279,37 @@ func (p *Promotion) choose(members []Member, texts []string, done *Promoted) (in
 		done.Warnings = append(done.Warnings, "the servers have diverged: "+text)
 	}
 	return best, nil
+}
+
+// most is the index of the set that holds all others; where there is none, of the largest of those that are counted on.
+func (p *Promotion) most(members []Member, sets []mysql.Mysql56GTIDSet) int {
+	all := -1
+	for i, set := range sets {
+		holds := !slices.ContainsFunc(sets, func(other mysql.Mysql56GTIDSet) bool { return !set.Contains(other) })
+		if holds && (all < 0 || p.before(members[i].Name(), members[all].Name())) {
+			all = i
+		}
+	}
+	if all >= 0 {
+		return all
+	}
+	better := func(i, j int) bool {
+		a, b := members[i].Name(), members[j].Name()
+		if p.states[a].Blank != p.states[b].Blank {
+			return p.states[b].Blank
+		}
+		if n, m := event.Count(sets[i]), event.Count(sets[j]); n != m {
+			return n > m
+		}
+		return sets[i].Equal(sets[j]) && p.before(a, b)
+	}
+	best := 0
+	for i := range sets {
+		if better(i, best) {
+			best = i
+		}
+	}
+	return best
 }
 
 // before says whether, of two that have the same, a is taken rather than b: it is preferred, or has more executed already.

@@ -145,6 +145,35 @@ func TestPromote(t *testing.T) {
 			s[0].down = true
 			s[1].log, s[2].errant = 4, "00000000-0000-0000-0000-000000000009:1-2"
 		}, "db2", true, "diverged"},
+		{"diverged, forced, and the one with most is the last", 2, 1, true, func(s []*fake) {
+			s[0].down = true
+			s[1].log, s[2].errant = 4, "00000000-0000-0000-0000-000000000009:1-20:31-40"
+		}, "db3", true, "diverged"},
+		{"diverged, forced, and the one with most is not counted", 3, 1, true, func(s []*fake) {
+			s[0].down, s[1].blank = true, true
+			s[1].errant, s[2].log, s[3].log = "00000000-0000-0000-0000-000000000009:1-20", 4, 5
+		}, "db4", false, "db2 is not counted"},
+		{"the one that is not counted has all that the others have", 2, 2, false, func(s []*fake) {
+			s[0].down, s[1].blank = true, true
+			s[1].log, s[2].log = 5, 4
+		}, "db2", true, ""},
+		{"the primary is back alone", 2, 1, false, func(s []*fake) {
+			for _, f := range s {
+				f.primary, f.open, f.down = "db2", false, f.name != "db2"
+			}
+		}, "", false, "0 of 2 replicas answer beside db2, and 1 must"},
+		{"the primary is back alone, forced", 2, 1, true, func(s []*fake) {
+			for _, f := range s {
+				f.primary, f.open, f.down = "db2", false, f.name != "db2"
+			}
+		}, "db2", false, "commits that only db1, db3 have may be lost"},
+		{"the primary is back with one of two", 2, 1, false, func(s []*fake) { s[0].open, s[0].log, s[2].down = false, 9, true }, "db1", true, ""},
+		{"the primary is back with one of four, and two are waited for", 4, 2, false, func(s []*fake) {
+			s[0].open, s[2].down, s[3].down, s[4].down = false, true, true, true
+		}, "", false, "1 of 4 replicas answer beside db1, and 2 must"},
+		{"the primary is back with two of four, and two are waited for", 4, 2, false, func(s []*fake) {
+			s[0].open, s[0].log, s[2].down, s[3].down = false, 9, true, true
+		}, "db1", true, ""},
 		{"no replica answers", 2, 1, true, func(s []*fake) { s[0].down, s[2].down, s[1].down = true, true, true }, "", false, "knows who the primary was"},
 		{"a promotion that ended nowhere", 2, 1, false, func(s []*fake) {
 			s[0].down = true
@@ -323,6 +352,20 @@ func TestSwitchoverReverts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A primary that may have been replaced without hearing of it hands over only where what another one has answered is with
+// those that take part.
+func TestSwitchoverBesideTooFew(t *testing.T) {
+	for _, third := range []bool{false, true} {
+		s, members := newGroup(4)
+		s[2].down, s[3].down, s[4].down = !third, true, true
+		p := Promotion{Members: members, Self: "db1", Need: 2, Prefer: "db2"}
+		_, err := p.Switchover(t.Context())
+		if s[1].open != third || !third && (err == nil || !strings.Contains(err.Error(), "start db3, db4, db5") || strings.Contains(err.Error(), "--force") || !strings.Contains(err.Error(), "nothing was changed")) {
+			t.Errorf("a third server answers: %v: db2 open %v, %v", third, s[1].open, err)
+		}
 	}
 }
 

@@ -138,3 +138,13 @@ func Last(set mysql.Mysql56GTIDSet, server [16]byte) uint64 {
 	}
 	return list[len(list)-1].end - 1
 }
+
+// Count is how many transactions a set holds.
+func Count(set mysql.Mysql56GTIDSet) (n uint64) {
+	for _, list := range intervalsOf(set) {
+		for _, x := range list {
+			n += x.end - x.start
+		}
+	}
+	return n
+}

@@ -33,5 +33,8 @@ func TestWithout(t *testing.T) {
 		if got.String() != want.String() {
 			t.Fatalf("%s without %s is %s, not %s", a, b, got, want)
 		}
+		if n := Count(a); n != uint64(len(inA)) {
+			t.Fatalf("%s holds %d, not %d", a, n, len(inA))
+		}
 	}
 }
