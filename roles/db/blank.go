@@ -6,7 +6,7 @@ import (
 	"stack/roles/db/group"
 )
 
-// A replica whose disk is lost begins empty, and has not what it acknowledged before: a promotion must not count on it. It
+// A replica whose disk is lost begins empty or with a backup, and has not what it acknowledged before: a promotion must not count on it. It
 // was acknowledged before this server asked the primary for its state, so the primary has it then; a server that has all
 // that the primary had counts again.
 
@@ -27,7 +27,7 @@ func (m *member) filled(primary *group.State) error {
 		t.Awaits = primary.Executed
 	}
 	if contains(m.data.db.ExecutedSet(), t.Awaits) {
-		m.log.Info("this server began empty, and has now what the primary had: promotions count on it", "primary", primary.Name, "executed", t.Awaits)
+		m.log.Info("this server began empty or was restored, and has now what the primary had: promotions count on it", "primary", primary.Name, "executed", t.Awaits)
 		t.Blank, t.Awaits = false, ""
 	}
 	if t == m.term {

@@ -97,16 +97,18 @@ func (m *member) learn(ctx context.Context) (states []*group.State, answered int
 		}
 		answered++
 		own, _ := m.State(ctx)
-		if s.Primary == m.name && s.Epoch >= own.Epoch && own.Primary == "" {
+		primary := s.Primary
+		if primary == m.name && (s.Epoch > own.Epoch || s.Epoch == own.Epoch && own.Primary == "") {
+			// It keeps that it is the primary before it tells anybody: this is another disk, empty or older.
 			m.mu.Lock()
 			m.forgot = true
 			m.mu.Unlock()
+			primary = ""
+		}
+		if s.Epoch < own.Epoch || s.Epoch == own.Epoch && (own.Primary != "" || primary == "") {
 			continue
 		}
-		if s.Epoch < own.Epoch || s.Epoch == own.Epoch && (own.Primary != "" || s.Primary == "") {
-			continue
-		}
-		if _, err := m.Accept(ctx, s.Epoch, s.Primary); err != nil {
+		if _, err := m.Accept(ctx, s.Epoch, primary); err != nil {
 			m.log.Error("the term of another server was not accepted", "server", s.Name, "epoch", s.Epoch, "error", err)
 		}
 	}

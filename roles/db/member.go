@@ -40,7 +40,7 @@ type term struct {
 	// Followed: all that this server had was on the primary in this epoch. If the primary lacks some of it
 	// later, then the primary has lost it.
 	Followed bool `json:"followed,omitempty"`
-	// Blank: the data directory was empty when this server heard of its first primary. It may have lost another
+	// Blank: the data directory was empty when this server heard of its first primary, or was restored. It may have lost another
 	// one, with what it had acknowledged. That ends when it has what the primary had afterwards: the GTID set
 	// Awaits, empty where the primary was not asked yet.
 	Blank  bool   `json:"blank,omitempty"`
@@ -132,30 +132,36 @@ func newMember(node *config.Node, d *data, log *slog.Logger, password string) (*
 	if epoch := d.db.Epoch(); m.term.Epoch != epoch {
 		m.term = m.term.next(epoch) // a crash came between the two
 	}
-	if err := m.relayLost(); err != nil {
+	if err := m.lacks(); err != nil {
 		return nil, err
 	}
 	m.begin()
 	return m, nil
 }
 
-// relayLost makes a server whose relay log was damaged one that may have acknowledged what it has no more.
-func (m *member) relayLost() error {
-	why, err := store.Get(m.data.store.DB, store.MetaRelayLostKey())
-	if err != nil || why == nil {
+// lacks makes a server whose relay log was damaged, or whose data was restored, one that may have acknowledged what it has no more.
+func (m *member) lacks() error {
+	relay, err := store.Get(m.data.store.DB, store.MetaRelayLostKey())
+	if err != nil {
+		return err
+	}
+	restored, err := store.Get(m.data.store.DB, store.MetaRestoredKey())
+	if err != nil || relay == nil && restored == nil {
 		return err
 	}
 	if (m.term != term{}) {
 		t := m.term
 		t.Blank, t.Awaits = true, ""
-		if t.Primary == m.name && m.data.replica.Following() { // it was taken for what was in it, and had not applied that
+		if relay != nil && t.Primary == m.name && m.data.replica.Following() { // it was taken for what was in it, and had not applied that
 			t.Lost = "the relay log was damaged before this server, which was to be the primary, had applied it: it has lost what other servers may have. It takes no writes; run stack db promote"
 		}
 		if err := m.enter(t); err != nil {
 			return err
 		}
 	}
-	return m.data.store.DB.Delete(store.MetaRelayLostKey(), pebble.Sync)
+	b := m.data.store.DB.NewBatch()
+	defer b.Close()
+	return errors.Join(b.Delete(store.MetaRelayLostKey(), nil), b.Delete(store.MetaRestoredKey(), nil), b.Commit(pebble.Sync))
 }
 
 // ackPolicy is what commits of this node wait for.

@@ -108,7 +108,8 @@ func (p promise) carry(st *store.Store) error {
 	}
 	b := st.DB.NewBatch()
 	defer b.Close()
-	err = b.Set(store.MetaCopiesKey(), count, nil)
+	// A copy of the primary's data has what this server has acknowledged to it.
+	err = errors.Join(b.Set(store.MetaCopiesKey(), count, nil), b.Delete(store.MetaRestoredKey(), nil))
 	if theirs.epoch < p.epoch {
 		err = errors.Join(err, b.Set(store.MetaEpochKey(), store.AppendU64(nil, p.epoch), nil), b.Delete(store.MetaTermKey(), nil))
 		if p.term != nil {

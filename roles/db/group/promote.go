@@ -94,8 +94,8 @@ func (p *Promotion) Run(ctx context.Context) (*Promoted, error) {
 	}
 	p.lost = lost != ""
 	for i, s := range states {
-		if primary, epoch := s.got.last(); s.err == nil && primary == done.Before && p.Members[i].Name() == done.Before {
-			p.remembers, p.later = !p.lost, s.got.Epoch > epoch // lost: it has another disk
+		if primary, epoch := s.got.last(); s.err == nil && primary == done.Before && epoch == decided && p.Members[i].Name() == done.Before {
+			p.remembers, p.later = !p.lost, s.got.Epoch > epoch // lost, or an epoch before: it has another disk
 		}
 		if s.err == nil && !p.Switch && s.got.Open && s.got.Epoch == top && p.Members[i].Name() == done.Before {
 			return nil, fmt.Errorf("the primary %s is alive and takes writes: stop it first", done.Before)
@@ -217,7 +217,7 @@ func (p *Promotion) enough(members []Member, done *Promoted, why string) error {
 	}
 	if len(blank) > 0 {
 		names := strings.Join(blank, ", ")
-		what += fmt.Sprintf("; %s %s not counted: with an empty data directory, or data that is to be replaced by a copy, what was acknowledged before may be gone", names, are(len(blank)))
+		what += fmt.Sprintf("; %s %s not counted: with a data directory that was empty or restored, or data that is to be replaced by a copy, what was acknowledged before may be gone", names, are(len(blank)))
 	}
 	if p.Need == 0 {
 		what = fmt.Sprintf("commits of %s have waited for no replica (db.ack: none)", done.Before)

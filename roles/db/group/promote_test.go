@@ -130,6 +130,12 @@ func TestPromote(t *testing.T) {
 		{"nobody was waited for, forced", 2, 0, true, func(s []*fake) { s[0].down = true; s[2].log = 1 }, "db3", false, "only db1 has"},
 		{"the primary is back and closed", 2, 0, false, func(s []*fake) { s[0].open = false; s[0].log = 9; s[1].log = 3 }, "db1", true, ""},
 		{"the primary is back without its disk", 2, 0, false, func(s []*fake) { s[0].open, s[0].primary = false, "" }, "", false, "commits that only db1 has may be lost"},
+		{"the primary is back with an older disk", 2, 0, false, func(s []*fake) {
+			for _, f := range s {
+				f.epoch, f.open = 64, false
+			}
+			s[0].primary, s[0].before = "", "db1"
+		}, "", false, "commits that only db1 has may be lost"},
 		{"one of two has lost its disk", 2, 1, false, func(s []*fake) { s[0].down, s[1].blank = true, true; s[2].log = 4 }, "", false,
 			"1 of 2 replicas answer, and 2 must, as commits wait for 1 of them; db2 is not counted"},
 		{"one of two has lost its disk, forced", 2, 1, true, func(s []*fake) { s[0].down, s[1].blank = true, true; s[2].log = 4 }, "db3", false, "db2 is not counted"},

@@ -32,7 +32,7 @@ type State struct {
 	Executed string // GTID set of what it has executed and shows
 	Received string // GTID set of what it has received, some of which may not be executed yet; it may be executed too
 	Server   string // its UUID
-	// Blank: its data directory began empty and does not have yet what the primary had since, or is to be replaced by a
+	// Blank: its data directory began empty, or was restored, and does not have yet what the primary had since, or is to be replaced by a
 	// copy. What it had acknowledged before may not be in it.
 	Blank bool
 	// Incarnations of servers, as far as it knows them.

@@ -187,7 +187,7 @@ func (r *Restore) goOn(opts Options, then func(*Store) error) error {
 	return errors.Join(then(s), s.Close())
 }
 
-// rename gives the store a new server UUID. The binary log is another server's and goes.
+// rename gives the store a new server UUID, and notes that it was restored. The binary log is another server's and goes.
 func (s *Store) rename() error {
 	if err := s.readHistory(); err != nil {
 		return err
@@ -212,6 +212,7 @@ func (s *Store) rename() error {
 		b.Delete(MetaDivergedKey(), nil),
 		b.Delete(MetaRejoinKey(), nil),
 		b.Delete(MetaRelayLostKey(), nil),
+		b.Set(MetaRestoredKey(), nil, nil), // what was acknowledged from another disk may be missing
 		b.Delete(MetaCopiesKey(), nil),
 		b.DeleteRange(log.Start, log.End, nil),
 		b.DeleteRange(files, PrefixEnd(files), nil),

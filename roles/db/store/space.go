@@ -40,6 +40,7 @@ const (
 	metaDiverged    = 'v' // why it cannot follow it any more, text
 	metaFormer      = 'o' // server UUID before Rename, text
 	metaRelayLost   = 'z' // why the relay log was put aside, text
+	metaRestored    = 'y' // the data came from a backup or a copy, and nothing follows from that yet
 	metaRejoin      = 'j' // what the next start takes back, JSON
 	metaCopies      = 'w' // how often the data was replaced by a copy of a primary's of late, and when last, JSON
 	metaIncarnation = 'n' // the incarnations of servers whose transactions are here, JSON
@@ -60,6 +61,10 @@ func MetaRejoinKey() []byte { return []byte{byte(SpaceMeta), metaRejoin} }
 
 // MetaRelayLostKey holds why the relay log was put aside, until the term says what follows from that.
 func MetaRelayLostKey() []byte { return []byte{byte(SpaceMeta), metaRelayLost} }
+
+// MetaRestoredKey is there where the data was restored from a backup, or is a copy of another server's, until the term says
+// what follows from that.
+func MetaRestoredKey() []byte { return []byte{byte(SpaceMeta), metaRestored} }
 
 // MetaCopiesKey holds how often the server has replaced its data by a copy.
 func MetaCopiesKey() []byte { return []byte{byte(SpaceMeta), metaCopies} }
