@@ -53,7 +53,7 @@ func siteAccount(name, password string) wire.Account {
 		User: name, Host: "%", Plugin: "mysql_native_password",
 		AuthString: "*" + strings.ToUpper(hex.EncodeToString(twice[:])),
 		Require:    wire.Require{SSL: true},
-		Admin:      true, // clients that take all connections must not keep a promotion or a check out
+		Site:       true, // clients that take all connections must not keep a promotion or a check out
 	}
 }
 

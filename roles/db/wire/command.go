@@ -354,6 +354,9 @@ func (c *conn) changeUser(arg []byte) error {
 		}
 		return err
 	}
+	if err := c.srv.takeSeat(c); err != nil {
+		return c.lastWords(err)
+	}
 	if err := c.open(ctx); err != nil {
 		return c.lastWords(err)
 	}

@@ -19,11 +19,11 @@ import (
 // goroutine.
 type conn struct {
 	stream
-	srv   *Server
-	cfg   *Config // as it was when the current command began
-	sock  *socket // what raw is; nil where the transport has no descriptor
-	id    uint32
-	extra bool // took the place beyond MaxConnections
+	srv  *Server
+	cfg  *Config // as it was when the current command began
+	sock *socket // what raw is; nil where the transport has no descriptor
+	id   uint32
+	seat seat // under srv.mu
 
 	ctx    context.Context // ends with the connection
 	cancel context.CancelCauseFunc

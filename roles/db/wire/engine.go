@@ -189,6 +189,8 @@ type Account struct {
 	// Admin may take the one connection beyond MaxConnections (SUPER,
 	// CONNECTION_ADMIN).
 	Admin bool
+	// Site is an account of the servers or balancers of the site, whose connections take none of MaxConnections.
+	Site bool
 }
 
 // Require is what an account demands of its transport. The zero value demands nothing.

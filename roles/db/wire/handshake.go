@@ -96,9 +96,8 @@ func (c *conn) handshake() error {
 	if err := c.login(ctx, login{user: hello.user, plugin: hello.plugin, response: hello.response, scramble: c.scramble}); err != nil {
 		return err
 	}
-	if c.extra && !c.client.Account.Admin {
-		c.srv.stats.refused(erTooManyConnections)
-		return Errorf(erTooManyConnections, "Too many connections")
+	if err := c.srv.takeSeat(c); err != nil {
+		return err
 	}
 	if err := c.open(ctx); err != nil {
 		return err

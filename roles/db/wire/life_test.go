@@ -223,7 +223,30 @@ func TestLimits(t *testing.T) {
 	plain().expectErr(1040, "08004", "Too many connections")
 	eventually(t, "the place is free again", func() bool { return s.Stats().Connections == 2 })
 	admin := login1(t, addr, basicCaps)
-	// Beyond the administrator nobody is greeted; the packet has no SQLSTATE.
+	plain().expectErr(1040, "08004", "Too many connections")
+	// The servers of the site come in however many there are, and take no seat.
+	var ofSite []*raw
+	for range 2 {
+		r := dial(t, addr)
+		r.write(r.hello(basicCaps, "site", "secret", ""))
+		r.expectOK()
+		ofSite = append(ofSite, r)
+	}
+	// One of them that becomes a client needs a seat.
+	client := dial(t, addr)
+	client.write(client.hello(basicCaps, "site", "secret", ""))
+	client.expectOK()
+	client.command(comChangeUser, append(append([]byte("native\x00\x00\x00"), collationUTF8mb4, 0), pluginNative+"\x00"...)...)
+	q := reader{p: client.read()[1:]}
+	q.nulbytes()
+	client.write(nativeResponse("secret", q.nulbytes()))
+	client.expectErr(1040, "08004", "Too many connections")
+	// Beyond those that may be on their way to a login nobody is greeted; the packet has no SQLSTATE.
+	eventually(t, "who was refused has ended", func() bool { return s.Stats().Connections == 5 })
+	var silence []*raw
+	for range loginRoom - 1 {
+		silence = append(silence, dial(t, addr))
+	}
 	nc, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -233,8 +256,11 @@ func TestLimits(t *testing.T) {
 	if err != nil || string(text) != "\x17\x00\x00\x00\xff\x10\x04Too many connections" {
 		t.Errorf("one too many gets %q, %v", text, err)
 	}
-	if got := s.Stats().Refused[1040]; got != 2 {
+	if got := s.Stats().Refused[1040]; got != 4 {
 		t.Errorf("counted %d refusals", got)
+	}
+	for _, r := range append(silence, ofSite...) {
+		r.nc.Close()
 	}
 	admin.command(comQuit)
 	admin.expectClosed()

@@ -23,6 +23,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	conns     map[uint32]*conn
+	seats     [seatSite + 1]int  // connections by what they take, of those that have logged in
 	dumping   map[*conn]struct{} // those that send the binary log
 	listeners map[net.Listener]struct{}
 	lastID    uint32
@@ -131,7 +132,7 @@ func (s *Server) admit(nc net.Conn) {
 		nc.Close()
 		return
 	}
-	if len(s.conns) > cfg.MaxConnections {
+	if s.full(cfg) {
 		s.mu.Unlock()
 		s.stats.refused(erTooManyConnections)
 		select {
@@ -147,12 +148,10 @@ func (s *Server) admit(nc net.Conn) {
 		}
 		return
 	}
-	extra := len(s.conns) == cfg.MaxConnections
 	for s.lastID++; s.lastID == 0 || s.conns[s.lastID] != nil; {
 		s.lastID++
 	}
 	c := newConn(s, cfg, nc, s.lastID)
-	c.extra = extra
 	s.conns[c.id] = c
 	s.stats.opened(len(s.conns))
 	s.running.Add(1)
@@ -162,6 +161,7 @@ func (s *Server) admit(nc net.Conn) {
 		c.serve()
 		s.mu.Lock()
 		delete(s.conns, c.id)
+		s.leaveSeat(c)
 		if s.draining && len(s.conns) == 0 {
 			close(s.left)
 		}

@@ -35,6 +35,7 @@ func newStub() *stub {
 			{User: "root", Host: "%", Plugin: pluginNative, Admin: true},
 			{User: "native", Host: "%", Plugin: pluginNative, AuthString: NativeHash("secret")},
 			{User: "sha2", Host: "%", Plugin: pluginSha2, AuthString: Sha2Hash("s3cret")},
+			{User: "site", Host: "%", Plugin: pluginNative, AuthString: NativeHash("secret"), Site: true},
 		},
 		running: make(chan string, 100),
 		causes:  make(chan error, 100),
