@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -155,11 +156,13 @@ func (d *sentLog) Next(ctx context.Context, wait bool) ([]byte, error) {
 func (d *sentLog) Close() {
 	d.watched()
 	d.session.dumps.Store(nil)
-	if d.session.ofSite() != nil {
-		d.session.engine.db.MemberGone(d.session.userVariable("stack_replica"))
-	}
 	d.session.engine.gms.ProcessList.EndQuery(d.ctx)
 	d.Stream.Close()
+	name := d.session.userVariable("stack_replica")
+	replaced := slices.ContainsFunc(d.session.engine.source.Replicas(), func(r dump.Replica) bool { return r.Reading && r.Name == name })
+	if d.session.ofSite() != nil && !replaced {
+		d.session.engine.db.MemberGone(name)
+	}
 }
 
 // dumpError gives errors of a dump MySQL's numbers.

@@ -1,9 +1,13 @@
 package sql
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"stack/roles/db/group"
+	"stack/roles/db/txn"
+	"stack/roles/db/wire"
 	"stack/roles/internal/dbcheck"
 )
 
@@ -35,4 +39,37 @@ func TestBalancersAskForTheRoleOnly(t *testing.T) {
 	root.want(dbcheck.Statement, "db2|9223372036854775808|db1|1|0|NULL")
 	root.want("SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'stack.%'", "0")
 	root.must("DELETE FROM t")
+}
+
+// A replica whose old connection ends after it has come back on another one is still there.
+func TestReplicaThatHasComeBackIsConnected(t *testing.T) {
+	s := newServer(t)
+	nothing := func() error { return nil }
+	s.engine.SetSite("one", "two", nil, func() dbcheck.State { return dbcheck.State{} }, nothing, func() uint64 { return 0 })
+	if err := s.engine.db.SetAckPolicy(txn.AckPolicy{Members: []string{"db2"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.engine.db.Acknowledge("db2", 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	var dumps []wire.Dump
+	for range 2 {
+		c := s.login(group.Account, "%", "")
+		c.must("SET @stack_replica = 'db2', @replica_uuid = '11111111-2222-3333-4444-555555555555'")
+		d, err := c.Dump(t.Context(), wire.DumpFrom{Server: 5, ByGTID: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dumps = append(dumps, d)
+	}
+	for i, want := range []string{"[false]", "[true]"} {
+		dumps[i].Close()
+		var gone []bool
+		for _, m := range s.engine.db.AckStatus().States {
+			gone = append(gone, m.Gone)
+		}
+		if fmt.Sprint(gone) != want {
+			t.Errorf("after connection %d gone is %v, want %s", i+1, gone, want)
+		}
+	}
 }
