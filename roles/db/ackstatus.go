@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"stack/roles/db/txn"
@@ -81,6 +82,10 @@ func (r *Role) siteDetail(d *Detail) {
 	d.Rejoin = m.seeder.status()
 	m.mu.Lock()
 	d.Trouble = m.trouble
+	why := m.doubts()
 	m.mu.Unlock()
+	if why != "" {
+		d.Trouble = strings.TrimPrefix(d.Trouble+"; clients are turned away: "+why, "; ")
+	}
 	d.Acks = newAckStatus(r.data.db.AckStatus())
 }

@@ -89,7 +89,7 @@ type member struct {
 	// without is the epoch that was accepted last without what was received and could not be applied, 0: none was.
 	without uint64
 	// unproven is up to which of this server's transactions the replicas have to acknowledge before clients are
-	// served, 0: none; since is when it was set.
+	// served, 0: none; since is when they could begin to.
 	unproven      uint64
 	unprovenSince time.Time
 	// hurry makes govern look at the other servers at once.
@@ -131,6 +131,9 @@ func newMember(node *config.Node, d *data, log *slog.Logger, password string) (*
 	}
 	if epoch := d.db.Epoch(); m.term.Epoch != epoch {
 		m.term = m.term.next(epoch) // a crash came between the two
+	}
+	if err := d.db.SetAckPolicy(m.closedPolicy()); err != nil {
+		return nil, err
 	}
 	if err := m.lacks(); err != nil {
 		return nil, err
@@ -175,6 +178,10 @@ func ackPolicy(node *config.Node) txn.AckPolicy {
 	return p
 }
 
+// closedPolicy is for a server that is not open: nobody is waited for, and what replicas acknowledge is kept. They may connect before
+// it opens in their epoch, and say so once.
+func (m *member) closedPolicy() txn.AckPolicy { return txn.AckPolicy{Members: m.policy.Members} }
+
 // setPolicy takes effect now where the server is the primary, else when it becomes one.
 func (m *member) setPolicy(p txn.AckPolicy) error {
 	m.mu.Lock()
@@ -184,7 +191,15 @@ func (m *member) setPolicy(p txn.AckPolicy) error {
 	if !m.open {
 		return nil
 	}
-	return m.data.db.SetAckPolicy(p)
+	return m.waitFor(p)
+}
+
+// waitFor makes commits wait as the policy says. m.mu is held.
+func (m *member) waitFor(p txn.AckPolicy) error {
+	if err := m.data.db.SetAckPolicy(p); err != nil || p.Need > 0 {
+		return err
+	}
+	return m.data.db.ForgetUnacknowledged() // as everything is from now on
 }
 
 // Name is the node's name.
@@ -293,7 +308,7 @@ func (m *member) enter(t term) error {
 	if m.open && t.Epoch > was.Epoch {
 		m.log.Error("another server takes over: this one is no longer the primary", "epoch", t.Epoch, "before", was.Epoch)
 		m.open = false
-		if err := m.data.db.SetAckPolicy(txn.AckPolicy{}); err != nil {
+		if err := m.data.db.SetAckPolicy(m.closedPolicy()); err != nil {
 			return err
 		}
 		m.demoted()
@@ -337,9 +352,10 @@ func (m *member) Open(_ context.Context, epoch uint64) error {
 	if err := m.enter(term{Epoch: epoch, Primary: m.name, Led: true}); err != nil {
 		return err
 	}
-	if err := m.data.db.SetAckPolicy(m.policy); err != nil {
+	if err := m.waitFor(m.policy); err != nil {
 		return err
 	}
+	m.unprovenSince = time.Now() // replicas could not acknowledge before
 	if n := m.data.db.AckStatus().Logged; !takesOver && n > m.data.db.Executed().Seq {
 		m.doubt(n)
 		m.demoted() // what was dropped is shown now

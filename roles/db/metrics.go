@@ -89,6 +89,7 @@ var (
 	descAckRefusing    = desc("acks_refusing", "1 while new writes are refused because replicas do not acknowledge.")
 	descAckDegraded    = desc("acks_degraded", "1 while commits are answered without the acknowledgements that they should have.")
 	descAckBehind      = desc("acks_behind", "Transactions of this server that a replica has not acknowledged.", "replica")
+	descTurnedAway     = desc("clients_turned_away", "1 while clients are turned away because the end of the log may be on no other server.")
 	descSeeding        = desc("seed_needed", "1 while the data cannot follow the primary's and a copy of that is fetched or waited for.")
 	descSeedFailures   = desc("seed_failures", "Attempts in a row to fetch a copy of the primary's data that have failed.")
 	descLogFiles       = desc("binlog_files", "Files of the binary log.")
@@ -202,6 +203,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	if m := r.data.member; m != nil {
 		x := m.seeder.status()
+		flag(descTurnedAway, m.serves() != nil)
 		flag(descSeeding, x != nil)
 		if x == nil {
 			x = &Rejoin{}

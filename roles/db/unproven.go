@@ -70,7 +70,7 @@ func (m *member) turnAway() error {
 
 // showOwn shows what this server had when it was no longer the primary: the primary that it follows has it. m.mu is held.
 func (m *member) showOwn() error {
-	if err := m.data.db.Reveal(m.term.Epoch); err != nil {
+	if err := errors.Join(m.data.db.Reveal(m.term.Epoch), m.data.db.ForgetUnacknowledged()); err != nil {
 		return err
 	}
 	if m.term.Led {
@@ -178,9 +178,22 @@ func (m *member) settle() error {
 func (m *member) serves() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.proven() {
-		return nil
+	if why := m.doubts(); why != "" {
+		return errors.New(why + " (stack db status)")
 	}
-	return fmt.Errorf("it was the primary, and its transaction %s:%d and those before it may be on no other server; "+
-		"clients are served when replicas have acknowledged them, or when it follows the primary (stack db status)", m.data.store.Server, m.unproven)
+	return nil
+}
+
+// doubts is serves for somebody who looks at the status; empty: clients are served. m.mu is held.
+func (m *member) doubts() string {
+	if m.proven() {
+		return ""
+	}
+	last := fmt.Sprintf("%s:%d", m.data.store.Server, m.unproven)
+	if m.policy.Need > 1 {
+		return fmt.Sprintf("what it had when it started or took over may be on no other server; clients are served when %d replicas have acknowledged its transaction %s, "+
+			"which it makes behind all of that once one follows it, or when it follows the primary", m.policy.Need, last)
+	}
+	return fmt.Sprintf("it was the primary, and its transaction %s and those before it may be on no other server; "+
+		"clients are served when a replica has acknowledged them, or when it follows the primary", last)
 }

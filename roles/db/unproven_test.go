@@ -3,10 +3,15 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"stack/roles/db/group"
+	"stack/roles/db/replica"
 	"stack/roles/db/store"
 	"stack/roles/db/txn"
 )
@@ -38,9 +43,15 @@ func TestUnprovenEndIsNotShown(t *testing.T) {
 	if err := m.serves(); err != nil {
 		t.Errorf("what was dropped is hidden, and clients are turned away: %v", err)
 	}
+	if text := troubleOf(m); text != "" {
+		t.Errorf("clients are served, and the status says %q", text)
+	}
 	m = restarted(t, m)
 	if m.serves() == nil {
 		t.Error("clients see the end of the log of a primary that was started anew")
+	}
+	if text := troubleOf(m); !strings.HasPrefix(text, "clients are turned away: it was the primary") {
+		t.Errorf("the status says %q", text)
 	}
 	if _, err := m.Accept(ctx, 193, ""); err != nil {
 		t.Fatal(err)
@@ -162,6 +173,9 @@ func TestTakeoverIsProvenFirst(t *testing.T) {
 		}
 	}
 	unproven("opened")
+	if text := troubleOf(m); !strings.Contains(text, "took over") {
+		t.Errorf("the status says %q", text)
+	}
 	time.Sleep(3 * proveAgain) // what is wrong shows with any time
 	if m.data.db.AckStatus().Logged >= m.unproven {
 		t.Error("it makes a transaction of its own before anybody follows it")
@@ -210,5 +224,108 @@ func TestTakeoverIsProvenFirst(t *testing.T) {
 	}
 	if n := m.shown(); n != 0 {
 		t.Errorf("it was replaced, and shows what is before %d", n)
+	}
+}
+
+// troubleOf is what the status says of a member.
+func troubleOf(m *member) string {
+	var d Detail
+	(&Role{data: m.data}).siteDetail(&d)
+	return d.Trouble
+}
+
+// What replicas acknowledge before the primary is open counts when it is, and those that have not get the time to do so from then on.
+func TestAcknowledgedBeforeItOpens(t *testing.T) {
+	node := siteNode(t)
+	node.DB.Ack, node.DB.AckPolicy, node.DB.AckTimeout = "one", "degrade", time.Hour
+	d := openTest(t, node)
+	if err := d.engine.Do(t.Context(), "CREATE DATABASE something"); err != nil {
+		t.Fatal(err)
+	}
+	m := memberOf(t, node, d)
+	if _, err := m.Accept(t.Context(), 64, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Open(t.Context(), 64); err != nil {
+		t.Fatal(err)
+	}
+	for _, acknowledged := range []bool{false, true} {
+		if err := d.close(); err != nil {
+			t.Fatal(err)
+		}
+		d = openTest(t, node)
+		m = memberOf(t, node, d)
+		m.unprovenSince = time.Now().Add(-2 * time.Hour) // the process waits for its network
+		if acknowledged {
+			if err := d.db.Acknowledge("db2", 64, d.db.AckStatus().Logged); err != nil {
+				t.Error(err)
+			}
+		}
+		if m.serves() == nil {
+			t.Error("clients are served before it is open")
+		}
+		if err := m.openWhereAllowed(t.Context(), 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.serves(); (err == nil) != acknowledged {
+			t.Errorf("acknowledged before: %v; clients: %v", acknowledged, err)
+		}
+	}
+	if _, err := m.Accept(t.Context(), 129, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.db.Acknowledge("db2", 129, 0); err != nil {
+		t.Errorf("demoted, and to be opened again: %v", err)
+	}
+	if err := d.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// That commits were answered unacknowledged is told until their server follows one that has them, or no commit waits any more.
+func TestUnacknowledgedIsForgotten(t *testing.T) {
+	for _, ack := range []string{"one", "none"} {
+		node := siteNode(t)
+		d := openTest(t, node)
+		if err := d.engine.Do(t.Context(), "CREATE DATABASE something"); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.store.DB.Set(store.MetaUnackedKey(), store.AppendU64(nil, 1), pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.close(); err != nil {
+			t.Fatal(err)
+		}
+		node.DB.Ack = ack
+		d = openTest(t, node)
+		m := memberOf(t, node, d)
+		if d.db.AckStatus().Unacked == "" {
+			t.Error("nobody is told")
+		}
+		primary := &group.State{Name: "db2", Epoch: 64, Primary: "db2", Open: true, Executed: d.db.LoggedSet(), Server: "11111111-2222-3333-4444-555555555555"}
+		if _, err := m.Accept(t.Context(), 64, ""); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if ack == "none" {
+			err = m.Open(t.Context(), 64)
+		} else if _, err = m.Accept(t.Context(), 64, "db2"); err == nil {
+			err = m.follow([]*group.State{primary})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if unacked := d.db.AckStatus().Unacked; unacked != "" {
+			t.Errorf("ack: %s: unacknowledged from %s", ack, unacked)
+		}
+		if b, err := store.Get(d.store.DB, store.MetaUnackedKey()); b != nil || err != nil {
+			t.Errorf("ack: %s: kept is %x, %v", ack, b, err)
+		}
+		if err := d.replica.Stop(); err != nil && !errors.Is(err, replica.ErrNoSource) {
+			t.Error(err)
+		}
+		if err := errors.Join(d.replica.Reset(true), d.close()); err != nil {
+			t.Error(err)
+		}
 	}
 }

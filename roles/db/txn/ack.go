@@ -235,13 +235,31 @@ func (a *acks) catchUp() {
 			a.mark, a.marked = logged, time.Now()
 		}
 	}
-	if a.unacked > 0 && !a.degraded && a.reached >= a.unackedTo {
-		if err := a.e.store.DB.Delete(store.MetaUnackedKey(), pebble.Sync); err != nil {
-			a.e.log.Error("forget that commits were unacknowledged: " + err.Error())
-			return // tried again with the next acknowledgement
+	if !a.degraded && a.reached >= a.unackedTo {
+		if err := a.forget(); err != nil {
+			a.e.log.Error(err.Error()) // tried again with the next acknowledgement
 		}
-		a.unacked, a.unackedTo = 0, 0
 	}
+}
+
+// forget forgets what was unacknowledged. a.mu is held.
+func (a *acks) forget() error {
+	if a.unacked == 0 {
+		return nil
+	}
+	if err := a.e.store.DB.Delete(store.MetaUnackedKey(), pebble.Sync); err != nil {
+		return fmt.Errorf("forget that commits were unacknowledged: %w", err)
+	}
+	a.unacked, a.unackedTo = 0, 0
+	return nil
+}
+
+// ForgetUnacknowledged forgets that commits were answered without acknowledgements: another server is known to have them, or
+// acknowledgements are asked for no more.
+func (e *Engine) ForgetUnacknowledged() error {
+	e.acks.mu.Lock()
+	defer e.acks.mu.Unlock()
+	return e.acks.forget()
 }
 
 // poke makes publisher and leader look again.
