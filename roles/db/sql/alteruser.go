@@ -3,7 +3,13 @@ package sql
 import (
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/mysql_db"
+	"github.com/dolthub/vitess/go/vt/sqlparser"
 )
+
+// altersAccount says whether a statement is ALTER USER with a password; the account may be the one without a name.
+func altersAccount(st *sqlparser.DDL) bool {
+	return st.Auth.AuthType == sqlparser.AuthType_ALTER_USER
+}
 
 // parseAlterUser is ALTER USER without a password: what the accounts' connections must be like, and whether they are
 // locked. The parser knows passwords only.

@@ -48,6 +48,41 @@ func TestAlterUser(t *testing.T) {
 	}
 }
 
+// An account may set its own password without a privilege, and no other's: the same name at another host is another account.
+func TestAlterUserOfAnotherHost(t *testing.T) {
+	s := newServer(t)
+	s.root().must("CREATE USER app@localhost IDENTIFIED BY 'x', app@'10.%', ''@'10.%', ''@localhost", "CREATE USER keeper", "GRANT CREATE USER ON *.* TO keeper")
+	hashOf := func(user string) string {
+		t.Helper()
+		list, err := s.engine.Accounts(ctxBackground, user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range list {
+			if a.User == user && a.Host == "localhost" {
+				return a.AuthString
+			}
+		}
+		t.Fatalf("there is no account %s@localhost", user)
+		return ""
+	}
+	named, anonymous := hashOf("app"), hashOf("")
+	app := s.login("app", "10.%", "")
+	app.fails(1227, "ALTER USER app@localhost IDENTIFIED BY 'y'")
+	app.fails(1227, "ALTER USER IF EXISTS app IDENTIFIED BY 'y'")
+	app.must(`PREPARE p FROM "ALTER USER app@localhost IDENTIFIED BY 'y'"`)
+	app.fails(1227, "EXECUTE p")
+	s.login("", "10.%", "").fails(1227, "ALTER USER ''@localhost IDENTIFIED BY 'y'")
+	if hashOf("app") != named || hashOf("") != anonymous {
+		t.Error("an account has set the password of one at another host")
+	}
+	app.must("ALTER USER app@'10.%' IDENTIFIED BY 'y'")
+	s.login("keeper", "%", "").must("ALTER USER app@localhost IDENTIFIED BY 'y'")
+	if hashOf("app") == named {
+		t.Error("an account with CREATE USER has not set the password of another")
+	}
+}
+
 // REVOKE ALL PRIVILEGES is REVOKE ALL.
 func TestRevokeAllPrivileges(t *testing.T) {
 	c := newServer(t).test()

@@ -76,6 +76,11 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 		case "binary logs", "binary log status":
 			return s.need(ctx, gms.PrivilegeType_ReplicationClient, "SUPER or REPLICATION CLIENT")
 		}
+	case *sqlparser.DDL:
+		// The planner lets an account change every one of its name, whichever host.
+		if altersAccount(st) && accountOf(st.User) != s.runsAs() {
+			return s.mayAccounts(ctx)
+		}
 	case *sqlparser.LockTables:
 		return s.authorizeLocks(ctx, st)
 	case *sqlparser.Insert:

@@ -84,7 +84,7 @@ func (s *Session) loggedText(ctx *gms.Context, tx *txn.Txn) (string, error) {
 		return s.createUserText(ctx, st), nil
 	case *sqlparser.DDL:
 		switch {
-		case st.User.Name != "":
+		case altersAccount(st):
 			if st.Authentication == nil {
 				return text, nil
 			}

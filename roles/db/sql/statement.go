@@ -236,8 +236,8 @@ func classifyDDL(st *sqlparser.DDL) (kind, error) {
 		return kindDDL, nil
 	case st.PartitionSpec != nil, st.TableSpec != nil && st.TableSpec.PartitionOpt != nil:
 		return 0, notAvailable("PARTITION")
-	case st.User.Name != "":
-		return kindAccount, nil // ALTER USER
+	case altersAccount(st):
+		return kindAccount, nil
 	}
 	if st.IndexSpec != nil {
 		switch strings.ToLower(st.IndexSpec.Type) {
