@@ -144,16 +144,14 @@ func (c *change) update() (Result, Reason, error) {
 	}
 	for i, row := range c.rows {
 		c.result.Matched++
-		equal, identical, err := c.compare(row, after[i])
+		same, err := c.same(row, after[i])
 		if err != nil {
 			return Result{}, None, err
 		}
-		if !equal {
-			c.result.Changed++
-		}
-		if identical {
+		if same {
 			continue
 		}
+		c.result.Changed++
 		if err := c.tx.UpdateRow(c.ctx, c.plan.Table, row, after[i]); err != nil {
 			return Result{}, None, duplicate(err, after[i])
 		}
@@ -219,24 +217,23 @@ func (c *change) assigned(row, inserted gms.Row, values []any) (gms.Row, bool) {
 	return after, true
 }
 
-// compare says whether two versions of a row are equal by the columns' collations, and
-// whether there is nothing to write: 'bob' and 'Bob' may be the one and not the other.
-func (c *change) compare(before, after gms.Row) (equal, identical bool, err error) {
-	equal, identical = true, true
+// same says whether there is nothing to write. Texts are compared byte for byte: 'bob' and 'Bob' are equal by most
+// collations, and not the same.
+func (c *change) same(before, after gms.Row) (bool, error) {
 	for i := range c.plan.write.assign {
 		at := c.plan.write.assign[i].column
-		n, err := c.plan.Table.Types[at].Compare(c.ctx, before[at], after[at])
-		if err != nil {
-			return false, false, err
-		}
-		if n != 0 {
-			return false, false, nil
-		}
 		was, isText := before[at].(string)
-		now, _ := after[at].(string)
-		identical = identical && (!isText || was == now)
+		if now, stillText := after[at].(string); isText && stillText {
+			if was != now {
+				return false, nil
+			}
+			continue
+		}
+		if n, err := c.plan.Table.Types[at].Compare(c.ctx, before[at], after[at]); n != 0 || err != nil {
+			return false, err
+		}
 	}
-	return equal, identical, nil
+	return true, nil
 }
 
 // insert adds the rows of the text.
@@ -355,7 +352,7 @@ func (c *change) insertOrUpdate(generate []bool, values []any) (Result, Reason, 
 	if !ok {
 		return Result{}, Coerced, nil
 	}
-	equal, _, err := c.compare(dup.Existing, after)
+	same, err := c.same(dup.Existing, after)
 	if err != nil {
 		return Result{}, None, err
 	}
@@ -363,7 +360,7 @@ func (c *change) insertOrUpdate(generate []bool, values []any) (Result, Reason, 
 		return Result{}, None, duplicate(err, after)
 	}
 	switch {
-	case !equal:
+	case !same:
 		c.result.Affected = 2
 		if at := c.plan.Table.AutoIncrementColumn(); at >= 0 {
 			c.result.LastID = idOf(after[at])

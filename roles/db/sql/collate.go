@@ -234,11 +234,6 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 			return b.grouped(ctx, n, row)
 		}
 		return nil, nil
-	case *plan.ForeignKeyHandler:
-		if source, ok := n.OriginalNode.(*plan.UpdateSource); ok {
-			return b.keyedUpdates(ctx, source, row)
-		}
-		return nil, nil
 	case *plan.HashLookup:
 		if n.JoinType.IsPartial() {
 			return b.hashed(ctx, n, row)
@@ -267,8 +262,14 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		return nil, nil
 	case *plan.CreateCheck:
 		return nil, checkNewRows(ctx, n)
+	case *plan.Update:
+		return b.update(ctx, n, row)
+	case *plan.InsertInto:
+		return b.insert(ctx, n, row)
+	case *exactTarget:
+		return b.base.Build(ctx, n.Child, row)
 	case *plan.UpdateSource:
-		return b.updates(ctx, n, row)
+		return b.derivedInJoin(ctx, n, row)
 	case *plan.UpdateJoin:
 		return b.updateJoin(ctx, n, row)
 	case *plan.Into:

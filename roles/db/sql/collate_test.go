@@ -55,3 +55,43 @@ func TestUpdateOfCaseAndAccents(t *testing.T) {
 		t.Error(err, r)
 	}
 }
+
+// What follows from a text follows it where only its case changes: CHECK, generated columns, ON UPDATE, indexes over
+// expressions, triggers, and the number of changed rows.
+func TestUpdateOfCaseInWhatFollows(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	affected := func(want uint64, query string) {
+		t.Helper()
+		if got := c.must(query).affected; got != want {
+			t.Errorf("%s\naffects %d rows, want %d", query, got, want)
+		}
+	}
+	const old = "2000-01-01 00:00:00"
+	columns := "id INT PRIMARY KEY, v VARCHAR(20), h VARCHAR(80) AS (HEX(v)) STORED, ts DATETIME DEFAULT '" + old + "' ON UPDATE CURRENT_TIMESTAMP, CHECK (HEX(v) <> '424F42'), KEY ((MD5(v)))"
+	c.must("CREATE TABLE plain (id INT PRIMARY KEY, v VARCHAR(20))", "CREATE TABLE t ("+columns+")", "CREATE TABLE p (v VARCHAR(20) PRIMARY KEY)", "INSERT INTO p VALUES ('bob')",
+		"CREATE TABLE keyed ("+columns+", FOREIGN KEY (v) REFERENCES p (v))", "CREATE DATABASE fired", "CREATE TABLE fired.t ("+columns+")",
+		"CREATE TABLE fired.u ("+columns+")", "CREATE TRIGGER fired.tr BEFORE UPDATE ON fired.u FOR EACH ROW SET NEW.v = CONCAT(UPPER(LEFT(NEW.v, 1)), SUBSTRING(NEW.v, 2))")
+	for _, table := range []string{"plain", "t", "keyed", "fired.t", "fired.u"} {
+		c.must("INSERT INTO " + table + " (id, v) VALUES (1, 'bob')")
+		affected(1, "UPDATE "+table+" SET v = 'Bob' WHERE id = 1")
+		affected(0, "UPDATE "+table+" SET v = 'Bob'")
+		c.want("SELECT HEX(v) FROM "+table, "426F62")
+		if table == "plain" {
+			affected(2, "INSERT INTO plain VALUES (1, 'x') ON DUPLICATE KEY UPDATE v = 'bob'")
+			affected(0, "INSERT INTO plain VALUES (1, 'x') ON DUPLICATE KEY UPDATE v = 'bob'")
+			c.want("SELECT v FROM plain", "bob")
+			continue
+		}
+		c.want("SELECT h, ts > '"+old+"' FROM "+table, "426F62|1")
+		c.want("SELECT id FROM "+table+" WHERE MD5(v) = MD5('Bob')", "1")
+		c.must("UPDATE " + table + " SET ts = '" + old + "'")
+		c.fails(3819, "UPDATE "+table+" SET v = 'BOB'")
+		c.fails(3819, "INSERT INTO "+table+" (id, v) VALUES (1, 'bob') ON DUPLICATE KEY UPDATE v = 'BOB'")
+		affected(2, "INSERT INTO "+table+" (id, v) VALUES (1, 'bob') ON DUPLICATE KEY UPDATE v = 'BoB'")
+		c.want("SELECT v, h, ts > '"+old+"' FROM "+table, "BoB|426F42|1")
+	}
+	if r, err := s.db.Check(t.Context(), nil); err != nil || !r.OK() {
+		t.Error(err, r)
+	}
+}

@@ -1,10 +1,11 @@
 package sql
 
 import (
+	"cmp"
+	"context"
+
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/plan"
-
-	"stack/roles/db/txn"
 )
 
 // except is a builder that leaves one node to the planner's own.
@@ -21,63 +22,122 @@ func (e except) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.RowIter, e
 	return e.rest.Build(ctx, n, row)
 }
 
-// updates builds the rows of an UPDATE. The planner writes none whose new values equal
-// the old by their collation: 'bob' would not become 'Bob'. Those are written here.
-func (b distinctBuilder) updates(ctx *gms.Context, n *plan.UpdateSource, row gms.Row) (gms.RowIter, error) {
-	own := *b.base
-	own.PriorityBuilder = except{n, b}
-	rows, err := own.Build(ctx, n, row)
-	if err != nil {
-		return nil, err
-	}
-	s, err := sessionOf(ctx)
-	if err != nil {
-		return nil, err
-	}
-	table, err := plan.GetUpdatable(n.Child)
-	if err != nil { // a join
-		return newDerivedInJoin(ctx, n, rows), nil
-	}
-	if s.start == (txn.Mark{}) {
-		return rows, nil // a trigger may change the row once more
-	}
-	return &exactUpdates{rows, table.Updater(ctx), table.Schema(ctx)}, nil
-}
-
-// keyedUpdates builds the rows of an UPDATE of a table with foreign keys, of which the planner writes
-// all by itself, those that are as they were too.
-func (b distinctBuilder) keyedUpdates(ctx *gms.Context, n *plan.UpdateSource, row gms.Row) (gms.RowIter, error) {
+// plain builds a node as the planner does, and those below it as b does.
+func (b distinctBuilder) plain(ctx *gms.Context, n gms.Node, row gms.Row) (gms.RowIter, error) {
 	own := *b.base
 	own.PriorityBuilder = except{n, b}
 	return own.Build(ctx, n, row)
 }
 
-type exactUpdates struct {
-	gms.RowIter
-	updater gms.RowUpdater
-	schema  gms.Schema
+// update builds an UPDATE. The planner takes a row whose new values equal the old by their collation for unchanged: 'bob'
+// would not become 'Bob', and no CHECK, generated column or ON UPDATE would know of it. Here it compares byte for byte.
+func (b distinctBuilder) update(ctx *gms.Context, n *plan.Update, row gms.Row) (gms.RowIter, error) {
+	exact, err := exactSource(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	return b.plain(ctx, exact, row)
 }
 
-// Next returns the next old and new row.
-func (e *exactUpdates) Next(ctx *gms.Context) (gms.Row, error) {
-	row, err := e.RowIter.Next(ctx)
-	if err != nil || len(row) != 2*len(e.schema) {
-		return row, err
+// insert builds an INSERT, which with ON DUPLICATE KEY UPDATE compares rows as UPDATE does.
+func (b distinctBuilder) insert(ctx *gms.Context, n *plan.InsertInto, row gms.Row) (gms.RowIter, error) {
+	if !n.OnDupExprs.HasUpdates() {
+		return nil, nil
 	}
-	before, after := row[:len(e.schema)], row[len(e.schema):]
-	differ := false
-	for i, c := range e.schema {
-		was, isText := before[i].(string)
-		now, stillText := after[i].(string)
-		if isText && stillText && was != now && collated(c.Type) {
-			differ = true
+	table, err := plan.GetInsertable(n.Destination)
+	if err != nil {
+		return nil, err
+	}
+	both, ok := table.(changeable)
+	if !ok {
+		return nil, nil
+	}
+	exact := *n
+	exact.Destination = newExactTarget(n.Destination, both, n.Destination.Schema(ctx))
+	return b.plain(ctx, &exact, row)
+}
+
+// exactSource has the table below n, the first of its children or theirs, compare its rows byte for byte; that of a join
+// stays as it is.
+func exactSource(ctx *gms.Context, n gms.Node) (gms.Node, error) {
+	if source, ok := n.(*plan.UpdateSource); ok {
+		table, err := plan.GetUpdatable(source.Child)
+		both, ok := table.(changeable)
+		if err != nil || !ok {
+			return n, nil
+		}
+		return source.WithChildren(ctx, newExactTarget(source.Child, both, table.Schema(ctx)))
+	}
+	children := n.Children()
+	if len(children) == 0 {
+		return n, nil
+	}
+	first, err := exactSource(ctx, children[0])
+	if err != nil || first == children[0] {
+		return n, err
+	}
+	exact, err := n.WithChildren(ctx, append([]gms.Node{first}, children[1:]...)...)
+	if keys, ok := exact.(*plan.ForeignKeyHandler); ok {
+		keys.Sch = exactSchema(keys.Sch) // by which changed rows are counted
+	}
+	return exact, err
+}
+
+// changeable is a table that statements write to.
+type changeable interface {
+	gms.InsertableTable
+	gms.UpdatableTable
+}
+
+// exactTarget is the table that a statement writes to, over the rows that the statement reads of it. Its schema tells the
+// planner how to compare old and new rows.
+type exactTarget struct {
+	plan.UnaryNode
+	changeable
+	schema gms.Schema
+}
+
+var _ gms.TableWrapper = (*exactTarget)(nil)
+
+func newExactTarget(rows gms.Node, table changeable, schema gms.Schema) *exactTarget {
+	return &exactTarget{plan.UnaryNode{Child: rows}, table, exactSchema(schema)}
+}
+
+func (n *exactTarget) Underlying() gms.Table          { return n.changeable }
+func (n *exactTarget) Schema(*gms.Context) gms.Schema { return n.schema }
+func (n *exactTarget) IsReadOnly() bool               { return n.Child.IsReadOnly() }
+func (n *exactTarget) String() string                 { return n.Child.String() }
+
+// WithChildren writes to the same table over other rows.
+func (n *exactTarget) WithChildren(_ *gms.Context, children ...gms.Node) (gms.Node, error) {
+	if len(children) != 1 {
+		return nil, gms.ErrInvalidChildrenNumber.New(n, len(children), 1)
+	}
+	return &exactTarget{plan.UnaryNode{Child: children[0]}, n.changeable, n.schema}, nil
+}
+
+// exactSchema is a schema whose texts are equal only if their bytes are.
+func exactSchema(schema gms.Schema) gms.Schema {
+	exact := make(gms.Schema, len(schema))
+	for i, c := range schema {
+		exact[i] = c
+		if t, ok := c.Type.(gms.StringType); ok && collated(t) {
+			column := *c
+			column.Type = exactText{t}
+			exact[i] = &column
 		}
 	}
-	if !differ {
-		return row, nil
+	return exact
+}
+
+// exactText is a type of text that compares by bytes.
+type exactText struct{ gms.StringType }
+
+// Compare compares texts by their bytes, and whatever else as the type does.
+func (t exactText) Compare(ctx context.Context, a, b any) (int, error) {
+	was, isText := a.(string)
+	if now, stillText := b.(string); isText && stillText {
+		return cmp.Compare(was, now), nil
 	}
-	if same, err := before.Equals(ctx, after, e.schema); err != nil || !same {
-		return row, err
-	}
-	return row, e.updater.Update(ctx, before, after)
+	return t.StringType.Compare(ctx, a, b)
 }

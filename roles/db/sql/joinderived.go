@@ -20,6 +20,18 @@ type derivedInJoin struct {
 // joinDerived are columns of a table, by their places in rows of the join.
 type joinDerived struct{ assigned, derived []int }
 
+// derivedInJoin builds the rows of an UPDATE of a join; those of a table are left to the planner.
+func (b distinctBuilder) derivedInJoin(ctx *gms.Context, n *plan.UpdateSource, row gms.Row) (gms.RowIter, error) {
+	if _, err := plan.GetUpdatable(n.Child); err == nil {
+		return nil, nil
+	}
+	rows, err := b.plain(ctx, n, row)
+	if err != nil {
+		return nil, err
+	}
+	return newDerivedInJoin(ctx, n, rows), nil
+}
+
 // newDerivedInJoin returns rows where no column follows from others.
 func newDerivedInJoin(ctx *gms.Context, n *plan.UpdateSource, rows gms.RowIter) gms.RowIter {
 	if !n.UpdateExprs.HasDerivedUpdates() {

@@ -58,9 +58,7 @@ func (b distinctBuilder) showCreateEvent(ctx *gms.Context, n *plan.ShowCreateEve
 		as.Event.Comment = strings.ReplaceAll(as.Event.Comment, `\`, `\\`)
 	}
 	as.Event.Comment = strings.ReplaceAll(as.Event.Comment, "'", "''")
-	own := *b.base
-	own.PriorityBuilder = except{&as, b}
-	return own.Build(ctx, &as, row)
+	return b.plain(ctx, &as, row)
 }
 
 // showTriggers shows the statements as they were written.
@@ -75,9 +73,7 @@ func (b distinctBuilder) showTriggers(ctx *gms.Context, n *plan.ShowTriggers, ro
 
 // changed is the planner's answer with its rows changed.
 func (b distinctBuilder) changed(ctx *gms.Context, n gms.Node, row gms.Row, change func(i int, r gms.Row)) (gms.RowIter, error) {
-	own := *b.base
-	own.PriorityBuilder = except{n, b}
-	iter, err := own.Build(ctx, n, row)
+	iter, err := b.plain(ctx, n, row)
 	if err != nil {
 		return nil, err
 	}
