@@ -52,7 +52,7 @@ const (
 // for every other. Nobody else changes the table's definition from now on.
 func (s *Session) beginAlteration(ctx *gms.Context, text string, st sqlparser.Statement) (*alteration, error) {
 	if ex, ok := st.(*sqlparser.Execute); ok {
-		st, text = s.unprepared(st), s.preparedTexts[ex.Name]
+		st, text = s.unprepared(st), s.preparedTexts[ex.Name].text
 	}
 	if !alters(st) {
 		return nil, nil

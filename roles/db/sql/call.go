@@ -187,6 +187,8 @@ func (s *Session) recursionLimit(r *routine) int {
 
 // alone runs a statement of a procedure as one of its own.
 func (s *Session) alone(ctx *gms.Context, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) error {
+	defer s.executing(st)()
+	defer s.lendDatabase(st)()
 	k, err := s.classify(st)
 	if err != nil {
 		return err
@@ -210,6 +212,7 @@ func (s *Session) alone(ctx *gms.Context, text string, st sqlparser.Statement, b
 // within runs a statement of a function inside the statement that calls it: under its
 // locks, reading what it reads, and undone with it.
 func (s *Session) within(ctx *gms.Context, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) error {
+	defer s.executing(st)()
 	k, err := s.classify(st)
 	if err != nil {
 		return err

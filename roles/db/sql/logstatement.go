@@ -77,7 +77,7 @@ func (s *Session) loggedText(ctx *gms.Context, tx *txn.Txn) (string, error) {
 	st, text := s.running.st, s.running.text
 	if ex, ok := st.(*sqlparser.Execute); ok {
 		st, _ = s.BaseSession.GetPreparedQuery(ex.Name)
-		text = s.preparedTexts[ex.Name]
+		text = s.preparedTexts[ex.Name].text
 	}
 	switch st := st.(type) {
 	case *sqlparser.CreateUser:
@@ -229,23 +229,6 @@ func (s *Session) identifiedText(ctx *gms.Context, name sqlparser.AccountName) s
 		text += " AS " + QuoteText(u.AuthString)
 	}
 	return text
-}
-
-// PrepareQuery keeps the text of a statement of PREPARE: the planner keeps its tree.
-func (s *Session) PrepareQuery(name string, st sqlparser.Statement) {
-	if p, ok := s.running.st.(*sqlparser.Prepare); ok {
-		text := p.Expr
-		if v, ok := strings.CutPrefix(text, "@"); ok {
-			if _, value, err := s.GetUserVariable(nil, v); err == nil {
-				text, _ = value.(string)
-			}
-		}
-		if s.preparedTexts == nil {
-			s.preparedTexts = map[string]string{}
-		}
-		s.preparedTexts[name] = text
-	}
-	s.BaseSession.PrepareQuery(name, st)
 }
 
 // admitLogSwitch says who may take his changes out of the binary log, and when.

@@ -20,12 +20,13 @@ import (
 // statement is a prepared statement of the binary protocol. It is planned anew at each
 // execution: the planner keeps no plans.
 type statement struct {
-	session *Session
-	text    string
-	parsed  sqlparser.Statement
-	names   []string // of the placeholders, in order
-	columns gms.Schema
-	context *gms.Context // that columns were found with
+	session  *Session
+	text     string
+	parsed   sqlparser.Statement
+	database string   // the current one when it was prepared
+	names    []string // of the placeholders, in order
+	columns  gms.Schema
+	context  *gms.Context // that columns were found with
 
 	direct   direct.Text // the statement taken apart, if it could be
 	isDirect bool
@@ -53,7 +54,7 @@ func (s *Session) prepare(ctx context.Context, query string) (*statement, error)
 	if _, err := s.classify(parsed); err != nil {
 		return nil, err
 	}
-	st := &statement{session: s, text: text, parsed: parsed}
+	st := &statement{session: s, text: text, parsed: parsed, database: s.GetCurrentDatabase()}
 	if err := st.placeholders(); err != nil {
 		return nil, err
 	}
@@ -177,6 +178,7 @@ func (p *statement) run(ctx context.Context, params []wire.Param, out sink) erro
 	if len(params) != len(p.names) {
 		return s.count(mysqlError(1210, "Incorrect arguments to EXECUTE: %d values for %d placeholders", len(params), len(p.names)))
 	}
+	defer s.asPrepared(p.database)()
 	if done, err := p.executeDirect(ctx, params, out); done {
 		return s.count(err)
 	}

@@ -144,6 +144,7 @@ func (s *Session) count(err error) error {
 
 // execute runs one statement and ends its transaction where it is its own.
 func (s *Session) execute(ctx context.Context, text string, st sqlparser.Statement, bindings map[string]sqlparser.Expr, out sink) error {
+	defer s.executing(st)()
 	k, err := s.classify(st)
 	if err != nil {
 		return err

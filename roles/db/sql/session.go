@@ -71,8 +71,9 @@ type Session struct {
 	prepared     sqlparser.Statement
 	preparedText string
 	named        int // statements of PREPARE
-	// preparedTexts are the texts of the statements of PREPARE, by name.
-	preparedTexts map[string]string
+	// preparedTexts are what the statements of PREPARE were made of, by name.
+	preparedTexts map[string]preparedText
+	lent          bool // the current database is none of the client's: see lendDatabase
 
 	running        running
 	replay         *replay // nil: the session is a client's or the system's

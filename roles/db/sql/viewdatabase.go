@@ -10,10 +10,16 @@ import (
 
 // lendDatabase makes the database of a view the current one while a statement runs that has
 // none and says of all its tables where they are: the planner reads a view with a current
-// database only. So it does for a SHOW what is in a database, views among it. What is returned takes it back.
+// database only. So it does for a SHOW what is in a database, views among it; SHOW TRIGGERS and SHOW EVENTS it answers of the
+// current database whichever they name. What is returned takes it back.
 func (s *Session) lendDatabase(st sqlparser.Statement) (back func()) {
-	if s.GetCurrentDatabase() != "" {
-		return func() {}
+	if was := s.GetCurrentDatabase(); was != "" {
+		named := ofNamedDatabase(s.unprepared(st))
+		if named == "" {
+			return func() {}
+		}
+		s.SetCurrentDatabase(named) // the planner says where there is none
+		return func() { s.SetCurrentDatabase(was) }
 	}
 	switch of := st.(type) {
 	case *sqlparser.Execute:
@@ -37,7 +43,21 @@ func (s *Session) lendDatabase(st sqlparser.Statement) (back func()) {
 		return func() {}
 	}
 	s.SetCurrentDatabase(database)
-	return func() { s.SetCurrentDatabase("") }
+	s.lent = true
+	return func() {
+		s.lent = false
+		s.SetCurrentDatabase("")
+	}
+}
+
+// ofNamedDatabase is the database that SHOW TRIGGERS or SHOW EVENTS names; empty where it names none, and for every other
+// statement.
+func ofNamedDatabase(st sqlparser.Statement) string {
+	show, ok := st.(*sqlparser.Show)
+	if !ok || !strings.EqualFold(show.Type, "triggers") && !strings.EqualFold(show.Type, "events") {
+		return ""
+	}
+	return shownDatabase(show)
 }
 
 // viewsDatabase is the database of a view that a statement reads, empty where there is none, or

@@ -1,6 +1,9 @@
 package sql
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // A view is read without a current database where the statement names its own.
 func TestViewsWithoutDatabase(t *testing.T) {
@@ -44,4 +47,28 @@ func TestShowsWithoutDatabase(t *testing.T) {
 	c.want("SELECT DATABASE()", "NULL")
 	c.fails(1046, "SHOW TABLES")
 	c.fails(1049, "SHOW TABLES FROM nosuch")
+}
+
+// SHOW TRIGGERS and SHOW EVENTS of a named database are of that one, whichever is current.
+func TestShowsOfAnotherDatabase(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE DATABASE other", "CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TABLE other.t (id INT PRIMARY KEY)",
+		"CREATE TRIGGER here BEFORE INSERT ON t FOR EACH ROW SET NEW.id = 1", "CREATE EVENT here ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+		"USE other", "CREATE TRIGGER there BEFORE INSERT ON t FOR EACH ROW SET NEW.id = 1", "CREATE EVENT there ON SCHEDULE EVERY 1 DAY DO SELECT 1", "USE test",
+		"CREATE PROCEDURE p() SHOW TRIGGERS FROM other", "CREATE USER low", "GRANT ALL ON test.* TO low")
+	for query, want := range map[string]string{
+		"SHOW TRIGGERS FROM other": "there", "SHOW TRIGGERS IN other LIKE 't'": "there", "SHOW TRIGGERS": "here", "CALL p()": "there",
+		"SHOW EVENTS FROM other": "there", "SHOW EVENTS FROM test": "here", "SHOW EVENTS": "here",
+	} {
+		if rows := c.must(query).rows; !strings.Contains(strings.Join(rows, " "), want) || strings.HasPrefix(query, "SHOW") && len(rows) != 1 {
+			t.Errorf("%s: %q, want %s", query, rows, want)
+		}
+	}
+	c.want("SELECT DATABASE()", "test")
+	c.fails(1049, "SHOW TRIGGERS FROM nosuch")
+	c.fails(1049, "SHOW EVENTS FROM nosuch")
+	low := s.login("low", "%", "test")
+	low.fails(1044, "SHOW TRIGGERS FROM other")
+	low.fails(1044, "SHOW EVENTS FROM other")
 }
