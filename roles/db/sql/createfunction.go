@@ -160,7 +160,7 @@ func parseShowCreateFunction(s *Session, sc *scanner) (*ownStatement, error) {
 			return err
 		}
 		o := findObject(s.catalog(), objectFunction, database, name)
-		if o == nil {
+		if o == nil || !s.seesRoutines(ctx, database) {
 			return mysqlError(1305, "FUNCTION %s does not exist", name)
 		}
 		var r routineData
@@ -206,6 +206,9 @@ func parseFunctionStatus(s *Session, sc *scanner) (*ownStatement, error) {
 		schema := textColumns("Db", "Name", "Type", "Definer", "Modified", "Created", "Security_type", "Comment", "character_set_client", "collation_connection", "Database Collation")
 		var rows []gms.Row
 		for _, d := range s.catalog().Databases() {
+			if !s.seesRoutines(ctx, d.Name) {
+				continue
+			}
 			for _, o := range s.catalog().Objects(objectFunction, d.Name) {
 				r, err := s.routineNamed(objectFunction, d.Name, o.Name)
 				if err != nil {

@@ -284,3 +284,19 @@ func TestCallIsCancelled(t *testing.T) {
 		t.Error("an endless procedure ended well")
 	}
 }
+
+// Functions are shown to accounts that may do something with those of their database.
+func TestFunctionsAreShownToTheirUsers(t *testing.T) {
+	s := newServer(t)
+	s.test().must("CREATE DATABASE other", "CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 42", "CREATE USER stranger, caller",
+		"GRANT ALL ON other.* TO stranger", "GRANT EXECUTE ON test.* TO caller")
+	stranger, caller := s.login("stranger", "%", ""), s.login("caller", "%", "")
+	stranger.fails(1305, "SHOW CREATE FUNCTION test.f", "FUNCTION f does not exist")
+	stranger.want("SHOW FUNCTION STATUS")
+	if rows := caller.must("SHOW CREATE FUNCTION test.f").rows; len(rows) != 1 || !strings.Contains(rows[0], "RETURN 42") {
+		t.Errorf("SHOW CREATE FUNCTION: %q", rows)
+	}
+	if rows := caller.must("SHOW FUNCTION STATUS").rows; len(rows) != 1 {
+		t.Errorf("SHOW FUNCTION STATUS: %q", rows)
+	}
+}

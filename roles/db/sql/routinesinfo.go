@@ -49,14 +49,8 @@ func (i *infoSchema) GetTableInsensitive(ctx *gms.Context, name string) (gms.Tab
 // routineRows are the routines of the databases in which the account may do something with them.
 func (s *Session) routineRows(ctx *gms.Context, schema gms.Schema) ([]gms.Row, error) {
 	var rows []gms.Row
-	may := s.engine.accounts.db.UserActivePrivilegeSet(ctx)
 	for _, d := range s.catalog().Databases() {
-		in := may.Database(d.Name)
-		seen := may.Has(gms.PrivilegeType_Super)
-		for _, p := range []gms.PrivilegeType{gms.PrivilegeType_CreateRoutine, gms.PrivilegeType_AlterRoutine, gms.PrivilegeType_Execute} {
-			seen = seen || may.Has(p) || in.Has(p)
-		}
-		if !seen {
+		if !s.seesRoutines(ctx, d.Name) {
 			continue
 		}
 		for _, kind := range []string{objectFunction, objectProcedure} {
@@ -74,6 +68,17 @@ func (s *Session) routineRows(ctx *gms.Context, schema gms.Schema) ([]gms.Row, e
 		}
 	}
 	return rows, nil
+}
+
+// seesRoutines says whether the account may do something with the routines of a database.
+func (s *Session) seesRoutines(ctx *gms.Context, database string) bool {
+	may := s.engine.accounts.db.UserActivePrivilegeSet(ctx)
+	in := may.Database(database)
+	seen := may.Has(gms.PrivilegeType_Super)
+	for _, p := range []gms.PrivilegeType{gms.PrivilegeType_CreateRoutine, gms.PrivilegeType_AlterRoutine, gms.PrivilegeType_Execute} {
+		seen = seen || may.Has(p) || in.Has(p)
+	}
+	return seen
 }
 
 func (s *Session) routineRow(r *routine, schema gms.Schema) (gms.Row, error) {
