@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -56,4 +57,38 @@ func TestCommitsWithoutAcknowledgements(t *testing.T) {
 	if text := notAcknowledged(txn.ErrNotAcknowledged).Error(); !strings.Contains(text, "start the replicas") {
 		t.Error(text)
 	}
+}
+
+// A client that leaves, or is killed, while its plain COMMIT waits for replicas is waited for no longer.
+func TestPlainCommitIsLeft(t *testing.T) {
+	s := newServer(t)
+	c := s.test()
+	c.must("CREATE TABLE t (id INT PRIMARY KEY)", "BEGIN", "INSERT INTO t VALUES (1)")
+	if err := s.db.SetAckPolicy(txn.AckPolicy{Need: 1, Members: []string{"db2"}, Timeout: time.Millisecond, Strict: true}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancelCause(t.Context())
+	outcome := make(chan error, 1)
+	go func() {
+		_, err := c.query(ctx, "COMMIT", false, &collected{})
+		outcome <- err
+	}()
+	for end := time.Now().Add(10 * time.Second); !s.db.AckStatus().Stalled; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the server waits on")
+		}
+	}
+	leave(wire.ErrConnectionKilled)
+	select {
+	case err := <-outcome:
+		if err == nil {
+			t.Error("a COMMIT that was left says that it is stored")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the COMMIT still waits")
+	}
+	if err := s.db.SetAckPolicy(txn.AckPolicy{}); err != nil {
+		t.Fatal(err)
+	}
+	s.test().want("SELECT id FROM t", "1")
 }

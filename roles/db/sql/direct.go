@@ -58,7 +58,7 @@ func (s *Session) directQuery(ctx context.Context, query string, out sink) (done
 		return s.left(reason)
 	}
 	if !s.tablesLocked() {
-		if done, err := s.directControl(query, out); done {
+		if done, err := s.directControl(ctx, query, out); done {
 			return true, err
 		}
 		if done, err := s.directSet(ctx, query, out); done {

@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"context"
 	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
@@ -13,7 +14,7 @@ const longestControl = len("START TRANSACTION")
 
 // directControl runs BEGIN, COMMIT and ROLLBACK in their plain forms, where a transaction
 // begins outside of one, or ends that the client has begun; false: nothing has happened.
-func (s *Session) directControl(query string, out sink) (done bool, err error) {
+func (s *Session) directControl(ctx context.Context, query string, out sink) (done bool, err error) {
 	query = strings.TrimSpace(query)
 	if len(query) > longestControl {
 		return false, nil
@@ -39,7 +40,7 @@ func (s *Session) directControl(query string, out sink) (done bool, err error) {
 		s.ran(kindControl, c)
 		s.hold = false
 		if c == commandCommit {
-			err = s.CommitTransaction(s.metaContext(), nil)
+			err = s.CommitTransaction(s.metaContext().WithContext(ctx), nil)
 		} else {
 			s.rollback()
 		}

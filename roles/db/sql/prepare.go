@@ -210,7 +210,7 @@ func (p *statement) executeDirect(ctx context.Context, params []wire.Param, out 
 		return s.left(reason)
 	}
 	if len(params) == 0 && !s.tablesLocked() {
-		if done, err := s.directControl(p.text, out); done {
+		if done, err := s.directControl(ctx, p.text, out); done {
 			return true, err
 		}
 	}
