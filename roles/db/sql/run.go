@@ -378,7 +378,7 @@ func (s *Session) begin(ctx *gms.Context, k kind, text string, st sqlparser.Stat
 		return txn.Mark{}, nil
 	}
 	s.takesNext = s.next != (nextTransaction{}) && s.touchesTables(k, st)
-	err := s.openStatement(ctx, k)
+	err := s.openStatement(ctx, k, readsAs(k, st))
 	s.takesNext = false
 	if err != nil {
 		return txn.Mark{}, err
@@ -414,15 +414,23 @@ func (s *Session) beginDirect(ctx *gms.Context) (txn.Mark, error) {
 	if s.tx == nil {
 		s.BaseSession.SetTransaction(nil)
 	}
-	if err := s.openStatement(ctx, kindWrite); err != nil {
+	if err := s.openStatement(ctx, kindWrite, kindWrite); err != nil {
 		return txn.Mark{}, err
 	}
 	s.inserts, s.ids, s.start = insertedRows{}, insertIDs{}, s.tx.Mark()
 	return s.start, nil
 }
 
-// openStatement sees to it that there is a transaction, and sets how the statement reads.
-func (s *Session) openStatement(ctx *gms.Context, k kind) error {
+// readsAs is the kind that a statement reads tables as: what SET assigns may be of them.
+func readsAs(k kind, st sqlparser.Statement) kind {
+	if _, set := st.(*sqlparser.Set); set {
+		return kindRead
+	}
+	return k
+}
+
+// openStatement sees to it that there is a transaction, and sets how the statement reads: as one of kind as.
+func (s *Session) openStatement(ctx *gms.Context, k, as kind) error {
 	if s.tx == nil {
 		tx, err := s.StartTransaction(ctx, s.characteristic())
 		if err != nil {
@@ -433,7 +441,7 @@ func (s *Session) openStatement(ctx *gms.Context, k kind) error {
 	s.kind, s.runs, s.kept, s.measure = k, false, 0, measureNothing
 	// The planner takes a SELECT from a view for DDL, and CREATE TEMPORARY TABLE too.
 	s.hold = s.explicit() && !k.commits()
-	s.reads = s.readsOf(k)
+	s.reads = s.readsOf(as)
 	s.tx.NewStatement()
 	if k.locks() || s.reads != txn.Consistent {
 		s.tx.UseNewest()

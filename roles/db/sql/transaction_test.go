@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -69,6 +70,47 @@ func TestSerializableReadsLock(t *testing.T) {
 	b.must("BEGIN", "UPDATE t SET n = 3")
 	a.want("SELECT n FROM t", "2")
 	b.must("ROLLBACK")
+}
+
+// What SET reads of tables under SERIALIZABLE is locked as what SELECT reads, in InnoDB too.
+func TestSerializableSetLocks(t *testing.T) {
+	s := newServer(t)
+	theirs := mariadbServer(t)
+	for name, open := range map[string]func() func(string) error{
+		"ours": func() func(string) error {
+			c := s.test()
+			return func(q string) error { _, err := c.run(q); return err }
+		},
+		"MariaDB": func() func(string) error {
+			conn, err := theirs.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			return func(q string) error { _, err := conn.ExecContext(t.Context(), q); return err }
+		},
+	} {
+		reader, writer := open(), open()
+		must := func(run func(string) error, queries ...string) {
+			t.Helper()
+			for _, q := range queries {
+				if err := run(q); err != nil {
+					t.Fatalf("%s: %s: %v", name, q, err)
+				}
+			}
+		}
+		must(reader, "USE test", "CREATE TABLE t (id INT PRIMARY KEY, n INT)", "INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)",
+			"CREATE FUNCTION f() RETURNS INT READS SQL DATA RETURN (SELECT n FROM t WHERE id = 2)",
+			"SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", "BEGIN", "SET @a = (SELECT n FROM t WHERE id = 1)", "SET @b = f()")
+		must(writer, "USE test", "SET innodb_lock_wait_timeout = 1", "UPDATE t SET n = 0 WHERE id = 3")
+		for _, q := range []string{"UPDATE t SET n = 0 WHERE id = 1", "UPDATE t SET n = 0 WHERE id = 2"} {
+			if err := writer(q); err == nil || !strings.Contains(err.Error(), "Lock wait timeout exceeded") {
+				t.Errorf("%s: %s: %v, want that it waits in vain", name, q, err)
+			}
+		}
+		must(reader, "COMMIT")
+		must(writer, "UPDATE t SET n = 0")
+	}
 }
 
 func TestLockWaitAndRelease(t *testing.T) {
