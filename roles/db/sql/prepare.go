@@ -158,6 +158,12 @@ func (p *statement) Params() int { return len(p.names) }
 // Columns is the shape of the result set, nil without one.
 func (p *statement) Columns() (*gms.Context, gms.Schema) { return p.context, p.columns }
 
+// HasCursor is false for CALL, which may have several results: as in MySQL it is answered at once.
+func (p *statement) HasCursor() bool {
+	_, call := p.session.unprepared(p.parsed).(*sqlparser.Call)
+	return !call
+}
+
 // Close forgets the statement.
 func (p *statement) Close() { p.parsed = nil }
 

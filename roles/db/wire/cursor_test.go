@@ -90,6 +90,32 @@ func TestCursor(t *testing.T) {
 	}
 }
 
+// TestNoCursor asks for a cursor of a statement with several results, which are sent.
+func TestNoCursor(t *testing.T) {
+	s, addr := serve(t, Config{}, newStub())
+	r := login1(t, addr, basicCaps)
+	r.command(comStmtPrepare, []byte("two")...)
+	r.read()
+	r.command(comStmtExecute, 1, 0, 0, 0, cursorReadOnly, 1, 0, 0, 0)
+	if head := r.read(); !bytes.Equal(head, []byte{1}) {
+		t.Fatalf("execute says %q", head)
+	}
+	r.read()
+	r.read()
+	if row := r.read(); !bytes.Equal(row, []byte{0, 0, 1, 0, 0, 0, 0, 0, 0, 0}) {
+		t.Errorf("the row is %q", row)
+	}
+	if end := r.read(); end[0] != 0xfe || eofStatus(basicCaps, end)&(statusMoreResults|statusCursorExists) != statusMoreResults {
+		t.Errorf("the rows end with %q", end)
+	}
+	r.expectOK()
+	r.command(comStmtFetch, 1, 0, 0, 0, 1, 0, 0, 0)
+	r.expectErr(1421, "HY000", "The statement (1) has no open cursor.")
+	if n := s.Stats().Cursors; n != 0 {
+		t.Errorf("%d open cursors", n)
+	}
+}
+
 func eofStatus(caps uint32, p []byte) uint16 {
 	return binary.LittleEndian.Uint16(p[3:]) // behind 0xfe and warnings, or two lenenc zeros
 }

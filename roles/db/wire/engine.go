@@ -106,6 +106,9 @@ type Statement interface {
 	// context to describe it with. What Execute announces to its Results is what counts:
 	// it may differ.
 	Columns() (*sql.Context, sql.Schema)
+	// HasCursor says whether its rows may be put aside for a cursor that the client asks for;
+	// else they are sent, and the client sees that there is no cursor.
+	HasCursor() bool
 	// Execute runs the statement; len(params) == Params(). The slice is used again
 	// after Execute has returned, the bytes in it are the engine's to keep.
 	Execute(ctx context.Context, params []Param, out *Results) error

@@ -185,6 +185,7 @@ type memoryStatement struct {
 
 func (st *memoryStatement) Params() int                         { return st.n }
 func (st *memoryStatement) Columns() (*sql.Context, sql.Schema) { return st.ctx, st.schema }
+func (st *memoryStatement) HasCursor() bool                     { return true }
 func (st *memoryStatement) Close()                              {}
 
 func (st *memoryStatement) Execute(ctx context.Context, params []Param, out *Results) error {

@@ -127,7 +127,7 @@ func (c *conn) execute(arg []byte) error {
 	}
 	res := &c.results
 	res.reset()
-	res.binary, res.wantCursor, res.spool, res.sent = true, flags&cursorReadOnly != 0, nil, 0
+	res.binary, res.wantCursor, res.spool, res.sent = true, flags&cursorReadOnly != 0 && s.st.HasCursor(), nil, 0
 	cause, err := c.run(func(ctx context.Context) error { return s.st.Execute(ctx, s.params, res) })
 	clear(s.params)
 	opened := res.spool

@@ -297,6 +297,8 @@ func (st *stubStatement) Execute(ctx context.Context, params []Param, out *Resul
 	return st.s.do(ctx, strings.TrimRight(st.text, " ?,"), out)
 }
 
+func (st *stubStatement) HasCursor() bool { return !strings.HasPrefix(st.text, "two") }
+
 func (st *stubStatement) Close() { st.closed = true }
 
 // serve starts a server for engine on loopback and returns its address. It is closed,
