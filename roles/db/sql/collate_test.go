@@ -91,6 +91,20 @@ func TestUpdateOfCaseInWhatFollows(t *testing.T) {
 		affected(2, "INSERT INTO "+table+" (id, v) VALUES (1, 'bob') ON DUPLICATE KEY UPDATE v = 'BoB'")
 		c.want("SELECT v, h, ts > '"+old+"' FROM "+table, "BoB|426F42|1")
 	}
+	// Where rows of others decide, and in joins.
+	c.must("CREATE TABLE o (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO o VALUES (1, 'bob')")
+	for _, table := range []string{"plain", "t", "keyed", "fired.t"} {
+		c.must("UPDATE "+table+" SET v = 'bob'", "UPDATE o SET v = 'bob'")
+		affected(1, "UPDATE "+table+" SET v = 'Bob' WHERE id IN (SELECT id FROM o)")
+		affected(0, "UPDATE "+table+" SET v = 'Bob' WHERE EXISTS (SELECT 1 FROM o WHERE o.id = "+table+".id)")
+		affected(2, "UPDATE "+table+" x LEFT JOIN o ON o.id = x.id SET x.v = 'boB', o.v = 'boB'")
+		affected(1, "UPDATE o JOIN "+table+" x ON o.id = x.id SET x.v = 'BOb', o.v = 'boB'")
+		c.want("SELECT x.v, o.v FROM "+table+" x JOIN o USING (id)", "BOb|boB")
+		if table != "plain" {
+			c.fails(3819, "UPDATE "+table+" JOIN o ON o.id = "+table+".id SET "+table+".v = 'BOB'")
+			c.want("SELECT h FROM "+table, "424F62")
+		}
+	}
 	if r, err := s.db.Check(t.Context(), nil); err != nil || !r.OK() {
 		t.Error(err, r)
 	}

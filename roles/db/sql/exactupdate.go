@@ -5,6 +5,7 @@ import (
 	"context"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/plan"
 )
 
@@ -32,7 +33,7 @@ func (b distinctBuilder) plain(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 // update builds an UPDATE. The planner takes a row whose new values equal the old by their collation for unchanged: 'bob'
 // would not become 'Bob', and no CHECK, generated column or ON UPDATE would know of it. Here it compares byte for byte.
 func (b distinctBuilder) update(ctx *gms.Context, n *plan.Update, row gms.Row) (gms.RowIter, error) {
-	exact, err := exactSource(ctx, n)
+	exact, err := exactSource(ctx, n, len(row) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +58,16 @@ func (b distinctBuilder) insert(ctx *gms.Context, n *plan.InsertInto, row gms.Ro
 	return b.plain(ctx, &exact, row)
 }
 
-// exactSource has the table below n, the first of its children or theirs, compare its rows byte for byte; that of a join
-// stays as it is.
-func exactSource(ctx *gms.Context, n gms.Node) (gms.Node, error) {
+// exactSource has the table or join below n, the first of its children or theirs, compare its rows byte for byte. inside
+// says that the rows of a trigger come before those of a join, which then stays as it is.
+func exactSource(ctx *gms.Context, n gms.Node, inside bool) (gms.Node, error) {
 	if source, ok := n.(*plan.UpdateSource); ok {
 		table, err := plan.GetUpdatable(source.Child)
 		both, ok := table.(changeable)
-		if err != nil || !ok {
+		switch {
+		case err != nil && !inside:
+			return source.WithChildren(ctx, exactRows(ctx, source.Child))
+		case !ok:
 			return n, nil
 		}
 		return source.WithChildren(ctx, newExactTarget(source.Child, both, table.Schema(ctx)))
@@ -72,7 +76,7 @@ func exactSource(ctx *gms.Context, n gms.Node) (gms.Node, error) {
 	if len(children) == 0 {
 		return n, nil
 	}
-	first, err := exactSource(ctx, children[0])
+	first, err := exactSource(ctx, children[0], inside)
 	if err != nil || first == children[0] {
 		return n, err
 	}
@@ -81,6 +85,16 @@ func exactSource(ctx *gms.Context, n gms.Node) (gms.Node, error) {
 		keys.Sch = exactSchema(keys.Sch) // by which changed rows are counted
 	}
 	return exact, err
+}
+
+// exactRows gives the rows of a join as they come. The planner looks for the join below nodes of its own alone.
+func exactRows(ctx *gms.Context, n gms.Node) gms.Node {
+	schema := exactSchema(n.Schema(ctx))
+	fields := make([]gms.Expression, len(schema))
+	for i, c := range schema {
+		fields[i] = expression.NewGetFieldWithTable(i, 0, c.Type, c.DatabaseSource, c.Source, c.Name, c.Nullable)
+	}
+	return plan.NewProject(ctx, fields, n)
 }
 
 // changeable is a table that statements write to.

@@ -244,11 +244,11 @@ func (j *joinUpdateIter) count(ctx *gms.Context, row gms.Row) error {
 	before, after := row[:len(j.schema)], row[len(j.schema):]
 	for _, table := range j.tables {
 		for _, at := range table.columns {
-			same, err := gms.NewRow(before[at]).Equals(ctx, gms.NewRow(after[at]), j.schema[at:at+1])
+			differ, err := changed(ctx, j.schema[at], before[at], after[at])
 			if err != nil {
 				return err
 			}
-			if !same {
+			if differ {
 				j.counts.changed++
 				break
 			}
