@@ -130,7 +130,11 @@ func (e *editor) check(ctx *gms.Context, row gms.Row) error {
 		if _, isTime := row[i].(time.Time); isTime && types.IsTimestampType(c.Type) {
 			continue // its type would refuse what a clock ahead of UTC shows at the end of its range
 		}
-		v, inRange, err := c.Type.Convert(ctx, row[i])
+		to := c.Type
+		if oneByte(to) {
+			to = exactText{to.(gms.StringType)}
+		}
+		v, inRange, err := to.Convert(ctx, row[i])
 		if err != nil {
 			return err
 		}

@@ -3,10 +3,14 @@ package sql
 import (
 	"cmp"
 	"context"
+	"slices"
+	"unicode/utf8"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/plan"
+	"github.com/dolthub/go-mysql-server/sql/types"
+	"github.com/dolthub/vitess/go/sqltypes"
 )
 
 // except is a builder that leaves one node to the planner's own.
@@ -40,9 +44,10 @@ func (b distinctBuilder) update(ctx *gms.Context, n *plan.Update, row gms.Row) (
 	return b.plain(ctx, exact, row)
 }
 
-// insert builds an INSERT, which with ON DUPLICATE KEY UPDATE compares rows as UPDATE does.
+// insert builds an INSERT, which with ON DUPLICATE KEY UPDATE compares rows as UPDATE does, and measures texts.
 func (b distinctBuilder) insert(ctx *gms.Context, n *plan.InsertInto, row gms.Row) (gms.RowIter, error) {
-	if !n.OnDupExprs.HasUpdates() {
+	schema := n.Destination.Schema(ctx)
+	if !n.OnDupExprs.HasUpdates() && !slices.ContainsFunc(schema, func(c *gms.Column) bool { return oneByte(c.Type) }) {
 		return nil, nil
 	}
 	table, err := plan.GetInsertable(n.Destination)
@@ -54,7 +59,7 @@ func (b distinctBuilder) insert(ctx *gms.Context, n *plan.InsertInto, row gms.Ro
 		return nil, nil
 	}
 	exact := *n
-	exact.Destination = newExactTarget(n.Destination, both, n.Destination.Schema(ctx))
+	exact.Destination = newExactTarget(n.Destination, both, schema)
 	return b.plain(ctx, &exact, row)
 }
 
@@ -144,8 +149,35 @@ func exactSchema(schema gms.Schema) gms.Schema {
 	return exact
 }
 
+// oneByte says that a text has a byte for each character in the character set of its column. The planner counts the bytes of
+// UTF-8, in which they are kept.
+func oneByte(t gms.Type) bool {
+	text, ok := t.(gms.StringType)
+	return ok && !types.IsBinaryType(t) && text.CharacterSet().MaxLength() == 1
+}
+
+// anyLength is the type of values that the planner is not to measure. BINARY stays as it is: values are filled up to it.
+func anyLength(t gms.Type) gms.Type {
+	text, ok := t.(gms.StringType)
+	switch {
+	case !ok || t.Type() == sqltypes.Binary:
+		return t
+	case types.IsBinaryType(t):
+		return types.LongBlob
+	}
+	return types.CreateLongText(text.Collation())
+}
+
 // exactText is a type of text that compares by bytes.
 type exactText struct{ gms.StringType }
+
+// Convert keeps a text that has no more characters than the column holds.
+func (t exactText) Convert(ctx context.Context, v any) (any, gms.ConvertInRange, error) {
+	if s, ok := v.(string); ok && oneByte(t.StringType) && int64(utf8.RuneCountInString(s)) <= t.MaxCharacterLength() {
+		return s, gms.InRange, nil
+	}
+	return t.StringType.Convert(ctx, v)
+}
 
 // Compare compares texts by their bytes, and whatever else as the type does.
 func (t exactText) Compare(ctx context.Context, a, b any) (int, error) {

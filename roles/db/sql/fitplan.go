@@ -392,5 +392,14 @@ func (f *fitting) set(ctx *gms.Context, e gms.Expression, nulls bool) (gms.Expre
 	column := &gms.Column{Name: field.Name(), Source: field.Table(), Type: field.Type(ctx), Nullable: field.IsNullable(ctx)}
 	f.assigned(field.Table(), column)
 	value := &fittedValue{expression.UnaryExpressionStub{Child: set.RightChild}, f, column, nil, false, nulls}
-	return expression.NewSetField(field, value), transform.NewTree, nil
+	return expression.NewSetField(fittedColumn(ctx, field), value), transform.NewTree, nil
+}
+
+// fittedColumn is the column of an assignment whose value fits already: SetField converts it once more.
+func fittedColumn(ctx *gms.Context, field *expression.GetField) gms.Expression {
+	t := field.Type(ctx)
+	if !oneByte(t) {
+		return field
+	}
+	return expression.NewGetFieldWithTable(field.Index(), int(field.TableId()), anyLength(t), field.Database(), field.Table(), field.Name(), field.IsNullable(ctx)).WithId(field.Id())
 }
