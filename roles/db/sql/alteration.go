@@ -182,6 +182,9 @@ func (a *alteration) draft(ctx *gms.Context, text string, st sqlparser.Statement
 	if a.to, err = a.defined(ctx); err != nil {
 		return err
 	}
+	if err := refuseLostColumns(a.table.Desc, a.to.Desc); err != nil {
+		return err
+	}
 	a.refer()
 	if err := refuseZoned(a.table, a.to); err != nil {
 		return err

@@ -210,6 +210,7 @@ var kinds = []struct {
 	{gms.ErrValueOutOfRange, 1264, same},
 	{gms.ErrSavepointDoesNotExist, 1305, same},
 	{gms.ErrCheckConstraintViolated, 3819, checkViolated},
+	{gms.ErrCheckConstraintInvalidatedByColumnAlter, 3959, checkLoses},
 	{gms.ErrUserCreationFailure, 1396, same},
 	{gms.ErrUserDeletionFailure, 1396, same},
 	{gms.ErrUserAlterFailure, 1396, same},
@@ -320,6 +321,14 @@ func checkViolated(message, _ string) string {
 		return message
 	}
 	return fmt.Sprintf("Check constraint '%s' is violated.", parts[1])
+}
+
+func checkLoses(message, _ string) string {
+	parts := strings.Split(message, `"`)
+	if len(parts) < 5 {
+		return message
+	}
+	return columnInCheck(parts[3], parts[1]).Error()
 }
 
 func fixed(text string) func(string, string) string {

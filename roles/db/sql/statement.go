@@ -92,6 +92,7 @@ func (s *Session) classify(st sqlparser.Statement) (kind, error) {
 		return classifyDDL(st)
 	case *sqlparser.AlterTable:
 		s.realAsFloat(st.Statements...)
+		renamedInSmall(st.Statements)
 		s.sayBinary(st.Table, st)
 		s.nameExpressionKeys(st.Table, st.Statements...)
 		if err := s.refuseZonedKeys(st.Table, st.Statements); err != nil {
