@@ -185,6 +185,9 @@ func (a *alteration) draft(ctx *gms.Context, text string, st sqlparser.Statement
 	if err := refuseLostColumns(a.table.Desc, a.to.Desc); err != nil {
 		return err
 	}
+	if err := a.refuseLostKeys(ctx); err != nil {
+		return err
+	}
 	a.refer()
 	if err := refuseZoned(a.table, a.to); err != nil {
 		return err

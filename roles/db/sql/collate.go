@@ -2,6 +2,7 @@ package sql
 
 import (
 	"slices"
+	"strings"
 
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
@@ -44,8 +45,11 @@ func init() {
 		}
 	}
 	for i := range analyzer.OnceAfterDefault {
-		if r := &analyzer.OnceAfterDefault[i]; r.Id.String() == "replaceIdxSort" {
+		switch r := &analyzer.OnceAfterDefault[i]; r.Id.String() {
+		case "replaceIdxSort":
 			r.Apply = keptSorts(r.Apply)
+		case "processTruncate":
+			r.Apply = besideTruncate(r.Apply)
 		}
 	}
 	// The types of a UNION's columns are unified before, and by values that are the same.
@@ -268,6 +272,13 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		return b.insert(ctx, n, row)
 	case *exactTarget:
 		return b.base.Build(ctx, n.Child, row)
+	case *plan.DropColumn:
+		return b.besideKeys(ctx, n, row)
+	case *plan.ModifyColumn:
+		if strings.EqualFold(n.Column(), n.NewColumn().Name) { // else the planner renames columns of the keys
+			return b.besideKeys(ctx, n, row)
+		}
+		return nil, nil
 	case *plan.UpdateSource:
 		return b.derivedInJoin(ctx, n, row)
 	case *plan.UpdateJoin:

@@ -265,6 +265,9 @@ func (t *Table) Truncate(ctx *gms.Context) (int, error) {
 		return 0, err
 	}
 	if s.kind == kindTruncate {
+		if err := s.refuseReferenced(t.stored.Desc); err != nil {
+			return 0, err
+		}
 		if _, err := s.tx.TruncateTable(ctx, t.stored); err != nil {
 			return 0, err
 		}

@@ -77,6 +77,12 @@ func sameNumber(kind *goerrors.Kind, told *wire.Error) bool {
 		return told.Code == 1264
 	case types.ErrDataTruncatedForColumnAtRow:
 		return told.Code == 1265
+	case gms.ErrForeignKeyDropColumn:
+		return told.Code == 1828 || told.Code == 1829
+	case gms.ErrForeignKeyTypeChange:
+		return told.Code == 1832 || told.Code == 1833
+	case gms.ErrTruncateReferencedFromForeignKey:
+		return told.Code == 1701
 	}
 	var e *wire.Error
 	return errors.As(clientError(kind.New(), ""), &e) && e.Code == told.Code && e.Code != 1105

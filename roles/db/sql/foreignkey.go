@@ -41,7 +41,10 @@ func foreignKeyDesc(f gms.ForeignKeyConstraint) store.ForeignKeyDesc {
 }
 
 // GetDeclaredForeignKeys returns the foreign keys of this table.
-func (t *Table) GetDeclaredForeignKeys(*gms.Context) ([]gms.ForeignKeyConstraint, error) {
+func (t *Table) GetDeclaredForeignKeys(ctx *gms.Context) ([]gms.ForeignKeyConstraint, error) {
+	if s, err := sessionOf(ctx); err != nil || s.keysHidden {
+		return nil, err
+	}
 	var list []gms.ForeignKeyConstraint
 	for i := range t.stored.Desc.ForeignKeys {
 		list = append(list, constraint(t.stored.Desc, &t.stored.Desc.ForeignKeys[i]))
@@ -52,7 +55,7 @@ func (t *Table) GetDeclaredForeignKeys(*gms.Context) ([]gms.ForeignKeyConstraint
 // GetReferencedForeignKeys returns the foreign keys of any table that name this one.
 func (t *Table) GetReferencedForeignKeys(ctx *gms.Context) ([]gms.ForeignKeyConstraint, error) {
 	s, err := sessionOf(ctx)
-	if err != nil {
+	if err != nil || s.keysHidden {
 		return nil, err
 	}
 	return s.engine.references.of(s.catalog(), t.db.name, t.name), nil

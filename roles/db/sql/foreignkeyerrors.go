@@ -13,9 +13,8 @@ import (
 // What the planner says of foreign keys that a statement would violate. It names the key and tables without
 // their databases.
 var (
-	keyViolated    = regexp.MustCompile("- Foreign key violation on fk: `(.*)`, table: `(.*)`, referenced table: `(.*?)`, key: `")
-	keyOfTruncated = regexp.MustCompile(`^cannot truncate table (.*) as it is referenced in foreign key (.*) on table (.*)$`)
-	keyOfDropped   = regexp.MustCompile("^cannot drop table `(.*)` as it is referenced in foreign key `(.*)`$")
+	keyViolated  = regexp.MustCompile("- Foreign key violation on fk: `(.*)`, table: `(.*)`, referenced table: `(.*?)`, key: `")
+	keyOfDropped = regexp.MustCompile("^cannot drop table `(.*)` as it is referenced in foreign key `(.*)`$")
 )
 
 // foreignKeyError is MySQL's error for a foreign key that a statement would violate, which clients read the name
@@ -30,10 +29,6 @@ func (s *Session) foreignKeyError(err error) error {
 	case gms.ErrForeignKeyParentViolation.Is(err):
 		if t, fk := s.violated(keyViolated, err, 2, 1, 3); fk != nil {
 			return mysqlError(1451, "Cannot delete or update a parent row: a foreign key constraint fails (%s)", violatedText(t, fk))
-		}
-	case gms.ErrTruncateReferencedFromForeignKey.Is(err):
-		if t, fk := s.violated(keyOfTruncated, err, 3, 2, 1); fk != nil {
-			return mysqlError(1701, "Cannot truncate a table referenced in a foreign key constraint (%s.%s, CONSTRAINT %s)", QuoteName(t.Database), QuoteName(t.Name), QuoteName(fk.Name))
 		}
 	case gms.ErrForeignKeyDropTable.Is(err):
 		if t, fk := s.violated(keyOfDropped, err, 0, 2, 1); fk != nil {

@@ -76,6 +76,7 @@ type Session struct {
 	lent          bool // the current database is none of the client's: see lendDatabase
 
 	running        running
+	keysHidden     bool    // the running clause of an ALTER TABLE sees no foreign keys
 	replay         *replay // nil: the session is a client's or the system's
 	dropsTemporary bool    // the running statement has dropped a temporary table
 
