@@ -48,6 +48,8 @@ func init() {
 		switch r := &analyzer.OnceAfterDefault[i]; r.Id.String() {
 		case "replaceIdxSort":
 			r.Apply = keptSorts(r.Apply)
+		case "loadTriggers":
+			r.Apply = besideTriggers(r.Apply)
 		case "processTruncate":
 			r.Apply = besideTruncate(r.Apply)
 		}
