@@ -358,7 +358,11 @@ var convertTo = regexp.MustCompile(`(?i)\bconvert\s+to\s+(character\s+set|charse
 // ModifyDefaultCollation changes the collation of columns added later; the planner
 // calls it for CONVERT TO CHARACTER SET as well.
 func (t *Table) ModifyDefaultCollation(ctx *gms.Context, collation gms.CollationID) error {
-	if convertTo.MatchString(ctx.Query()) {
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return err
+	}
+	if _, text := s.statement(); convertTo.MatchString(text) {
 		return t.ModifyStoredCollation(ctx, collation)
 	}
 	return t.alter(ctx, func(desc *store.TableDesc) error {

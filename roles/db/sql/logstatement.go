@@ -72,13 +72,18 @@ func (s *Session) collation(variable string) uint16 {
 	return uint16(defaultCollation)
 }
 
-// loggedText is the running statement as the log gets it.
-func (s *Session) loggedText(ctx *gms.Context, tx *txn.Txn) (string, error) {
+// statement is the running statement with its own text, for EXECUTE the one that it runs.
+func (s *Session) statement() (sqlparser.Statement, string) {
 	st, text := s.running.st, s.running.text
 	if ex, ok := st.(*sqlparser.Execute); ok {
-		st, _ = s.BaseSession.GetPreparedQuery(ex.Name)
-		text = s.preparedTexts[ex.Name].text
+		st, text = s.unprepared(st), s.preparedTexts[ex.Name].text
 	}
+	return st, text
+}
+
+// loggedText is the running statement as the log gets it.
+func (s *Session) loggedText(ctx *gms.Context, tx *txn.Txn) (string, error) {
+	st, text := s.statement()
 	switch st := st.(type) {
 	case *sqlparser.CreateUser:
 		return s.createUserText(ctx, st), nil
