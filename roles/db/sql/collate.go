@@ -221,6 +221,10 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		return b.showCreateEvent(ctx, n, row)
 	case *plan.ShowTriggers:
 		return b.showTriggers(ctx, n, row)
+	case *plan.CreateEvent:
+		return createEvent(ctx, n, row)
+	case *plan.AlterEvent:
+		return alterEvent(ctx, n, row)
 	case *plan.CachedResults:
 		if n.IsFinalized() {
 			return untilEnd{gms.RowsToRowIter(n.GetCachedResults()...)}, nil

@@ -11,7 +11,8 @@ import (
 )
 
 // objectEvent is the kind of the catalog's objects for events. Their value is the
-// planner's definition, times in UTC.
+// planner's definition, times in UTC, with the time_zone of the session that wrote the schedule for
+// TimezoneOffset.
 const objectEvent = "event"
 
 var _ gms.EventDatabase = (*Database)(nil)
@@ -27,7 +28,7 @@ func (d *Database) GetEvent(ctx *gms.Context, name string) (gms.EventDefinition,
 		return gms.EventDefinition{}, false, nil
 	}
 	e, err := eventDefinition(o)
-	return *e.ConvertTimesFromUTCToTz(e.TimezoneOffset), err == nil, err
+	return e, err == nil, err
 }
 
 func eventDefinition(o *store.Object) (gms.EventDefinition, error) {
@@ -52,7 +53,7 @@ func (d *Database) GetEvents(ctx *gms.Context) ([]gms.EventDefinition, any, erro
 			return nil, nil, err
 		}
 		e.EventBody = written(e.EventBody) // it is shown: information_schema.EVENTS
-		list = append(list, *e.ConvertTimesFromUTCToTz(e.TimezoneOffset))
+		list = append(list, e)
 	}
 	return list, nil, nil
 }
@@ -79,21 +80,24 @@ func (s *Session) putEvent(ctx *gms.Context, database string, e gms.EventDefinit
 		return err
 	}
 	e.Definer = writtenAs(definer)
-	if ddl, ok := s.running.st.(*sqlparser.DDL); ok && ddl.EventSpec != nil && ddl.EventSpec.Body != nil {
-		e.EventBody = markOf(s.running.text) + e.EventBody // the planner cuts it out of the text
-		_, e.SqlMode = s.modeOf(ctx, e.EventBody)
-	}
-	return s.put(ctx, objectEvent, database, e.Name, inUTC(e))
-}
-
-// inUTC is an event whose times, in the time zone that it names, are turned into UTC.
-func inUTC(e gms.EventDefinition) gms.EventDefinition {
-	for _, t := range []*time.Time{&e.CreatedAt, &e.LastAltered, &e.LastExecuted, &e.ExecuteAt, &e.Starts, &e.Ends} {
-		if utc, ok := gms.ConvertTimeZone(*t, e.TimezoneOffset, "+00:00"); ok && !t.IsZero() {
-			*t = utc
+	st, text := s.statement()
+	if ddl, ok := st.(*sqlparser.DDL); ok && ddl.EventSpec != nil {
+		if ddl.EventSpec.Body != nil {
+			e.EventBody = markOf(text) + e.EventBody // the planner cuts it out of the text
+			_, e.SqlMode = s.modeOf(ctx, e.EventBody)
+		}
+		if ddl.EventSpec.OnSchedule != nil {
+			zone, err := s.GetSessionVariable(ctx, "time_zone")
+			if err != nil {
+				return err
+			}
+			e.TimezoneOffset, _ = zone.(string)
 		}
 	}
-	return e
+	for _, t := range []*time.Time{&e.CreatedAt, &e.LastAltered, &e.LastExecuted, &e.ExecuteAt, &e.Starts, &e.Ends} {
+		*t = t.UTC()
+	}
+	return s.put(ctx, objectEvent, database, e.Name, e)
 }
 
 // DropEvent removes an event.

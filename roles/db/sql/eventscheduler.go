@@ -116,23 +116,13 @@ func (s *scheduler) plan(cat *store.Catalog) {
 	}
 }
 
-// nextTime is when an event is due after a moment and after it ran last, by its schedule alone: an interval counted from
-// when it ran would begin later each time. expired is true where that is never.
-func nextTime(e gms.EventDefinition, after time.Time) (at time.Time, expired bool, err error) {
-	if e.LastExecuted.After(after) {
-		after = e.LastExecuted
-	}
-	e.LastExecuted = time.Time{}
-	return e.GetNextExecutionTime(after)
-}
-
 func eventsOn() bool {
 	_, v, ok := gms.SystemVariables.GetGlobal("event_scheduler")
 	text, isText := v.(string)
 	return ok && (isText && strings.EqualFold(text, "ON") || isOn(v))
 }
 
-// runEvent runs an event's body as its definer and keeps when it did; an event that is
+// runEvent runs an event's body as its definer, in its time zone, and keeps when it did; an event that is
 // over is dropped or disabled first, so that a crash cannot make it run twice.
 func (e *Engine) runEvent(ctx context.Context, key eventKey, now time.Time) error {
 	s, err := e.systemSession()
@@ -141,6 +131,7 @@ func (e *Engine) runEvent(ctx context.Context, key eventKey, now time.Time) erro
 	}
 	defer s.Close()
 	var r *routine
+	var zone string
 	if err := e.system(ctx, func(gctx *gms.Context, sys *Session) error {
 		d := &Database{engine: e, name: key.database}
 		o := sys.catalog().Object(objectEvent, key.database, key.name)
@@ -154,7 +145,7 @@ func (e *Engine) runEvent(ctx context.Context, key eventKey, now time.Time) erro
 		if r, err = eventRoutine(key, def); err != nil {
 			return err
 		}
-		def.LastExecuted = now
+		def.LastExecuted, zone = now, def.TimezoneOffset
 		_, over, err := nextTime(def, now)
 		switch {
 		case err != nil:
@@ -179,6 +170,9 @@ func (e *Engine) runEvent(ctx context.Context, key eventKey, now time.Time) erro
 	defer s.statementEnds()
 	defer e.gms.ProcessList.EndQuery(gctx)
 	defer s.leaveCall()
+	if err := s.SetSessionVariable(gctx, "time_zone", zone); err != nil {
+		return err
+	}
 	f := &frame{s: s, r: r, out: discard{}}
 	return s.enter(gctx, r, func() (err error) {
 		defer recovered(&err)
