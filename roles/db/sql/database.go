@@ -21,7 +21,6 @@ var (
 	_ gms.TableCreator           = (*Database)(nil)
 	_ gms.IndexedTableCreator    = (*Database)(nil)
 	_ gms.TableDropper           = (*Database)(nil)
-	_ gms.TableRenamer           = (*Database)(nil)
 	_ gms.CollatedDatabase       = (*Database)(nil)
 	_ gms.ViewDatabase           = (*Database)(nil)
 	_ gms.TriggerDatabase        = (*Database)(nil)
@@ -219,25 +218,4 @@ func (d *Database) DropTable(ctx *gms.Context, name string) error {
 		return gms.ErrTableNotFound.New(name)
 	}
 	return s.tx.DropTable(ctx, st)
-}
-
-// RenameTable renames a table within the database, with its triggers. The planner moves the
-// foreign keys that name it.
-func (d *Database) RenameTable(ctx *gms.Context, from, to string) error {
-	s, err := sessionOf(ctx)
-	if err != nil {
-		return err
-	}
-	cat := s.catalog()
-	st := findTable(cat, d.name, from)
-	if st == nil {
-		return gms.ErrTableNotFound.New(from)
-	}
-	if cat.Table(d.name, to) != nil || cat.Object(objectView, d.name, to) != nil {
-		return gms.ErrTableAlreadyExists.New(to)
-	}
-	if _, err = s.tx.RenameTable(ctx, st, d.name, to); err != nil {
-		return err
-	}
-	return s.renameInTriggers(ctx, d.name, st.Desc.Name, to)
 }

@@ -110,9 +110,6 @@ func (s *Session) inDatabase(t sqlparser.TableName, database string) tableName {
 // renamesParent says whether a statement gives a foreign key's parent, or a column of it that
 // the key names, another name.
 func renamesParent(st sqlparser.Statement, fk *gms.ForeignKeyConstraint) bool {
-	if _, moves := st.(*ownStatement); moves {
-		return true
-	}
 	return slices.ContainsFunc(clausesOf(st), func(ddl *sqlparser.DDL) bool {
 		switch {
 		case ddl.Action == sqlparser.RenameStr:

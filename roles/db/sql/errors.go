@@ -179,6 +179,7 @@ var kinds = []struct {
 	{gms.ErrDatabaseNotFound, 1049, quoted("database not found: ", "Unknown database '%s'")},
 	{gms.ErrDatabaseExists, 1007, databaseExists},
 	{gms.ErrTableAlreadyExists, 1050, tableExists},
+	{gms.ErrExpectedTableFoundView, 1347, isView},
 	{gms.ErrExistingView, 1050, same},
 	{gms.ErrInvalidTimeZone, 1298, same},
 	{gms.ErrViewDoesNotExist, 1051, same},
@@ -277,6 +278,11 @@ func databaseExists(message, _ string) string {
 func tableExists(message, _ string) string {
 	name := strings.TrimSuffix(strings.TrimPrefix(message, "table with name "), " already exists")
 	return fmt.Sprintf("Table '%s' already exists", name)
+}
+
+func isView(message, _ string) string {
+	name := strings.TrimSpace(strings.TrimPrefix(message, "expected a table and found view:"))
+	return name + " is not BASE TABLE"
 }
 
 func columnNotFound(message, _ string) string {

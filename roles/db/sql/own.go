@@ -115,10 +115,7 @@ func (s *Session) ownSyntax(query string, multi bool) (st *ownStatement, text, r
 // ownForm takes over a statement that the parser knows and the planner does not do
 // right; nil for every other.
 func ownForm(st sqlparser.Statement, text string) *ownStatement {
-	o := moveTables(st)
-	if o == nil {
-		o = createProcedure(st, text)
-	}
+	o := createProcedure(st, text)
 	if o == nil {
 		o = expressionKeys(st)
 	}

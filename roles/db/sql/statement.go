@@ -91,6 +91,7 @@ func (s *Session) classify(st sqlparser.Statement) (kind, error) {
 		}
 		return classifyDDL(st)
 	case *sqlparser.AlterTable:
+		renameLast(st)
 		s.realAsFloat(st.Statements...)
 		renamedInSmall(st.Statements)
 		s.sayBinary(st.Table, st)

@@ -10,8 +10,8 @@ import (
 
 // lendDatabase makes the database of a view the current one while a statement runs that has
 // none and says of all its tables where they are: the planner reads a view with a current
-// database only. So it does for a SHOW what is in a database, views among it; SHOW TRIGGERS and SHOW EVENTS it answers of the
-// current database whichever they name. What is returned takes it back.
+// database only. So it does for a SHOW what is in a database, views among it, and for a RENAME; SHOW TRIGGERS and SHOW EVENTS it
+// answers of the current database whichever they name. What is returned takes it back.
 func (s *Session) lendDatabase(st sqlparser.Statement) (back func()) {
 	if was := s.GetCurrentDatabase(); was != "" {
 		named := ofNamedDatabase(s.unprepared(st))
@@ -32,7 +32,7 @@ func (s *Session) lendDatabase(st sqlparser.Statement) (back func()) {
 	if st == nil {
 		return func() {}
 	}
-	database := s.viewsDatabase(st)
+	database := cmp.Or(renamedDatabase(st), s.viewsDatabase(st))
 	if show, ok := st.(*sqlparser.Show); ok {
 		database = shownDatabase(show)
 		if strings.EqualFold(show.Type, "procedure status") {
