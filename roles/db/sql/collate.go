@@ -272,6 +272,8 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		return nil, nil
 	case *plan.DropTable:
 		return nil, dropKeysAmong(ctx, n)
+	case *plan.CreateTable:
+		return b.createLike(ctx, n, row)
 	case *plan.RenameTable:
 		return renameTables(ctx, n)
 	case *plan.CreateCheck:
