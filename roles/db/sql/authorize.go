@@ -83,6 +83,8 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 		}
 	case *sqlparser.LockTables:
 		return s.authorizeLocks(ctx, st)
+	case *sqlparser.DDL:
+		return s.authorizeSelected(ctx, st)
 	case *sqlparser.Insert:
 		if err := s.refuseSystem(st.Table); err != nil {
 			return err

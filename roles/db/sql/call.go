@@ -228,13 +228,18 @@ func (s *Session) within(ctx *gms.Context, text string, st sqlparser.Statement, 
 		return err
 	}
 	ctx = s.context(ctx, text)
-	hold, prepared, preparedText, kept := s.hold, s.prepared, s.preparedText, s.kept
+	hold, prepared, preparedText, kept, outer := s.hold, s.prepared, s.preparedText, s.kept, s.running
 	s.hold, s.prepared, s.preparedText = true, nil, text
+	if k == kindTemporary { // which looks at how it is written
+		s.running = running{st, text, bindings}
+	}
 	if bindings != nil {
 		s.prepared = st
 	}
 	mark := s.tx.Mark()
-	defer func() { s.hold, s.prepared, s.preparedText, s.kept = hold, prepared, preparedText, kept }()
+	defer func() {
+		s.hold, s.prepared, s.preparedText, s.kept, s.running = hold, prepared, preparedText, kept, outer
+	}()
 	err = s.stream(ctx, text, st, bindings, out)
 	if err != nil {
 		s.tx.RollbackTo(mark)

@@ -33,6 +33,8 @@ func init() {
 	for i := range analyzer.OnceBeforeDefault {
 		if r := &analyzer.OnceBeforeDefault[i]; r.Id.String() == "validateGroupBy" {
 			r.Apply = besideConstants(r.Apply)
+		} else if r.Id.String() == "resolveCreateSelect" {
+			r.Apply = keepsTableOptions(r.Apply)
 		} else if r.Id == analyzer.ResolveAlterColumnId {
 			r.Apply = placesColumns(r.Apply)
 		}
@@ -274,6 +276,8 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 		return nil, dropKeysAmong(ctx, n)
 	case *plan.CreateTable:
 		return b.createLike(ctx, n, row)
+	case *plan.TableCopier:
+		return b.createSelect(ctx, n, row)
 	case *plan.RenameTable:
 		return renameTables(ctx, n)
 	case *plan.CreateCheck:

@@ -14,8 +14,9 @@ import (
 
 // running is the statement that a session runs.
 type running struct {
-	st   sqlparser.Statement
-	text string
+	st       sqlparser.Statement
+	text     string
+	bindings map[string]sqlparser.Expr // of its placeholders in the binary protocol
 }
 
 // logStatement gives the open transaction, which has changed the catalog, the statement

@@ -267,7 +267,7 @@ func (s *Session) perform(gctx *gms.Context, k kind, text string, st sqlparser.S
 		st, bindings, out = plain, boundIn(plain, bindings), &ignoredSink{out, s, ignored}
 	}
 	s.prepared, s.preparedText = nil, text
-	s.running, s.dropsTemporary = running{st, text}, false
+	s.running, s.dropsTemporary = running{st, text, bindings}, false
 	s.missing, s.divided = "", false
 	if len(s.calls) > 0 && k.changesCatalog() { // text is the routine's
 		s.running.text = s.sourceOf(gctx, st)
