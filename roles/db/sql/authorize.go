@@ -81,10 +81,9 @@ func (s *Session) authorize(ctx *gms.Context, st sqlparser.Statement) error {
 		if altersAccount(st) && accountOf(st.User) != s.runsAs() {
 			return s.mayAccounts(ctx)
 		}
+		return s.authorizeSelected(ctx, st)
 	case *sqlparser.LockTables:
 		return s.authorizeLocks(ctx, st)
-	case *sqlparser.DDL:
-		return s.authorizeSelected(ctx, st)
 	case *sqlparser.Insert:
 		if err := s.refuseSystem(st.Table); err != nil {
 			return err
