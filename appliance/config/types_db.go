@@ -17,7 +17,7 @@ type DB struct {
 	Users            []DBUser       `yaml:"users" doc:"Accounts that are made at the start if they do not exist."`
 	Memory           int64          `yaml:"memory" default:"512MiB" min:"64MiB" max:"16TiB" unit:"bytes" doc:"The memory that the database aims to stay within; half of it is block cache."`
 	QueryMemory      int64          `yaml:"query_memory" default:"64MiB" min:"1MiB" max:"16TiB" unit:"bytes" doc:"What a sort, a join, the groups, the subqueries or the cursors of one statement may keep in memory; more is error 1038."`
-	MaxConnections   int            `yaml:"max_connections" default:"200" min:"1" max:"100000" doc:"Sessions at a time; one more is kept for an administrator."`
+	MaxConnections   int            `yaml:"max_connections" default:"200" min:"1" max:"100000" doc:"Sessions of clients at a time; one more is kept for an administrator. Those of the site's own servers do not count."`
 	TLS              *BindTLS       `yaml:"tls" doc:"The certificates for clients that ask for TLS; by default of the local CA."`
 	ProxyFrom        []netip.Prefix `yaml:"proxy_from" doc:"The peers that may send a PROXY protocol header; by default exactly the balancers. Written: the derived pools of the balancers send one, so that accounts, grants by host and the process list know the clients."`
 	Binlog           DBBinlog       `yaml:"binlog" doc:"The binary log: what was changed, for replicas and point-in-time recovery."`
