@@ -18,6 +18,7 @@ func TestLengthsInCharactersAsMariaDB(t *testing.T) {
 			"INSERT INTO "+name+" (v, c) VALUES ('éáó', 'óóó')",
 			"UPDATE "+name+" SET v = CONCAT(SUBSTRING(v, 1, 1), 'üü') WHERE v = 'ééé'",
 			"UPDATE "+name+" SET p = REPEAT('é', 9) WHERE c = 'ß'",
+			"REPLACE INTO "+name+" (id, v, c, p) VALUES (9, CONCAT('áé', 'í'), 'ííí', REPEAT('ú', 9))",
 			"INSERT INTO "+name+" (id, v) VALUES (1, 'x') ON DUPLICATE KEY UPDATE p = 'üüüüüüüüü'",
 			"INSERT INTO "+name+" (v, c) SELECT c, v FROM "+name+" WHERE id = 1")
 		for _, where := range []string{"1", "v = 'éüü'", "v IN ('éáó', 'éüü', 'éüüü')", "v LIKE 'éü%'", "v > 'éáó'", "c = 'óóó'", "c BETWEEN 'áéí' AND 'óóó'",

@@ -105,6 +105,7 @@ func exactRows(ctx *gms.Context, n gms.Node) gms.Node {
 // changeable is a table that statements write to.
 type changeable interface {
 	gms.InsertableTable
+	gms.ReplaceableTable
 	gms.UpdatableTable
 }
 
