@@ -246,6 +246,8 @@ func (b distinctBuilder) Build(ctx *gms.Context, n gms.Node, row gms.Row) (gms.R
 			return b.grouped(ctx, n, row)
 		}
 		return nil, nil
+	case *plan.IndexedTableAccess:
+		return b.lookedUp(ctx, n, row)
 	case *plan.HashLookup:
 		if n.JoinType.IsPartial() {
 			return b.hashed(ctx, n, row)

@@ -133,6 +133,8 @@ func storeError(err error) error {
 		return mysqlError(3058, "Deadlock found when trying to get user-level lock; try rolling back transaction/releasing locks and restarting lock acquisition.")
 	case errors.Is(err, userlock.ErrTooMany):
 		return mysqlError(1206, "GET_LOCK() is refused: the session holds %d user-level locks, which is the most; free some with RELEASE_LOCK() or RELEASE_ALL_LOCKS()", userlock.MaxHeld)
+	case errors.Is(err, txn.ErrManyBehind):
+		return mysqlError(1206, "%s", txn.ErrManyBehind)
 	case errors.Is(err, store.ErrKeyTooLong):
 		return mysqlError(1071, "Specified key was too long; max key length is 3072 bytes")
 	}

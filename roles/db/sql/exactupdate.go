@@ -10,7 +10,6 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/plan"
 	"github.com/dolthub/go-mysql-server/sql/types"
-	"github.com/dolthub/vitess/go/sqltypes"
 )
 
 // except is a builder that leaves one node to the planner's own.
@@ -157,17 +156,8 @@ func oneByte(t gms.Type) bool {
 	return ok && !types.IsBinaryType(t) && text.CharacterSet().MaxLength() == 1
 }
 
-// anyLength is the type of values that the planner is not to measure. BINARY stays as it is: values are filled up to it.
-func anyLength(t gms.Type) gms.Type {
-	text, ok := t.(gms.StringType)
-	switch {
-	case !ok || t.Type() == sqltypes.Binary:
-		return t
-	case types.IsBinaryType(t):
-		return types.LongBlob
-	}
-	return types.CreateLongText(text.Collation())
-}
+// anyLength is the type of a text without its length.
+func anyLength(t gms.Type) gms.Type { return types.CreateLongText(t.(gms.StringType).Collation()) }
 
 // exactText is a type of text that compares by bytes.
 type exactText struct{ gms.StringType }

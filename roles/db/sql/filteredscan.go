@@ -95,11 +95,11 @@ func (b distinctBuilder) rowsOf(ctx *gms.Context, t *Table, node gms.Node, row g
 	case *plan.ResolvedTable:
 		parts, err = t.Partitions(ctx)
 	case *plan.IndexedTableAccess:
-		lookup, inRange, e := node.GetLookup(ctx, row)
+		lookup, found, e := lookupOf(ctx, node, row)
 		if e != nil {
 			return nil, e
 		}
-		if !inRange {
+		if !found {
 			return gms.RowsToRowIter(), nil
 		}
 		parts, err = (&IndexedTable{Table: t, lookup: lookup}).LookupPartitions(ctx, lookup)

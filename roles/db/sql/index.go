@@ -68,7 +68,7 @@ func (x *Index) ColumnExpressionTypes(*gms.Context) []gms.ColumnExpressionType {
 	cets := make([]gms.ColumnExpressionType, len(x.columns))
 	for i, at := range x.columns {
 		c := x.table.full[at]
-		cets[i] = gms.ColumnExpressionType{Expression: x.table.name + "." + c.Name, Type: anyLength(c.Type)}
+		cets[i] = gms.ColumnExpressionType{Expression: x.table.name + "." + c.Name, Type: c.Type}
 	}
 	return cets
 }
@@ -76,7 +76,7 @@ func (x *Index) ColumnExpressionTypes(*gms.Context) []gms.ColumnExpressionType {
 func (x *Index) types() []gms.Type {
 	types := make([]gms.Type, len(x.columns))
 	for i, at := range x.columns {
-		types[i] = anyLength(x.table.full[at].Type)
+		types[i] = x.table.full[at].Type
 	}
 	return types
 }

@@ -1,6 +1,8 @@
 package sql
 
 import (
+	"slices"
+
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
 	"github.com/dolthub/go-mysql-server/sql/plan"
@@ -15,8 +17,45 @@ func besideTriggers(load analyzer.RuleFunc) analyzer.RuleFunc {
 			defer ctx.SetCurrentDatabase(ctx.GetCurrentDatabase())
 			ctx.SetCurrentDatabase(database.Name())
 		}
-		return load(ctx, a, n, scope, sel, flags)
+		out, same, err := load(ctx, a, n, scope, sel, flags)
+		if drop, ok := out.(*plan.DropTable); ok && err == nil && len(drop.TriggerNames) > 0 && allTemporary(drop.Tables) {
+			return drop.WithTriggers(nil), transform.NewTree, nil // they are those of stored tables with these names
+		}
+		return out, same, err
 	}
+}
+
+// writesTemporary says whether a statement writes to a temporary table alone.
+func writesTemporary(n gms.Node) bool {
+	var target gms.Node
+	switch n := n.(type) {
+	case *plan.InsertInto:
+		target = n.Destination
+	case *plan.Update:
+		if source, ok := n.Child.(*plan.UpdateSource); ok {
+			target = source
+		}
+	case *plan.DeleteFrom:
+		if targets := n.GetDeleteTargets(); len(targets) == 1 {
+			target = targets[0]
+		}
+	}
+	if target == nil {
+		return false
+	}
+	t := targetOf(target)
+	return t != nil && t.Desc.Database == temporaryDatabase
+}
+
+func allTemporary(tables []gms.Node) bool {
+	return !slices.ContainsFunc(tables, func(n gms.Node) bool {
+		t, ok := n.(*plan.ResolvedTable)
+		if !ok {
+			return true
+		}
+		own, ok := t.UnderlyingTable().(gms.TemporaryTable)
+		return !ok || !own.IsTemporary()
+	})
 }
 
 // databaseOfTriggers is the database whose triggers a statement needs; nil if it needs none.

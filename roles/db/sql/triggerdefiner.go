@@ -56,6 +56,9 @@ func plansTriggers(apply analyzer.RuleFunc) analyzer.RuleFunc {
 		if err != nil {
 			return nil, transform.SameTree, err
 		}
+		if writesTemporary(n) {
+			return n, transform.SameTree, nil // the planner goes by names, which are those of stored tables that it hides
+		}
 		was, database := s.triggers, s.GetCurrentDatabase()
 		s.triggers = true
 		defer func() {
