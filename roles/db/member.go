@@ -155,6 +155,10 @@ func (m *member) lacks() error {
 	if (m.term != term{}) {
 		t := m.term
 		t.Blank, t.Awaits = true, ""
+		if restored != nil && t.Primary == m.name {
+			t.Lost = "the data was restored from a backup: other servers may have more, for which clients were answered. It takes no writes; run stack db promote on the server with the newest data, " +
+				"and this one joins as a replica; where this one is it, with --force"
+		}
 		if relay != nil && t.Primary == m.name && m.data.replica.Following() { // it was taken for what was in it, and had not applied that
 			t.Lost = "the relay log was damaged before this server, which was to be the primary, had applied it: it has lost what other servers may have. It takes no writes; run stack db promote"
 		}

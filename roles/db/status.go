@@ -213,12 +213,16 @@ func (r *Role) keptDetail(d *Detail) {
 }
 
 func (r *Role) showStatus(w http.ResponseWriter, _ *http.Request) {
+	r.asked.RLock()
 	if r.current.Load() == nil {
+		r.asked.RUnlock()
 		http.Error(w, errNotOpen.Error(), http.StatusServiceUnavailable)
 		return
 	}
+	d := r.detail()
+	r.asked.RUnlock()
 	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(r.detail()); err != nil {
+	if err := json.NewEncoder(w).Encode(d); err != nil {
 		r.env.Log.Debug("the status was not sent", "error", err)
 	}
 }

@@ -106,7 +106,8 @@ func (m *member) prove(epoch uint64) {
 			if s.Logged >= upto {
 				return
 			}
-			if len(s.States) == 0 && !m.isFollowed() {
+			here := func(x txn.MemberAck) bool { return !x.Gone }
+			if !slices.ContainsFunc(s.States, here) && !m.isFollowed() {
 				continue
 			}
 			err := m.data.db.LogNothing()

@@ -16,7 +16,14 @@ func (r *Replica) recovered(at *string, err *error) {
 
 // receiveAll reads the log off a connection until that ends.
 func (r *Replica) receiveAll(v *receiver) (err error) {
-	at := "receive the log"
+	at, ended := "receive the log", false
+	defer func() {
+		if !ended {
+			err = &fatalError{err} // what was received before can be applied
+		}
+	}()
 	defer r.recovered(&at, &err)
-	return v.run()
+	err = v.run()
+	ended = true
+	return err
 }

@@ -43,12 +43,13 @@ func TestPanicEndsFollowing(t *testing.T) {
 	applying := r.applyAll(context.Background(), v.q, 0, func(end) {})
 	v = newReceiver(packets(mariaLog(), true), true)
 	v.clock = func() { panic("index out of range") }
-	for _, err := range []error{applying, r.receiveAll(v)} {
+	for i, err := range []error{applying, r.receiveAll(v)} {
+		want := []side{sqlSide, ioSide}[i]
 		if err == nil || !strings.Contains(err.Error(), "internal error: index out of range") {
 			t.Fatalf("%v", err)
 		}
-		if f, again := r.judge(err); f != sqlSide || again {
-			t.Errorf("%v is tried again: %v", err, again)
+		if f, again := r.judge(err); f != want || again {
+			t.Errorf("%v is of side %v, tried again: %v", err, f, again)
 		}
 	}
 	if !strings.Contains(applying.Error(), "0-7-1") {

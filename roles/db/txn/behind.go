@@ -2,15 +2,24 @@ package txn
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"stack/roles/db/store"
 )
 
+// mostBehind is how many rows a transaction may change that others have changed since its view was taken: some 100 bytes of
+// memory each.
+const mostBehind = 1 << 18
+
+// ErrManyBehind refuses to change more of them (MySQL error 1206).
+var ErrManyBehind = fmt.Errorf("the transaction changes more than %d rows that others have changed since its first read: commit before, or use READ COMMITTED", mostBehind)
+
 // behind is what a transaction knows of rows that it has written and that others had changed after its
 // view was taken. The write set says how such a row differs from the newest one, and a consistent
 // read lays it over the view, whose index entries of the row are of an older one.
+// What is kept of them is not moved out of memory, and bounded (mostBehind).
 type behind struct {
 	rows   map[string]struct{} // keys in the primary index. All index entries of these rows stand in the write set
 	taken  bool                // an entry of a unique index that was put is another row's in the view
@@ -48,7 +57,11 @@ func (t *Txn) noteBehind(key, stored []byte) (all bool, err error) {
 	if err != nil || bytes.Equal(seen, stored) {
 		return false, err
 	}
-	t.behindOf(reader).add(key)
+	b := t.behindOf(reader)
+	if len(b.rows) >= mostBehind {
+		return false, ErrManyBehind
+	}
+	b.add(key)
 	return true, nil
 }
 
