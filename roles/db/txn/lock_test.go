@@ -205,7 +205,8 @@ func TestLockQueueClosesUp(t *testing.T) {
 	var a, b, c Owner
 	must(t, lockNow(ctx, l, &a, "k", "", Shared, noWait))
 	killed, kill := context.WithCancel(ctx)
-	go lockNow(killed, l, &b, "a", "z", Exclusive, time.Minute)
+	gone := make(chan error)
+	go func() { gone <- lockNow(killed, l, &b, "a", "z", Exclusive, time.Minute) }()
 	must(t, waitFor(func() bool { return b.waiting.Load() != nil }))
 	reader := ask(t, l, &c, "k", "", Shared)
 	if !reader.waits() {
@@ -213,6 +214,9 @@ func TestLockQueueClosesUp(t *testing.T) {
 	}
 	kill()
 	reader.granted(t)
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 	l.releaseAll(&a)
 	l.releaseAll(&c)
 	empty(t, l)
