@@ -112,7 +112,7 @@ func newDBRestoreCommand() *cobra.Command {
 				fmt.Fprintln(c.OutOrStdout(), r.Found)
 			}
 			if n := len(node.Databases()); n > 1 {
-				fmt.Fprintf(c.ErrOrStderr(), "The site has %d database servers. One that is running has what this backup lacks, and this server would fetch it from there:\n"+
+				fmt.Fprintf(c.ErrOrStderr(), "The site has %d database servers. One that is running has what this backup lacks: this server would fetch it from there, or stay closed where it was the primary itself:\n"+
 					"stop them all, start this one alone, run `stack db promote --force` on it, and start the others with empty data directories.\n", n)
 			}
 			return nil

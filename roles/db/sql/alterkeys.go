@@ -131,9 +131,7 @@ func (b distinctBuilder) besideKeys(ctx *gms.Context, n gms.Node, row gms.Row) (
 		return nil, err
 	}
 	defer s.hideKeys()()
-	own := *b.base
-	own.PriorityBuilder = except{n, b}
-	rows, err := own.Build(ctx, n, row)
+	rows, err := b.plain(ctx, n, row)
 	if err != nil {
 		return nil, err
 	}

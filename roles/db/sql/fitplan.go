@@ -395,7 +395,8 @@ func (f *fitting) set(ctx *gms.Context, e gms.Expression, nulls bool) (gms.Expre
 	return expression.NewSetField(fittedColumn(ctx, field), value), transform.NewTree, nil
 }
 
-// fittedColumn is the column of an assignment whose value fits already: SetField converts it once more.
+// fittedColumn is the column of an assignment whose value fits already: SetField converts it once more, and would count the
+// bytes of UTF-8 where a byte is a character.
 func fittedColumn(ctx *gms.Context, field *expression.GetField) gms.Expression {
 	t := field.Type(ctx)
 	if !oneByte(t) {
