@@ -66,7 +66,7 @@ if command -v gcc >/dev/null; then
 	alone="^($alone|TestScratchIsASortedMap|TestCacheIsHeld|TestKeysCompareAsValues)\$"
 	# shellcheck disable=SC2046,SC2086
 	export CGO_ENABLED=1
-	tests -race -short -timeout 20m -skip "$alone" -- $(packages $skip)
+	tests -race -short -timeout $limit -skip "$alone" -- $(packages $skip)
 else
 	echo 'skipped: the race detector needs gcc'
 fi
