@@ -38,5 +38,9 @@ func (s *Store) GrowMemtables() error {
 			return fmt.Errorf("make room for writes in the store in %s: %w", s.dir, err)
 		}
 	}
+	// Another one of that size takes its place, and Pebble keeps the memory of the first for the next one.
+	if err := s.DB.Flush(); err != nil {
+		return fmt.Errorf("make room for writes in the store in %s: %w", s.dir, err)
+	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -27,8 +28,23 @@ func TestMemtablesAreGrown(t *testing.T) {
 		if got := st.DB.Metrics().MemTable.Size; got != size {
 			t.Errorf("the memtable has %d bytes of %d", got, size)
 		}
+		// The next one is in memory that is there.
+		before := allocated()
+		if err := st.DB.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if n := allocated() - before; n > size/2 {
+			t.Errorf("%d bytes were allocated for the next memtable of %d", n, size)
+		}
 		if err := st.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// allocated is how many bytes were allocated since the process began.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }

@@ -29,8 +29,8 @@ func (s *Store) NewSorter(limit int) *Sorter { return &Sorter{s: s, limit: limit
 // Add takes a key and a value, which it copies. No key may be the beginning of another;
 // the same key may come again.
 func (s *Sorter) Add(key, value []byte) error {
-	s.entries = append(s.entries, sorted{len(s.arena), len(key), len(value)})
-	s.arena = append(append(s.arena, key...), value...)
+	s.entries = append(Room(s.entries, 1), sorted{len(s.arena), len(key), len(value)})
+	s.arena = append(append(Room(s.arena, len(key)+len(value)), key...), value...)
 	if len(s.arena)+sortedSize*len(s.entries) < s.limit {
 		return nil
 	}

@@ -88,9 +88,8 @@ func (e *Engine) commitRows(r *commitRequest) (err error) {
 		return err
 	}
 	e.waitForMemtables()
-	// The store begins another memtable then, with all commits waiting. An allocation of that size would
-	// have to sweep what the garbage collector has left to do: 27 ms for 4 MiB, 0.1 behind this. The memory
-	// that is cleared for one of 32 MiB still takes 88 (docs/performance.md).
+	// The store begins another memtable then, with all commits waiting. An allocation then would have to
+	// sweep what the garbage collector has left to do: 27 ms for 4 MiB, 0.1 behind this.
 	runtime.GC()
 	return e.queue.commit(r)
 }
@@ -199,9 +198,9 @@ func entriesOfBatch(b *pebble.Batch) ([]setEntry, error) {
 }
 
 const (
-	// memtablesFree is the number of memtables up to which files are taken in at once;
-	// beyond, Pebble would first flush them, with all commits waiting.
-	memtablesFree = 2
+	// memtablesFree is the number of memtables up to which files are taken in at once. Beyond, the memory
+	// of one that was flushed before is in use, and the next one's would have to be allocated.
+	memtablesFree = 1
 	memtablesWait = 5 * time.Second
 )
 

@@ -141,6 +141,7 @@ func (r *Rows) add(ctx context.Context, of *store.Table, kind Type, row, after s
 		r.closeRun(0)
 		r.begin(t, kind, uint32(time.Now().Unix()))
 	}
+	r.buf = store.Room(r.buf, rowRoom(row)+rowRoom(after))
 	first := len(r.buf)
 	r.buf, err = t.appendRow(ctx, r.buf, row)
 	if err == nil && kind == TypeUpdateRows {
@@ -158,6 +159,20 @@ func (r *Rows) add(ctx context.Context, of *store.Table, kind Type, row, after s
 		return fmt.Errorf("table %s.%s: %w", of.Desc.Database, of.Desc.Name, err)
 	}
 	return nil
+}
+
+// rowRoom is about the most bytes that a row takes in an event.
+func rowRoom(row sql.Row) int {
+	n := 16 * len(row)
+	for _, v := range row {
+		switch v := v.(type) {
+		case []byte:
+			n += len(v)
+		case string:
+			n += len(v)
+		}
+	}
+	return n
 }
 
 // begin begins a rows event:
