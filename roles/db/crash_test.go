@@ -300,6 +300,33 @@ func TestReload(t *testing.T) {
 	if !errors.As(err, &e) || e.Number != 1049 {
 		t.Errorf("after an aborted reload: %v", err)
 	}
+
+	// But for what clients have made of it: root has its old password, and a table is not dropped.
+	old := r.secret("db-root")
+	const changed = "another password of 32 characters"
+	file := filepath.Join(r.node.TLS.SecretsDir, "db-root")
+	if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = r.role.Prepare(context.Background(), &next, r.set); err != nil {
+		t.Fatal(err)
+	}
+	root := r.connect("root", old, "gone")
+	mustExec(t, root.Exec, "CREATE TABLE used (id INT)", "INSERT INTO used VALUES (1)")
+	c.Abort()
+	var n int
+	if err := r.connect("root", old, "gone").QueryRow("SELECT COUNT(*) FROM used").Scan(&n); err != nil || n != 1 {
+		t.Errorf("a table in a database that a refused reload had made: %d rows, %v", n, err)
+	}
+	if err := reload(func(*config.Node) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.connect("root", changed, "").Ping(); err != nil {
+		t.Errorf("root's new password after a reload: %v", err)
+	}
+	if r.connect("root", old, "").Ping() == nil {
+		t.Error("root's old password still holds after the reload")
+	}
 }
 
 func TestSecondServerIsRefused(t *testing.T) {

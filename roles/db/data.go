@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -159,30 +160,32 @@ func (d *data) close() error {
 	return errors.Join(errs...)
 }
 
-// ensureRoot gives root its password.
+// ensureRoot gives root its password. A server that follows another has what that one has.
 func (d *data) ensureRoot(ctx context.Context, root string) error {
+	if d.replica.Following() {
+		return nil
+	}
 	if err := d.engine.EnsureAdministrator(ctx, "root", "%", root); err != nil {
 		return fmt.Errorf("set the password of root: %w", err)
 	}
 	return nil
 }
 
-// ensure makes what the configuration names and the database lacks: root with its
-// password, databases, accounts. undo takes back what this call has made. A server that follows
-// another has what that one has.
-func (d *data) ensure(ctx context.Context, node *config.Node, root string, users []user) (undo func(), err error) {
+// ensure makes what the configuration names and the database lacks: databases and accounts. undo takes
+// back what this call has made, but for a database that clients have used meanwhile. A server that
+// follows another has what that one has.
+func (d *data) ensure(ctx context.Context, node *config.Node, users []user) (undo func(), err error) {
 	if d.replica.Following() {
 		return func() {}, nil
 	}
-	var made []string
+	var made []func() (drop string)
 	undo = func() {
-		for i := len(made) - 1; i >= 0; i-- {
-			// Best effort: what stays is empty, and is found again by the next reload.
-			_ = d.engine.Do(context.Background(), made[i])
+		for _, dropped := range slices.Backward(made) {
+			if drop := dropped(); drop != "" {
+				// Best effort: what stays is found again by the next reload.
+				_ = d.engine.Do(context.Background(), drop)
+			}
 		}
-	}
-	if err := d.ensureRoot(ctx, root); err != nil {
-		return undo, err
 	}
 	for _, name := range node.DB.Databases {
 		if d.engine.Catalog().Database(name) != nil {
@@ -191,7 +194,12 @@ func (d *data) ensure(ctx context.Context, node *config.Node, root string, users
 		if err := d.engine.Do(ctx, "CREATE DATABASE "+sql.QuoteName(name)); err != nil {
 			return undo, fmt.Errorf("create the database %s: %w", name, err)
 		}
-		made = append(made, "DROP DATABASE "+sql.QuoteName(name))
+		made = append(made, func() string {
+			if c := d.engine.Catalog(); len(c.Tables(name)) > 0 || len(c.ObjectsOf(name)) > 0 {
+				return ""
+			}
+			return "DROP DATABASE IF EXISTS " + sql.QuoteName(name)
+		})
 	}
 	for _, u := range users {
 		if d.engine.HasAccount(u.Name, u.Host) {
@@ -202,7 +210,7 @@ func (d *data) ensure(ctx context.Context, node *config.Node, root string, users
 		for _, db := range u.Databases {
 			statements = append(statements, "GRANT ALL ON "+sql.QuoteName(db)+".* TO "+account)
 		}
-		made = append(made, "DROP USER IF EXISTS "+account)
+		made = append(made, func() string { return "DROP USER IF EXISTS " + account })
 		if err := d.engine.Do(ctx, statements...); err != nil {
 			return undo, fmt.Errorf("create the account %s@%s: %w", u.Name, u.Host, err)
 		}

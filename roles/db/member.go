@@ -90,7 +90,7 @@ type member struct {
 	without uint64
 	// unproven is up to which of this server's transactions the replicas have to acknowledge before clients are
 	// served, 0: none; since is when they could begin to.
-	unproven      uint64
+	unproven      atomic.Uint64
 	unprovenSince time.Time
 	// hurry makes govern look at the other servers at once.
 	hurry   chan struct{}

@@ -203,7 +203,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	if m := r.data.member; m != nil {
 		x := m.seeder.status()
-		flag(descTurnedAway, m.serves() != nil)
+		flag(descTurnedAway, m.turnsAway())
 		flag(descSeeding, x != nil)
 		if x == nil {
 			x = &Rejoin{}

@@ -174,6 +174,9 @@ func (r *Role) Prepare(ctx context.Context, node *config.Node, listeners *socket
 		Commit: func() {
 			slow.Commit()
 			r.commit(old, next, wcfg, opened)
+			if old != nil {
+				r.setRoot(root)
+			}
 		},
 		Abort: undo,
 	}, nil
@@ -275,6 +278,9 @@ func (r *Role) commit(old, next *state, wcfg wire.Config, opened map[string]net.
 	r.data.donor.SetRate(next.node.DB.SeedRate)
 	r.data.db.Binlog().SetBounds(next.node.DB.Binlog.Keep, next.node.DB.Binlog.MaxSize)
 	r.data.db.Binlog().SetArchive(next.node.DB.Binlog.Archive)
+	if err := sql.SetBinlogFiles(next.node.DB.Binlog.Keep, r.data.db.Binlog().FileSize()); err != nil {
+		r.env.Log.Error("the variables of the binary log are shown with their old values", "error", err)
+	}
 	if err := sql.SetMaxConnections(next.node.DB.MaxConnections); err != nil {
 		r.env.Log.Error("max_connections is shown with its old value", "error", err)
 	}

@@ -20,15 +20,21 @@ import (
 )
 
 // ensure makes what the configuration asks for: at once where this is the only database server of
-// the site, else when it is the primary. Root's account is each server's own.
+// the site, else when it is the primary. Root's account is each server's own; its password can change
+// only at a start here, later by setRoot.
 func (r *Role) ensure(ctx context.Context, node *config.Node, root string, users []user) (undo func(), err error) {
 	nothing := func() {}
 	switch {
 	case len(node.Databases()) < 2:
-		return r.data.ensure(ctx, node, root, users)
+		if r.current.Load() == nil {
+			if err := r.data.ensureRoot(ctx, root); err != nil {
+				return nothing, err
+			}
+		}
+		return r.data.ensure(ctx, node, users)
 	case r.data.member != nil:
-		if s, _ := r.data.member.State(ctx); s.Open {
-			return r.data.ensure(ctx, node, root, users)
+		if r.isOpen() {
+			return r.data.ensure(ctx, node, users)
 		}
 		return nothing, nil // made when it is opened
 	}
@@ -70,6 +76,28 @@ func (r *Role) ensure(ctx context.Context, node *config.Node, root string, users
 	return nothing, nil
 }
 
+// isOpen reports whether this server is the primary of its site.
+func (r *Role) isOpen() bool {
+	s, _ := r.data.member.State(context.Background())
+	return s.Open
+}
+
+// setRoot gives root the password of a configuration that is in force: one that was refused
+// must not have changed it.
+func (r *Role) setRoot(root string) {
+	if r.data.member != nil && !r.isOpen() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), rootTimeout)
+	defer cancel()
+	if err := r.data.ensureRoot(ctx, root); err != nil {
+		r.env.Log.Error("root keeps its old password; the next reload tries again", "error", err)
+	}
+}
+
+// rootTimeout is how long a reload waits for root's password: its commit may wait for replicas.
+const rootTimeout = 10 * time.Second
+
 // errAnew: the database has to be opened anew, which takes back what the primary lacks.
 var errAnew = errors.New("the primary lacks transactions of this server")
 
@@ -97,7 +125,7 @@ func (r *Role) joinSite(first bool, st *state) {
 	if !first {
 		return
 	}
-	if s, _ := m.State(context.Background()); s.Open {
+	if r.isOpen() {
 		r.opened()
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -151,7 +179,10 @@ func (r *Role) opened() {
 		defer done()
 		root, users, err := passwords(st.node, true)
 		if err == nil {
-			_, err = r.data.ensure(ctx, st.node, root, users)
+			err = r.data.ensureRoot(ctx, root)
+		}
+		if err == nil {
+			_, err = r.data.ensure(ctx, st.node, users)
 		}
 		if err != nil && ctx.Err() == nil {
 			r.env.Log.Error("what the configuration asks for was not made in the database; the next reload tries again", "error", err)

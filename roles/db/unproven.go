@@ -21,10 +21,11 @@ import (
 func (m *member) doubt(seq uint64) {
 	if seq > 0 && m.policy.Need > 0 {
 		m.log.Warn("clients are turned away until replicas have the end of the log, or this server follows another one", "upto", seq)
-		m.unproven, m.unprovenSince = seq, time.Now()
+		m.unproven.Store(seq)
+		m.unprovenSince = time.Now()
 		return
 	}
-	m.unproven = 0
+	m.unproven.Store(0)
 }
 
 // begin is for a server that was started anew.
@@ -87,7 +88,7 @@ func (m *member) showOwn() error {
 // settleIn is showOwn where commits wait for more than one server: when the primary that is followed has told that the end of its own log
 // is proven. m.mu is held.
 func (m *member) settleIn() error {
-	if !m.term.Led && m.unproven == 0 || !m.data.replica.Told() {
+	if !m.term.Led && m.unproven.Load() == 0 || !m.data.replica.Told() {
 		return nil
 	}
 	return m.showOwn()
@@ -99,7 +100,7 @@ const proveAgain = 20 * time.Millisecond
 // prove commits what proves the end of the log, beside, once a replica follows: one that nobody follows may have been replaced, and would
 // make what another one lacks. It ends where the epoch does.
 func (m *member) prove(epoch uint64) {
-	upto, told := m.unproven, ""
+	upto, told := m.unproven.Load(), ""
 	go func() {
 		for ; m.data.db.Epoch() == epoch; time.Sleep(proveAgain) {
 			s := m.data.db.AckStatus()
@@ -142,7 +143,7 @@ func (m *member) shown() uint64 {
 
 // proven reports whether clients may see what is here. m.mu is held.
 func (m *member) proven() bool {
-	if m.unproven == 0 {
+	if m.unproven.Load() == 0 {
 		return true
 	}
 	if !m.open {
@@ -150,14 +151,14 @@ func (m *member) proven() bool {
 	}
 	s := m.data.db.AckStatus()
 	switch {
-	case s.Need == 0 || s.Reached >= m.unproven:
+	case s.Need == 0 || s.Reached >= m.unproven.Load():
 	case !s.Strict && time.Since(m.unprovenSince) > s.Timeout:
-		m.log.Error("replicas do not acknowledge the end of the log: clients are served without (db.ack_policy: degrade)", "upto", m.unproven)
+		m.log.Error("replicas do not acknowledge the end of the log: clients are served without (db.ack_policy: degrade)", "upto", m.unproven.Load())
 	default:
 		return false
 	}
 	m.log.Info("clients are served", "reached", s.Reached)
-	m.unproven = 0
+	m.unproven.Store(0)
 	return true
 }
 
@@ -185,12 +186,21 @@ func (m *member) serves() error {
 	return nil
 }
 
+// turnsAway is serves for the metrics, which do not wait for a switch of roles: while one is under way it says what was so before.
+func (m *member) turnsAway() bool {
+	if !m.mu.TryLock() {
+		return m.unproven.Load() != 0
+	}
+	defer m.mu.Unlock()
+	return !m.proven()
+}
+
 // doubts is serves for somebody who looks at the status; empty: clients are served. m.mu is held.
 func (m *member) doubts() string {
 	if m.proven() {
 		return ""
 	}
-	last := fmt.Sprintf("%s:%d", m.data.store.Server, m.unproven)
+	last := fmt.Sprintf("%s:%d", m.data.store.Server, m.unproven.Load())
 	if m.policy.Need > 1 {
 		return fmt.Sprintf("what it had when it started or took over may be on no other server; clients are served when %d replicas have acknowledged its transaction %s, "+
 			"which it makes behind all of that once one follows it, or when it follows the primary", m.policy.Need, last)

@@ -177,14 +177,14 @@ func TestTakeoverIsProvenFirst(t *testing.T) {
 		t.Errorf("the status says %q", text)
 	}
 	time.Sleep(3 * proveAgain) // what is wrong shows with any time
-	if m.data.db.AckStatus().Logged >= m.unproven {
+	if m.data.db.AckStatus().Logged >= m.unproven.Load() {
 		t.Error("it makes a transaction of its own before anybody follows it")
 	}
 	if err := m.data.db.Acknowledge("db2", 193, 1); err != nil {
 		t.Fatal(err)
 	}
 	deadline := time.Now().Add(time.Minute)
-	for m.data.db.AckStatus().Logged < m.unproven {
+	for m.data.db.AckStatus().Logged < m.unproven.Load() {
 		if time.Sleep(time.Millisecond); time.Now().After(deadline) {
 			t.Fatal("nothing is logged that would prove it")
 		}

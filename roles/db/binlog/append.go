@@ -82,7 +82,7 @@ func (l *Log) Begin(b *pebble.Batch, executed Executed) (*Group, error) {
 		l: l, b: b, executed: executed, now: time.Now(),
 		w: l.writer, buf: g.buf[:0], last: l.writer.sequence, start: l.writer.Offset,
 	}
-	if g.w.Offset >= l.fileSize() {
+	if g.w.Offset >= l.FileSize() {
 		if err := g.Rotate(); err != nil {
 			return nil, err
 		}

@@ -229,8 +229,8 @@ func (l *Log) wake() {
 	}
 }
 
-// fileSize is where a new file begins.
-func (l *Log) fileSize() uint64 {
+// FileSize is where a new file begins, bytes.
+func (l *Log) FileSize() uint64 {
 	size := l.opts.FileSize
 	if bound := l.maxSize.Load(); bound > 0 {
 		size = min(size, max(bound/4, minFileSize))

@@ -3,6 +3,7 @@ package sql
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"stack/roles/db/wire"
 )
@@ -90,7 +91,8 @@ func FuzzQuantifiers(f *testing.F) {
 }
 
 func TestErrorsOfDuplicateColumnsAndUnknownVariables(t *testing.T) {
-	c := newServer(t).test()
+	s := newServer(t)
+	c := s.test()
 	c.must("CREATE TABLE t (a INT, b INT)")
 	c.fails(1060, "CREATE TABLE u (a INT, A INT)", "Duplicate column name 'A'")
 	c.fails(1060, "ALTER TABLE t ADD COLUMN a INT", "Duplicate column name 'a'")
@@ -102,4 +104,8 @@ func TestErrorsOfDuplicateColumnsAndUnknownVariables(t *testing.T) {
 	for _, name := range []string{"max_connections", "binlog_expire_logs_seconds", "max_binlog_size", "slow_query_log_file"} {
 		c.fails(1238, "SET GLOBAL "+name+" = 4711", "Variable '"+name+"' is a read only variable")
 	}
+	if err := SetBinlogFiles(36*time.Hour, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	s.test().want("SELECT @@binlog_expire_logs_seconds, @@max_binlog_size, @@slow_query_log_file", "129600|16777216|/dev/stdout")
 }

@@ -79,6 +79,8 @@ func setVariables(opts Options) error {
 		"secure_file_priv": "/nonexistent",
 		"local_infile":     int8(1), // files of the client are the client's affair
 		"max_connections":  int64(max(opts.MaxConnections, 1)),
+		// The slow log goes where the process's other messages go.
+		"slow_query_log_file": "/dev/stdout",
 		// The planner's merge joins miss rows where a column of the key may be NULL.
 		"disable_merge_join": int8(1),
 		activateRoles:        int8(1), // there are no default roles to be chosen instead
@@ -91,6 +93,12 @@ var ofTheFile = []string{"max_connections", "binlog_expire_logs_seconds", "max_b
 // SetMaxConnections is what @@max_connections shows; the protocol front counts.
 func SetMaxConnections(n int) error {
 	return gms.SystemVariables.AssignValues(map[string]any{"max_connections": int64(max(n, 1))})
+}
+
+// SetBinlogFiles is what @@binlog_expire_logs_seconds and @@max_binlog_size show: how long a file of the
+// binary log is kept, and at how many bytes the next one begins.
+func SetBinlogFiles(keep time.Duration, size uint64) error {
+	return gms.SystemVariables.AssignValues(map[string]any{"binlog_expire_logs_seconds": int64(keep / time.Second), "max_binlog_size": size})
 }
 
 // SetLockWaitTimeout is what new sessions get as innodb_lock_wait_timeout.
