@@ -202,7 +202,7 @@ func numberColumns(desc *store.TableDesc, schema gms.PrimaryKeySchema, primary g
 	return nil
 }
 
-// DropTable drops a table, the session's temporary one of this name first.
+// DropTable drops a table with its triggers, the session's temporary one of this name first, which has none.
 func (d *Database) DropTable(ctx *gms.Context, name string) error {
 	s, err := sessionOf(ctx)
 	if err != nil {
@@ -216,6 +216,15 @@ func (d *Database) DropTable(ctx *gms.Context, name string) error {
 	st := findTable(s.catalog(), d.name, name)
 	if st == nil {
 		return gms.ErrTableNotFound.New(name)
+	}
+	for _, o := range s.catalog().Objects(objectTrigger, d.name) {
+		// Whose cannot be read belongs to nobody, and is shown as such.
+		if table, err := triggerTable(o); err != nil || !strings.EqualFold(table, st.Desc.Name) {
+			continue
+		}
+		if err := s.tx.DeleteObject(ctx, objectTrigger, d.name, o.Name); err != nil {
+			return err
+		}
 	}
 	return s.tx.DropTable(ctx, st)
 }

@@ -96,6 +96,26 @@ func (s *Session) namedParents(st sqlparser.Statement) []tableName {
 	return list
 }
 
+// qualifyParents says of foreign keys that name their parent without a database that it is in the database of
+// the table which is made or altered; the planner takes the current one.
+func qualifyParents(st sqlparser.Statement) {
+	alter, _ := st.(*sqlparser.AlterTable)
+	for _, ddl := range clausesOf(st) {
+		table := ddl.Table
+		if alter != nil {
+			table = alter.Table
+		}
+		if ddl.TableSpec == nil || table.DbQualifier.IsEmpty() {
+			continue
+		}
+		for _, c := range ddl.TableSpec.Constraints {
+			if fk, ok := c.Details.(*sqlparser.ForeignKeyDefinition); ok && fk.ReferencedTable.DbQualifier.IsEmpty() {
+				fk.ReferencedTable.DbQualifier = table.DbQualifier
+			}
+		}
+	}
+}
+
 // inDatabase is a table's name with its database: the one given where it has none, else the
 // current one.
 func (s *Session) inDatabase(t sqlparser.TableName, database string) tableName {

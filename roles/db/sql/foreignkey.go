@@ -52,10 +52,11 @@ func (t *Table) GetDeclaredForeignKeys(ctx *gms.Context) ([]gms.ForeignKeyConstr
 	return list, nil
 }
 
-// GetReferencedForeignKeys returns the foreign keys of any table that name this one.
+// GetReferencedForeignKeys returns the foreign keys of any table that name this one. None means a
+// temporary table, whose name may be that of one they do.
 func (t *Table) GetReferencedForeignKeys(ctx *gms.Context) ([]gms.ForeignKeyConstraint, error) {
 	s, err := sessionOf(ctx)
-	if err != nil || s.keysHidden {
+	if err != nil || s.keysHidden || t.IsTemporary() {
 		return nil, err
 	}
 	return s.engine.references.of(s.catalog(), t.db.name, t.name), nil

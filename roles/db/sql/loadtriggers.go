@@ -1,8 +1,6 @@
 package sql
 
 import (
-	"slices"
-
 	gms "github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
 	"github.com/dolthub/go-mysql-server/sql/plan"
@@ -10,18 +8,17 @@ import (
 )
 
 // besideTriggers has load, which reads the triggers of a database for SHOW and DROP, do so with that database as the current
-// one: their texts name tables without it.
+// one: their texts name tables without it. Tables take theirs with them when they are dropped: see Database.DropTable.
 func besideTriggers(load analyzer.RuleFunc) analyzer.RuleFunc {
 	return func(ctx *gms.Context, a *analyzer.Analyzer, n gms.Node, scope *plan.Scope, sel analyzer.RuleSelector, flags *gms.QueryFlags) (gms.Node, transform.TreeIdentity, error) {
+		if _, ok := n.(*plan.DropTable); ok {
+			return n, transform.SameTree, nil
+		}
 		if database := databaseOfTriggers(n); database != nil {
 			defer ctx.SetCurrentDatabase(ctx.GetCurrentDatabase())
 			ctx.SetCurrentDatabase(database.Name())
 		}
-		out, same, err := load(ctx, a, n, scope, sel, flags)
-		if drop, ok := out.(*plan.DropTable); ok && err == nil && len(drop.TriggerNames) > 0 && allTemporary(drop.Tables) {
-			return drop.WithTriggers(nil), transform.NewTree, nil // they are those of stored tables with these names
-		}
-		return out, same, err
+		return load(ctx, a, n, scope, sel, flags)
 	}
 }
 
@@ -47,17 +44,6 @@ func writesTemporary(n gms.Node) bool {
 	return t != nil && t.Desc.Database == temporaryDatabase
 }
 
-func allTemporary(tables []gms.Node) bool {
-	return !slices.ContainsFunc(tables, func(n gms.Node) bool {
-		t, ok := n.(*plan.ResolvedTable)
-		if !ok {
-			return true
-		}
-		own, ok := t.UnderlyingTable().(gms.TemporaryTable)
-		return !ok || !own.IsTemporary()
-	})
-}
-
 // databaseOfTriggers is the database whose triggers a statement needs; nil if it needs none.
 func databaseOfTriggers(n gms.Node) (database gms.Database) {
 	transform.Inspect(n, func(n gms.Node) bool {
@@ -66,12 +52,6 @@ func databaseOfTriggers(n gms.Node) (database gms.Database) {
 			database = n.Database()
 		case *plan.DropTrigger:
 			database = n.Database()
-		case *plan.DropTable:
-			if len(n.Tables) > 0 {
-				if t, ok := n.Tables[0].(*plan.ResolvedTable); ok {
-					database = t.SqlDatabase
-				}
-			}
 		}
 		return database == nil
 	})

@@ -109,6 +109,7 @@ func inOtherWords(text string, st sqlparser.Statement) sqlparser.Statement {
 	keepDigits(st)
 	keepTriggerTargets(st)
 	keepRestrictions(st)
+	qualifyParents(st)
 	return st
 }
 
@@ -121,6 +122,7 @@ func sayOtherwise(st sqlparser.Statement) {
 		switch n := n.(type) {
 		case *sqlparser.SetOp: // of which the parser's walk visits the parts alone
 			boundLimit(n.Limit)
+			nameConstants(n)
 			if n.With != nil {
 				return true, sqlparser.Walk(visit, n.With)
 			}
@@ -201,6 +203,45 @@ func sayOrdinals(s *sqlparser.Select) {
 		if e := selected(s.SelectExprs[:at]); e != nil {
 			o.Expr = e
 		}
+	}
+}
+
+// nameConstants names the constants of the first SELECT of a UNION that is ordered as a whole: the
+// planner would take ORDER BY 1 for an order by the constant, which is none.
+func nameConstants(n *sqlparser.SetOp) {
+	if len(n.OrderBy) == 0 {
+		return
+	}
+	first := n.Left
+	for {
+		switch x := first.(type) {
+		case *sqlparser.SetOp:
+			first = x.Left
+			continue
+		case *sqlparser.ParenSelect:
+			first = x.Select
+			continue
+		case *sqlparser.Select:
+			for _, e := range x.SelectExprs {
+				nameConstant(e)
+			}
+		}
+		return
+	}
+}
+
+func nameConstant(e sqlparser.SelectExpr) {
+	a, ok := e.(*sqlparser.AliasedExpr)
+	if !ok || !a.As.IsEmpty() {
+		return
+	}
+	switch a.Expr.(type) {
+	case *sqlparser.SQLVal, *sqlparser.NullVal, sqlparser.BoolVal:
+		name := a.InputExpression
+		if name == "" {
+			name = sqlparser.String(a.Expr)
+		}
+		a.As = sqlparser.NewColIdent(name)
 	}
 }
 

@@ -23,6 +23,7 @@ func TestUnionsOfSeveralParts(t *testing.T) {
 		"SELECT a.id, b.id FROM t a JOIN t b ON b.big = a.big + 1 ORDER BY 1", "SELECT COUNT(*) FROM t WHERE big = wide + 0", "SELECT a.id, b.id FROM t a JOIN t b ON b.wide = IFNULL(a.wide, 0) ORDER BY 1, 2", "SELECT COUNT(*) FROM t a JOIN t b ON b.wide = a.wide + 0.5",
 		"SELECT s, SUM(n), (SELECT SUM(n) FROM t WHERE id = 1) AS z FROM t GROUP BY s ORDER BY s", "SELECT s, SUM(n) / (SELECT SUM(n) FROM t) FROM t GROUP BY s ORDER BY s", "SELECT SUM(n), (SELECT SUM(n) FROM t WHERE id = 2) FROM t", "SELECT s FROM t GROUP BY s HAVING MAX(n) >= (SELECT MAX(n) FROM t)",
 		"SELECT s, SUM(n) + 1 AS x FROM t GROUP BY s HAVING x > 0 ORDER BY x DESC", "SELECT s, IFNULL(MAX(e), 'z') AS x FROM t GROUP BY s HAVING x <> 'q' ORDER BY x", "SELECT u FROM t UNION SELECT -id FROM t ORDER BY 1", "SELECT IF(id > 1, u, -id), IFNULL(u, 0), COALESCE(NULL, u), MAX(u) FROM t GROUP BY id, u ORDER BY id", "SELECT NULLIF(e, 1), NULLIF(e, 'x'), NULLIF(n, '2') FROM t ORDER BY id",
+		"SELECT 2, id FROM t UNION SELECT 1, id FROM t ORDER BY 1, 2", "SELECT 'b', id FROM t UNION ALL (SELECT 'a', 9 UNION ALL SELECT 'c', 0) ORDER BY 1, 2 DESC", "(SELECT NULL, 3 UNION SELECT 7, 2) UNION SELECT id, 1 FROM t ORDER BY 1 DESC, 2",
 		"SELECT COUNT(*) FROM t JOIN (SELECT CONCAT('a', '') AS w) x ON x.w = t.s", "SELECT COUNT(*) FROM t JOIN (SELECT SUBSTRING_INDEX('a,b', ',', 1) AS w) x ON x.w = t.s",
 	} {
 		asMariaDB(t, c, conn, q)
