@@ -62,7 +62,7 @@ if command -v gcc >/dev/null; then
 	[ "$mode" = full ] || skip="$skip -e /db/sql -e /roles/db$"
 	# One goroutine does the work of these: minutes with the detector, and nothing to detect.
 	alone='TestCrashInLargeCommit|TestCrashWhileBuilding|TestCrashKeepsWhatWasAcknowledged|TestLargeTransactionMeetsErrors'
-	alone="$alone|TestOwnWritesOverAnOlderView|TestRandomHistoriesMatchTheModel|TestDuplicatesAreFoundInALoad"
+	alone="$alone|TestOwnWritesOverAnOlderView|TestRowsChangedBehindAViewAreBounded|TestRandomHistoriesMatchTheModel|TestDuplicatesAreFoundInALoad"
 	alone="^($alone|TestScratchIsASortedMap|TestCacheIsHeld|TestKeysCompareAsValues)\$"
 	# shellcheck disable=SC2046,SC2086
 	export CGO_ENABLED=1

@@ -197,3 +197,46 @@ func compareWords(t *testing.T, tx *Txn, ix *store.Index, now model) {
 		t.Fatalf("words:\ngot  %s\nwant %s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// The rows that a transaction changes behind its view are bounded. What is refused leaves the transaction as it is.
+func TestRowsChangedBehindAViewAreBounded(t *testing.T) {
+	e, stop := openMem(t, vfs.NewMem(), Options{})
+	defer stop()
+	table := createTable(t, e, narrow(t))
+	const n = mostBehind + 1
+	change := func(tx *Txn, from, to int64) (err error) {
+		for id := int64(0); id < n && err == nil; id++ {
+			if from == 0 {
+				err = tx.InsertRow(ctx, table, sql.Row{id, to})
+			} else {
+				err = tx.UpdateRow(ctx, table, sql.Row{id, from}, sql.Row{id, to})
+			}
+		}
+		return err
+	}
+	tx := e.Begin(ReadCommitted)
+	must(t, change(tx, 0, 1))
+	must(t, tx.Commit(ctx))
+	behind := e.Begin(RepeatableRead)
+	defer behind.Rollback()
+	if row, err := behind.Get(ctx, table, []any{int64(7)}, nil, Consistent); err != nil || row[1] != int64(1) {
+		t.Fatal(row, err)
+	}
+	tx = e.Begin(ReadCommitted)
+	must(t, change(tx, 1, 2))
+	must(t, tx.Commit(ctx))
+	if err := change(behind, 2, 3); !errors.Is(err, ErrManyBehind) {
+		t.Fatal(err)
+	}
+	if row, err := behind.Get(ctx, table, []any{int64(n - 1)}, nil, Consistent); err != nil || row[1] != int64(1) {
+		t.Error(row, err)
+	}
+	must(t, behind.Commit(ctx))
+	tx = e.Begin(ReadCommitted)
+	defer tx.Rollback()
+	for id, want := range map[int64]int64{0: 3, n - 2: 3, n - 1: 2} {
+		if row, err := tx.Get(ctx, table, []any{id}, nil, Consistent); err != nil || row[1] != want {
+			t.Error(id, row, err)
+		}
+	}
+}
