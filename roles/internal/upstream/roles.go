@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -84,6 +85,12 @@ type claim struct {
 	text  string         // of the last check
 }
 
+// knowsLag reports whether the server answers as a replica of this epoch that knows how far it is behind. Without a primary that is
+// the time since it had all.
+func (c claim) knowsLag(epoch uint64) bool {
+	return c.heard && !c.said.Open && c.said.Epoch == epoch && c.said.LagKnown
+}
+
 // verdict is what follows for a server.
 type verdict struct {
 	up     bool
@@ -108,6 +115,12 @@ func decide(role string, maxLag time.Duration, claims []claim, before []verdict)
 			primary = i
 		}
 	}
+	newest := time.Duration(math.MaxInt64) // the least lag of a replica
+	for _, c := range claims {
+		if c.knowsLag(top) {
+			newest = min(newest, c.said.Lag)
+		}
+	}
 	list = make([]verdict, len(claims))
 	for i, c := range claims {
 		v := &list[i]
@@ -123,8 +136,9 @@ func decide(role string, maxLag time.Duration, claims []claim, before []verdict)
 			v.cut = primary >= 0 || c.heard
 		case !c.heard:
 		case primary < 0:
-			// Nothing newer is answered meanwhile, so a replica stays what it was.
-			v.up = before[i].up && !before[i].resort
+			// Nothing newer is answered meanwhile, so a replica stays what it was, and those that have as much come too: a
+			// balancer that has just begun knows of no other.
+			v.up = before[i].up && !before[i].resort || c.knowsLag(top) && c.said.Lag-newest <= maxLag
 		case c.said.Epoch != top || !c.said.Follows || !c.said.LagKnown:
 		case c.said.Lag > maxLag:
 			v.text += fmt.Sprintf(", more than check.max_lag %v", maxLag)

@@ -36,6 +36,14 @@ func closed(c claim) claim {
 	return c
 }
 
+// without is a server that does not know how far it is behind.
+func without(c claim) claim {
+	s := *c.said
+	s.LagKnown = false
+	c.said = &s
+	return c
+}
+
 // Verdicts are written u up, r up as the last resort, d down, c down with its sessions ended.
 func TestDecide(t *testing.T) {
 	up, resort := verdict{up: true}, verdict{up: true, resort: true}
@@ -50,10 +58,15 @@ func TestDecide(t *testing.T) {
 		{"one replica is far behind", []claim{open("a", 64), follower("b", "a", 64, 11*time.Second), follower("c", "a", 64, 10*time.Second)}, nil, "ucc", "rdu"},
 		{"no replica follows", []claim{open("a", 64), closed(follower("b", "a", 64, 0))}, nil, "uc", "rd"},
 		{"an old primary says that it is one", []claim{open("a", 0), open("b", 65), follower("c", "b", 65, 0)}, nil, "cuc", "cru"},
-		{"a replica has accepted a higher epoch", []claim{open("a", 0), closed(follower("b", "", 65, 0))}, nil, "cc", "cd"},
+		{"a replica does not know its lag", []claim{open("a", 64), without(follower("b", "a", 64, 0))}, nil, "uc", "rd"},
+		{"a replica has accepted a higher epoch", []claim{open("a", 0), without(closed(follower("b", "", 65, 0)))}, nil, "cc", "cd"},
 		{"the primary of the highest epoch is gone, an old one is back", []claim{open("a", 0), silent(open("b", 65))}, nil, "cd", "cd"},
 		{"the primary is silent, nobody took over", []claim{silent(open("a", 0)), follower("b", "a", 0, 0)}, []verdict{resort, up}, "dc", "du"},
-		{"and a server that was not used before", []claim{silent(open("a", 0)), follower("b", "a", 0, 0), closed(follower("c", "a", 0, 0))}, []verdict{resort, up, {}}, "dcc", "dud"},
+		{"and a server that lagged before", []claim{silent(open("a", 0)), closed(follower("b", "a", 0, 5*time.Second)), closed(follower("c", "a", 0, 16*time.Second))}, []verdict{resort, up, {}}, "dcc", "dud"},
+		{"and one that was silent for a moment", []claim{silent(open("a", 0)), closed(follower("b", "a", 0, 5*time.Second)), closed(follower("c", "a", 0, 15*time.Second))}, []verdict{resort, up, {}}, "dcc", "duu"},
+		{"and one that was started anew", []claim{silent(open("a", 0)), closed(follower("b", "a", 0, 5*time.Second)), without(closed(follower("c", "a", 0, 0)))}, []verdict{resort, up, {}}, "dcc", "dud"},
+		{"the balancer begins while there is no primary", []claim{{name: "a"}, closed(follower("b", "a", 0, time.Hour)), closed(follower("c", "a", 0, 2*time.Hour))}, []verdict{{}, {}, {}}, "dcc", "dud"},
+		{"only the primary was used by readers when it died", []claim{silent(open("a", 0)), follower("b", "a", 0, time.Minute)}, []verdict{resort, {}}, "dc", "du"},
 		{"the primary was closed, nobody took over", []claim{closed(open("a", 64)), follower("b", "a", 64, 0)}, []verdict{resort, up}, "cc", "du"},
 		{"the primary is silent, another took over", []claim{silent(open("a", 0)), open("b", 65)}, nil, "cu", "dr"},
 		{"a replica of the epoch before", []claim{open("a", 64), follower("b", "a", 0, 0)}, nil, "uc", "rd"},
