@@ -97,6 +97,14 @@ type verdict struct {
 	resort bool // taken only where no other server is
 	cut    bool // its sessions are ended: it must not be written to
 	text   string
+	// but is why a server that answers is not used, where that is not what it says of itself; a part of text.
+	but string
+}
+
+// except adds to the text why the server is not used.
+func (v *verdict) except(format string, args ...any) {
+	v.but = fmt.Sprintf(format, args...)
+	v.text += ", " + v.but
 }
 
 // decide says which servers may be used as role. before is what held until now. The primary is the one that
@@ -129,7 +137,7 @@ func decide(role string, maxLag time.Duration, claims []claim, before []verdict)
 		case i == primary:
 			v.up, v.resort = true, role == roleReplica
 		case c.heard && c.said.Open:
-			v.text += fmt.Sprintf(", but %s has accepted epoch %d", claims[topOf].name, top)
+			v.except("but %s has accepted epoch %d", claims[topOf].name, top)
 			v.cut = true
 		case role == rolePrimary:
 			// One that is silent keeps its sessions until another has taken over: perhaps it is only slow.
@@ -139,14 +147,21 @@ func decide(role string, maxLag time.Duration, claims []claim, before []verdict)
 			// Nothing newer is answered meanwhile, so a replica stays what it was, and those that have as much come too: a
 			// balancer that has just begun knows of no other.
 			v.up = before[i].up && !before[i].resort || c.knowsLag(top) && c.said.Lag-newest <= maxLag
-		case c.said.Epoch != top || !c.said.Follows || !c.said.LagKnown:
+		case c.said.Epoch != top:
+			v.except("but %s has accepted epoch %d", claims[topOf].name, top)
+		case !c.said.Follows || !c.said.LagKnown:
 		case c.said.Lag > maxLag:
-			v.text += fmt.Sprintf(", more than check.max_lag %v", maxLag)
+			v.except("more than check.max_lag %v", maxLag)
 		default:
 			v.up = true
 		}
 	}
 	return list, primary
+}
+
+// claim is what the first check of the server found.
+func (sp *serverPlan) claim() claim {
+	return claim{name: sp.server.name, said: sp.first.said, heard: sp.first.OK, text: sp.first.Text}
 }
 
 // newRole reports whether the servers of the pool were asked for no role before, or another one.
@@ -179,12 +194,11 @@ func (p *Pool) commitRoles(plan *poolPlan) {
 	had := p.roles.role
 	p.roles.role, p.roles.lag = plan.check.role, plan.check.lag
 	for _, sp := range plan.servers {
-		c := &sp.server.claim
 		if plan.check.role == "" {
-			*c = claim{}
+			sp.server.claim = claim{}
 			sp.server.resort.Store(false)
 		} else if sp.first != nil {
-			*c = claim{name: sp.server.name, said: sp.first.said, heard: sp.first.OK, text: sp.first.Text}
+			sp.server.claim = sp.claim()
 		}
 	}
 	p.roles.mu.Unlock()
@@ -242,7 +256,7 @@ func (p *Pool) judge() {
 	for _, up := range []bool{true, false} {
 		for i, s := range servers {
 			if after[i].up == up {
-				s.setUp(up, after[i].text)
+				s.judged(after[i])
 			}
 		}
 	}
@@ -250,9 +264,42 @@ func (p *Pool) judge() {
 		if primary < 0 && p.roles.role == rolePrimary && s.Admin() != Maint {
 			s.kick() // it may be another one soon
 		}
-		if conn := s.conn.Load(); after[i].cut && conn != nil && s.InFlight() > 0 && p.set.cut != nil {
-			p.set.log.Warn("sessions ended: the server is not the primary", "backend", p.name, "server", s.name, "sessions", s.InFlight(), "reason", after[i].text)
-			p.set.cut(conn)
+		if after[i].cut {
+			p.cut(s, after[i].text)
 		}
 	}
+}
+
+// judged puts the server into or out of rotation, and keeps why. That it answers and is not used is logged once, unless it goes out
+// of rotation by that, which is logged anyway. roles.mu of the pool is held.
+func (s *Server) judged(v verdict) {
+	changed := s.setUp(v.up, v.text)
+	s.mu.Lock()
+	s.reason = v.text
+	s.mu.Unlock()
+	if v.but != s.but && v.but != "" && !changed {
+		s.pool.set.log.Warn("server answers and is not used", "backend", s.pool.name, "server", s.name, "reason", v.text)
+	}
+	s.but = v.but
+}
+
+// cut ends the sessions on a server that must not be written to.
+func (p *Pool) cut(s *Server, reason string) {
+	conn := s.conn.Load()
+	if conn == nil || s.InFlight() == 0 || p.set.cut == nil {
+		return
+	}
+	p.set.log.Warn("sessions ended: the server is not the primary", "backend", p.name, "server", s.name, "sessions", s.InFlight(), "reason", reason)
+	p.set.cut(conn)
+}
+
+// answers reports whether the server is up for those who look at it: where roles are asked for, most servers answer and are not used.
+func (s *Server) answers() bool {
+	r := &s.pool.roles
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.role == "" {
+		return s.Up()
+	}
+	return s.claim.heard
 }

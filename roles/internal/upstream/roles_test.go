@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -149,6 +150,87 @@ func TestDecideSaysWho(t *testing.T) {
 	list, _ := decide(rolePrimary, 0, []claim{open("a", 0), silent(open("b", 65))}, make([]verdict, 2))
 	if !strings.Contains(list[0].text, "b has accepted epoch 65") {
 		t.Errorf("%q", list[0].text)
+	}
+}
+
+// rolesPool is a pool whose servers are asked for their roles, and say what the test has them say alone: nobody answers, and after
+// the first checks nobody asks. cut has the names of those whose sessions were ended.
+func rolesPool(t *testing.T, role string, names ...string) (set *Set, b config.Backend, cut *[]string) {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := stacktls.InitSecrets(dir, ""); err != nil {
+		t.Fatal(err)
+	}
+	set = NewSet(1, quiet(), nil)
+	t.Cleanup(set.Close)
+	set.SecretsDir(dir)
+	cut = new([]string)
+	set.Cut(func(s *exchange.Server) { *cut = append(*cut, s.Name) })
+	b = config.Backend{Name: "p", Mode: "tcp", Check: config.Check{Type: "mysql", Role: role, MaxLag: 10 * time.Second, Interval: time.Hour, Timeout: time.Second, Rise: 2, Fall: 100}}
+	for _, name := range names {
+		b.Servers = append(b.Servers, config.Server{Name: name, Address: fmt.Sprint("127.0.0.1:", freeport.TCP(t)), Weight: 1})
+	}
+	commit(t, set, b)
+	set.Close()
+	return set, b, cut
+}
+
+// say is what the check of a server finds.
+func (p *Pool) say(c claim) {
+	p.hear(p.Server(c.name), CheckResult{OK: true, Text: c.said.String(), said: c.said}, false)
+}
+
+// Who looks at a pool sees which servers answer, and why those that do are not used; the log has it once.
+func TestWhyServersAreNotUsed(t *testing.T) {
+	set, _, _ := rolesPool(t, rolePrimary, "a", "b", "c")
+	var log strings.Builder
+	set.log = slog.New(slog.NewTextHandler(&log, nil))
+	p := set.Pool("p")
+	shown := func() string {
+		var list []string
+		for _, s := range p.View().Servers {
+			state := map[bool]string{true: "up", false: "down"}[s.Up]
+			if s.InRotation {
+				state = "used"
+			}
+			list = append(list, s.Name+" "+state+" "+s.Reason)
+		}
+		return strings.Join(list, "; ")
+	}
+	p.say(open("a", 0))
+	p.say(follower("b", "a", 0, 0))
+	p.say(follower("c", "a", 0, 0))
+	if got := shown(); got != "a used primary of epoch 0; b up replica of a, epoch 0, lag 0s; c up replica of a, epoch 0, lag 0s" {
+		t.Error(got)
+	}
+	p.say(follower("b", "c", 129, 0)) // and is never heard again
+	for _, gone := range []string{"a", "b"} {
+		p.hear(p.Server(gone), CheckResult{Text: "connection refused"}, true)
+	}
+	p.say(open("a", 64)) // a backup of before was restored
+	p.say(open("a", 64))
+	why := "primary of epoch 64, but b has accepted epoch 129"
+	if got := shown(); got != "a up "+why+"; b down connection refused; c up replica of a, epoch 0, lag 0s" {
+		t.Error(got)
+	}
+	if n := strings.Count(log.String(), why); n != 1 {
+		t.Errorf("%d lines of the log say why:\n%s", n, &log)
+	}
+}
+
+// A replica that is back and lags is not taken for one that does not answer.
+func TestLagIsShown(t *testing.T) {
+	set, _, _ := rolesPool(t, roleReplica, "a", "b", "c")
+	p := set.Pool("p")
+	p.say(open("a", 0))
+	p.say(follower("c", "a", 0, 0))
+	p.hear(p.Server("b"), CheckResult{Text: "no answer within 2s"}, true)
+	p.say(follower("b", "a", 0, 20*time.Second))
+	if v := p.Server("b").view(); !v.Up || v.Reason != "replica of a, epoch 0, lag 20s, more than check.max_lag 10s" {
+		t.Errorf("%+v", v)
+	}
+	if got := choose(t, p, 2); got != "cc" {
+		t.Errorf("picked %s", got)
 	}
 }
 
