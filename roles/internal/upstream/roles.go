@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -161,7 +162,32 @@ func decide(role string, maxLag time.Duration, claims []claim, before []verdict)
 
 // claim is what the first check of the server found.
 func (sp *serverPlan) claim() claim {
+	if sp.first == nil {
+		return claim{name: sp.server.name, text: "has not answered yet"}
+	}
 	return claim{name: sp.server.name, said: sp.first.said, heard: sp.first.OK, text: sp.first.Text}
+}
+
+// keepsServing refuses to ask the servers of a pool that is in use for their roles before one of them can be used by what it says:
+// database servers that run by a configuration with one of them know no balancers.
+func (plan *poolPlan) keepsServing() error {
+	if !plan.newRole() || !plan.pool.Usable() {
+		return nil
+	}
+	claims := make([]claim, len(plan.servers))
+	for i := range plan.servers {
+		claims[i] = plan.servers[i].claim()
+	}
+	list, _ := decide(plan.check.role, plan.check.lag, claims, make([]verdict, len(claims)))
+	var said []string
+	for i, v := range list {
+		if v.up {
+			return nil
+		}
+		said = append(said, claims[i].name+": "+v.text)
+	}
+	return fmt.Errorf("check.role %s would leave no server in rotation (%s); restart the database servers with this configuration first, then reload the balancers",
+		plan.check.role, strings.Join(said, "; "))
 }
 
 // newRole reports whether the servers of the pool were asked for no role before, or another one.

@@ -234,6 +234,29 @@ func TestLagIsShown(t *testing.T) {
 	}
 }
 
+// A reload from one database server to two, before these run by it, would leave the pool without the server that it has.
+func TestRolesAreNotAskedForTooEarly(t *testing.T) {
+	set, b, _ := rolesPool(t, rolePrimary, "a", "b")
+	b.Name, b.Servers[0].Address = "q", greeter(t, "\x17\x00\x00\x00\xff\x10\x04Too many connections") // it serves, and tells no role
+	single := b
+	single.Check = config.Check{Type: "tcp", Interval: time.Hour, Timeout: time.Second, Rise: 1, Fall: 1}
+	single.Servers = b.Servers[:1]
+	commit(t, set, single)
+	_, err := set.Prepare(t.Context(), []config.Backend{b})
+	want := "backend q: check.role primary would leave no server in rotation (a: refused by the server"
+	if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), "; restart the database servers with this configuration first, then reload the balancers") {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if p := set.Pool("q"); p.wants() != "" || choose(t, p, 2) != "aa" {
+		t.Error("the pool is not what it was")
+	}
+	// A pool of which nothing can be used loses nothing.
+	set.Pool("q").Server("a").setUp(false, "test")
+	if _, err := set.Prepare(t.Context(), []config.Backend{b}); err != nil {
+		t.Error(err)
+	}
+}
+
 // A pool follows what its servers say, ends the sessions of the one that was replaced, and forgets a server
 // that the operator took out.
 func TestPoolFollowsRoles(t *testing.T) {
@@ -297,32 +320,38 @@ func TestPoolFollowsRoles(t *testing.T) {
 	}
 }
 
+// greeter is the address of a server that says this to everybody, and no more.
+func greeter(t *testing.T, greeting string) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			c.Write([]byte(greeting))
+			c.Close()
+		}
+	}()
+	return ln.Addr().String()
+}
+
 func TestMySQLCheckWithoutRole(t *testing.T) {
 	for greeting, want := range map[string]string{
 		"\x1c\x00\x00\x00\x0a8.0.36\x00\x01\x00\x00\x00abcdefgh\x00\xff\xf7\x2d\x02\x00\xff\x81": "greeted by 8.0.36",
 		"\x17\x00\x00\x00\xff\x10\x04Too many connections":                                       "error 1040",
 		"SSH-2.0-x\r\n": "does not greet",
 	} {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			for {
-				c, err := ln.Accept()
-				if err != nil {
-					return
-				}
-				c.Write([]byte(greeting))
-				c.Close()
-			}
-		}()
-		_, p := newPool(t, 1, config.Backend{Mode: "tcp", Check: quick("mysql"), Servers: []config.Server{{Name: "a", Address: ln.Addr().String(), Weight: 1}}})
+		_, p := newPool(t, 1, config.Backend{Mode: "tcp", Check: quick("mysql"), Servers: []config.Server{{Name: "a", Address: greeter(t, greeting), Weight: 1}}})
 		good := strings.HasPrefix(want, "greeted")
 		eventually(t, want, func() bool {
 			v := p.Server("a").view()
 			return v.Up == good && v.LastCheck != nil && strings.Contains(v.LastCheck.Text, want)
 		})
-		ln.Close()
 	}
 }
