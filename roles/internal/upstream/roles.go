@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -76,6 +77,7 @@ type roles struct {
 	mu   sync.Mutex // not taken by a loop; before Server.mu and Pool.mu
 	role string     // empty: the pool has none
 	lag  time.Duration
+	left []*Server // that are not in the configuration any more and may have sessions; only with rolePrimary
 }
 
 // claim is what a server has said last. Guarded by roles.mu of its pool.
@@ -227,6 +229,9 @@ func (p *Pool) commitRoles(plan *poolPlan) {
 			sp.server.claim = sp.claim()
 		}
 	}
+	if plan.check.role != rolePrimary {
+		p.roles.left = nil
+	}
 	p.roles.mu.Unlock()
 	if had != "" && plan.check.role == "" {
 		p.refresh()
@@ -293,6 +298,22 @@ func (p *Pool) judge() {
 		if after[i].cut {
 			p.cut(s, after[i].text)
 		}
+	}
+	p.roles.left = slices.DeleteFunc(p.roles.left, func(s *Server) bool {
+		// Another address of the same server says nothing about the sessions at the old one.
+		if primary >= 0 && servers[primary].name != s.name {
+			p.cut(s, "left the configuration, and "+servers[primary].name+" is the primary")
+		}
+		return s.InFlight() == 0
+	})
+}
+
+// leave keeps a server that has left the configuration until its sessions have ended: where another becomes the primary, they are.
+func (p *Pool) leave(s *Server) {
+	p.roles.mu.Lock()
+	defer p.roles.mu.Unlock()
+	if p.roles.role == rolePrimary && s.InFlight() > 0 {
+		p.roles.left = append(p.roles.left, s)
 	}
 }
 

@@ -234,6 +234,35 @@ func TestLagIsShown(t *testing.T) {
 	}
 }
 
+// A server that left the configuration, or has another address there, loses its sessions as soon as another one is the primary, and
+// not by the reload.
+func TestSessionsOfServersThatLeft(t *testing.T) {
+	set, b, cut := rolesPool(t, rolePrimary, "a", "b")
+	p := set.Pool("p")
+	p.say(open("a", 0))
+	p.say(follower("b", "a", 0, 0))
+	session, err := p.Choose(0, nil)
+	if err != nil || session.Name() != "a" {
+		t.Fatal(session, err)
+	}
+	b.Servers[0].Address = fmt.Sprint("127.0.0.1:", freeport.TCP(t)) // another machine takes its place
+	commit(t, set, b)
+	p.say(open("a", 0))
+	if len(*cut) != 0 {
+		t.Fatalf("sessions of %v were ended: it may be the same server", *cut)
+	}
+	p.hear(p.Server("a"), CheckResult{Text: "connection refused"}, true)
+	p.say(open("b", 65))
+	if fmt.Sprint(*cut) != "[a]" {
+		t.Errorf("sessions of %v were ended, not of a", *cut)
+	}
+	session.Release()
+	p.say(open("b", 65))
+	if len(*cut) != 1 || len(p.roles.left) != 0 {
+		t.Errorf("%v were cut, %d servers are remembered", *cut, len(p.roles.left))
+	}
+}
+
 // A reload from one database server to two, before these run by it, would leave the pool without the server that it has.
 func TestRolesAreNotAskedForTooEarly(t *testing.T) {
 	set, b, _ := rolesPool(t, rolePrimary, "a", "b")

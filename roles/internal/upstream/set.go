@@ -313,6 +313,7 @@ func (plan *poolPlan) commit() {
 	for _, s := range before {
 		if !plan.has(s) {
 			s.retire()
+			p.leave(s)
 		}
 	}
 	for _, sp := range plan.servers {
