@@ -209,7 +209,10 @@ func TestTable(t *testing.T) {
 	st.Since = now.Add(-90 * time.Second)
 	st.ReloadError = "stack.yaml:1:1: bad"
 	st.Roles[0].Since, st.Roles[0].Draining = now.Add(-5*time.Second), []int{7}
-	st.Roles[0].Detail = []byte(`{"backends":[{"name":"web","servers":[{"name":"web1","address":"10.0.0.21:8080","up":true,"admin":"drain","weight":2,"in_flight":3}]}]}`)
+	st.Roles[0].Detail = []byte(`{"backends":[{"name":"web","servers":[{"name":"web1","address":"10.0.0.21:8080","up":true,"admin":"drain","weight":2,"in_flight":3}]},
+		{"name":"mysql-primary","servers":[{"name":"db1","address":"10.0.0.31:3306","up":true,"in_rotation":true,"admin":"ready","weight":1,"reason":"primary of epoch 64"},
+		{"name":"db2","address":"10.0.0.32:3306","up":true,"admin":"ready","weight":1,"reason":"replica of db1, epoch 64, lag 0s"},
+		{"name":"db3","address":"10.0.0.33:3306","admin":"ready","weight":1,"reason":"connection refused"}]}]}`)
 	st.Members = []Member{{Name: "lb1", Roles: []string{"lb"}, State: "self", SameConfig: true, Fingerprint: "abc"}, {Name: "web1", Roles: []string{"web"}, State: "ready", Fingerprint: "xyz", Seen: now.Add(-3 * time.Second)}}
 	var out strings.Builder
 	if err := WriteTable(&out, []Status{st}, now); err != nil {
@@ -219,7 +222,10 @@ func TestTable(t *testing.T) {
 		"node lb1  pid 42  up 1m  version v1  config abc",
 		"the last reload was refused, the config before it still serves: stack.yaml:1:1: bad",
 		"2 of 2 servers up (1 older generation(s) draining)",
-		"web   web1    10.0.0.21:8080  up, drain  2       3",
+		"web            web1    10.0.0.21:8080  up, drain     2       3",
+		"mysql-primary  db1     10.0.0.31:3306  up            1       0          primary of epoch 64",
+		"mysql-primary  db2     10.0.0.32:3306  up, not used  1       0          replica of db1, epoch 64, lag 0s",
+		"mysql-primary  db3     10.0.0.33:3306  DOWN          1       0          connection refused",
 		"xyz DIFFERS", "3s ago",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -65,6 +65,7 @@ type servers struct {
 			Name     string `json:"name"`
 			Address  string `json:"address"`
 			Up       bool   `json:"up"`
+			Used     bool   `json:"in_rotation"`
 			Admin    string `json:"admin"`
 			Weight   int    `json:"weight"`
 			Backup   bool   `json:"backup"`
@@ -88,8 +89,11 @@ func writeServers(w io.Writer, detail json.RawMessage) error {
 				name += " (backup)"
 			}
 			state := "up"
-			if !server.Up {
+			switch {
+			case !server.Up:
 				state = "DOWN"
+			case !server.Used && !server.Backup && server.Admin == "ready" && server.Weight > 0:
+				state = "up, not used" // has another role than the pool asks for, or no address yet
 			}
 			if server.Admin != "ready" {
 				state += ", " + server.Admin

@@ -31,6 +31,10 @@ const (
 // derivedSource is the file of derived nodes: they come from no file.
 const derivedSource = "derived"
 
+// databaseTunnel bounds the silence of sessions with a database, as far as that goes: the server itself ends those that are idle, by
+// wait_timeout, and a statement may take hours without a byte.
+const databaseTunnel = "30d"
+
 // Builders of derived trees.
 func leaf(text string) *node { return &node{file: derivedSource, value: text, quoted: true} }
 
@@ -98,6 +102,9 @@ func (s *sources) deriveLB(self member, written *node) *node {
 			p := keyed("name", name, "mode", "tcp", "servers", databases(servers), "check", check)
 			if !slices.ContainsFunc(db, func(m member) bool { return m.cfg.DB.ProxyFrom == nil }) {
 				p = p.with("send_proxy", leaf("v2"))
+			}
+			if written.get("lb").get("timeouts").get("tunnel") == nil {
+				p = p.with("timeouts", keyed("tunnel", databaseTunnel))
 			}
 			return p
 		}

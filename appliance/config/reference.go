@@ -85,7 +85,8 @@ const derivedDoc = `
   unless they say otherwise.
 - The pools ` + "`mysql-primary`" + ` and ` + "`mysql-replicas`" + ` have all nodes of the role db. Where there are several they are
   asked for their roles; a single one is checked by opening a connection. A check whose type is written
-  for one of these pools takes the place of that, and ` + "`mysql-primary`" + ` then has the first of them only.
+  for one of these pools takes the place of that, and ` + "`mysql-primary`" + ` then has the first of them only. Their
+  ` + "`timeouts.tunnel`" + ` is 30d, unless ` + "`lb.timeouts.tunnel`" + ` is written: sessions that are idle are ended by the server's wait_timeout.
 - A web server listens on port 8080 of its node's address behind a balancer; without one, or with ` + "`web.public`" + `,
   on :80 and :443. It believes the forwarding fields of exactly the balancers.
 - A database listens on port 3306 of its node's address.

@@ -56,6 +56,13 @@ func nextEpoch(top uint64, index int) uint64 {
 	return (top/MaxMembers+1)*MaxMembers + uint64(index)
 }
 
+// clockEpoch is for promotions beside servers that do not answer. These may have accepted more than all others, in a promotion that
+// ended with them or before a backup was restored, and would close the new primary when they are back; balancers have heard it of
+// them, and remember it. Promotions come less often than once a second, so the clock is above all of that.
+func clockEpoch() uint64 {
+	return uint64(max(0, time.Now().Unix())) * MaxMembers
+}
+
 // Run promotes; of one server only one at a time may run, as its epochs are its own. With R replicas and Need acknowledgements any R - Need + 1 replicas hold every
 // commit that was answered: so many accept a new epoch, after which none of them acknowledges
 // in the old one, and of their sets the one that holds all others is taken. An error means that no
@@ -109,6 +116,9 @@ func (p *Promotion) Run(ctx context.Context) (*Promoted, error) {
 	}
 	if err := p.enough(reachable, done, failures(p.Members, states)); err != nil {
 		return nil, err
+	}
+	if len(done.Missing) > 0 {
+		top = max(top, clockEpoch())
 	}
 	done.Epoch = nextEpoch(top, self)
 	// Here first: a later promotion from here then has a higher epoch, whatever becomes of this one.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -222,6 +223,56 @@ func TestPromote(t *testing.T) {
 					t.Errorf("%s is in epoch %d with %s, open %v", f.name, f.epoch, f.primary, f.open)
 				}
 			}
+		})
+	}
+}
+
+// Whoever does not answer may have accepted an epoch that nobody else knows: the one of a promotion, by force or not, is above it, also where
+// one by force was that epoch, and above those that a site had before it was restored from a backup.
+func TestEpochsOfTheMissing(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		need   int
+		force  bool
+		change func(t *testing.T, s []*fake, p *Promotion)
+	}{
+		{"a promotion has reached one that died", 1, true, func(_ *testing.T, s []*fake, _ *Promotion) {
+			s[2].epoch, s[2].primary, s[2].before = 130, "", "db1"
+		}},
+		{"and is not needed for the proof", 2, false, func(_ *testing.T, s []*fake, _ *Promotion) {
+			s[2].epoch, s[2].primary, s[2].before = 130, "", "db1"
+		}},
+		{"a promotion by force on one that died", 1, true, func(t *testing.T, s []*fake, p *Promotion) {
+			s[0].down, s[1].down, s[2].down = true, true, false
+			lonely := *p
+			lonely.Self = "db3"
+			if _, err := lonely.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s[1].down = false
+			time.Sleep(time.Second)
+		}},
+		{"this one was restored", 1, true, func(_ *testing.T, s []*fake, _ *Promotion) {
+			s[0].epoch, s[0].primary, s[2].epoch, s[2].primary = 129, "db2", 129, "db2"
+			s[1].blank = true
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, members := newGroup(2)
+				p := Promotion{Members: members, Self: "db2", Need: c.need, Force: c.force}
+				c.change(t, s, &p)
+				s[0].down, s[2].down = true, true
+				done, err := p.Run(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range []*fake{s[0], s[2]} {
+					if done.Epoch <= f.epoch {
+						t.Errorf("epoch %d, and %s has accepted %d", done.Epoch, f.name, f.epoch)
+					}
+				}
+			})
 		})
 	}
 }

@@ -91,7 +91,7 @@ const maxLag = 1000 * 24 * time.Hour
 func plain(err error) error {
 	var refused *mysql.MySQLError
 	if errors.As(err, &refused) && refused.Number == 1045 {
-		return errors.New("refuses the balancer's account: is replication.key the same on the database servers, and balancer.key on the balancers of it? (stack secrets export)")
+		return errors.New("refuses the balancer's account: was it restarted since there is more than one db node, is replication.key the same on all of them, and balancer.key on the balancers of it? (stack secrets export)")
 	}
 	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) {
 		return io.ErrUnexpectedEOF

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -34,12 +35,20 @@ func (s *Set) Cut(tunnels bool) {
 	})
 }
 
-// CutServer ends the tunnels to srv, and those that are being opened. Any goroutine that is not a loop.
+// errCut is why a connection to a server is not opened any more.
+var errCut = errors.New("the server is not used any more")
+
+// CutServer ends the tunnels to srv. Those that are being opened go to another server, as after a connection that could not be
+// opened: nothing was sent. Any goroutine that is not a loop.
 func (s *Set) CutServer(srv *Server) {
 	s.each(func(w *Worker) {
 		for c := w.conns; c != nil; {
 			next := c.next
-			if c.state == onTunnel && c.x != nil && c.x.fwd.srv == srv {
+			switch {
+			case c.state != onTunnel || c.x == nil || c.x.fwd.srv != srv:
+			case c.x.fwd.phase == fwdConnect:
+				c.x.fwd.s.closed(errCut)
+			default:
 				c.lost(Killed)
 			}
 			c = next

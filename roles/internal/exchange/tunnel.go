@@ -37,6 +37,14 @@ const (
 	spliceChunk = 256 << 10
 )
 
+// A peer of a tunnel that vanishes without a word is noticed after a minute and a half, as by the db role: the other end would
+// wait as long as the tunnel may be silent, and what it holds, such as locks of rows, others would wait for.
+const (
+	keepaliveIdle  = 60 * time.Second
+	keepaliveEvery = 10 * time.Second
+	keepaliveCount = 3
+)
+
 // tunnel begins TCP mode: a server is chosen and connected to.
 func (c *conn) tunnel() {
 	w := c.w
@@ -92,6 +100,8 @@ func (f *forward) startTunnel() {
 	x.tun = tunnel{s: f.s, timeout: f.pass.Timeouts.Tunnel}
 	f.s.x = x
 	f.s.Deadline(0)
+	loop.KeepAlive(x.c.fd, keepaliveIdle, keepaliveEvery, keepaliveCount)
+	loop.KeepAlive(f.s.fd, keepaliveIdle, keepaliveEvery, keepaliveCount)
 	x.w.l.Arm(&x.c.timer, x.c, x.tun.timeout)
 	x.c.again()
 	x.w.l.Again(f.s.tok)

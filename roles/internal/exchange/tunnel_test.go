@@ -9,6 +9,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestUpgrade(t *testing.T) {
@@ -126,5 +128,39 @@ func TestTCPNoServer(t *testing.T) {
 	}
 	if rec := r.logs.wait(t, 1)[0]; rec.Cause != NoServer || rec.Status != 0 {
 		t.Errorf("%+v", rec)
+	}
+}
+
+// Either end of a tunnel may vanish without a word.
+func TestTunnelsAreKeptAlive(t *testing.T) {
+	r := newRig(t, 1, &Frontend{TCP: passTo(t, tcpEcho(t))})
+	c, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(time.Minute))
+	c.Write([]byte("x"))
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	r.set.inTurn(func(w *Worker) {
+		for c := w.conns; c != nil; c = c.next {
+			for _, fd := range []int{c.fd, c.x.tun.s.fd} {
+				seen++
+				for _, o := range []struct{ level, name, want int }{
+					{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1}, {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
+					{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10}, {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+				} {
+					if got, err := unix.GetsockoptInt(fd, o.level, o.name); err != nil || got != o.want {
+						t.Errorf("socket %d: option %d of level %d is %d, %v; want %d", seen, o.name, o.level, got, err, o.want)
+					}
+				}
+			}
+		}
+	})
+	if seen != 2 {
+		t.Errorf("%d sockets", seen)
 	}
 }

@@ -139,6 +139,23 @@ func NoDelay(fd int) {
 	syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, uintptr(unsafe.Pointer(&one)), 4, 0)
 }
 
+// KeepAlive has the kernel ask a peer that has said nothing for idle whether it is still there, every interval; after
+// count questions without an answer the connection has failed (tcp(7)). In whole seconds. Other sockets than TCP's stay as they are.
+func KeepAlive(fd int, idle, interval time.Duration, count int32) {
+	one, first, next := int32(1), int32(idle/time.Second), int32(interval/time.Second)
+	for _, o := range [...]struct {
+		level, name uintptr
+		value       *int32
+	}{
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, &first},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, &next},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, &count},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, &one},
+	} {
+		syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), o.level, o.name, uintptr(unsafe.Pointer(o.value)), 4, 0)
+	}
+}
+
 // UnsentLow has writing stop while more than n bytes wait in the kernel unsent, so that
 // what is sent next can still be chosen (tcp(7), TCP_NOTSENT_LOWAT).
 func UnsentLow(fd int, n int32) {

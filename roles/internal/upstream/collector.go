@@ -11,7 +11,7 @@ import (
 type Collector struct {
 	set *Set
 
-	usable, up, admin, weight, inflight, changes                               *prometheus.Desc
+	usable, up, used, admin, weight, inflight, changes                         *prometheus.Desc
 	picks, connectErrors, retries, responses, responseErrors, refused, latency *prometheus.Desc
 	checks, checkSeconds, checkLast                                            *prometheus.Desc
 }
@@ -26,11 +26,12 @@ func NewCollector(set *Set, prefix string) *Collector {
 	return &Collector{
 		set:            set,
 		usable:         desc("backend_servers_in_rotation", "Servers of the backend that take new work.", "backend"),
-		up:             desc("server_up", "1 if checks say that the server is up, or it is not checked.", server...),
+		up:             desc("server_up", "1 if checks say that the server is up, or it is not checked. Where they ask for its role: if it answers.", server...),
+		used:           desc("server_in_rotation", "1 if the server takes new work.", server...),
 		admin:          desc("server_admin_state", "1 for the administrative state that the server is in.", with("state")...),
 		weight:         desc("server_weight", "Weight in effect.", server...),
 		inflight:       desc("server_in_flight", "Requests (HTTP) or sessions (TCP) on the server now.", server...),
-		changes:        desc("server_state_changes_total", "Changes between up and down.", server...),
+		changes:        desc("server_state_changes_total", "Changes between up and down; where checks ask for the server's role, between used and not.", server...),
 		picks:          desc("server_picks_total", "Times the server was chosen.", server...),
 		connectErrors:  desc("server_connect_errors_total", "Connections to the server that could not be opened.", server...),
 		retries:        desc("server_retries_total", "Requests sent elsewhere after a connection to this server could not be opened.", server...),
@@ -46,7 +47,7 @@ func NewCollector(set *Set, prefix string) *Collector {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.usable, c.up, c.admin, c.weight, c.inflight, c.changes, c.picks,
+	for _, d := range []*prometheus.Desc{c.usable, c.up, c.used, c.admin, c.weight, c.inflight, c.changes, c.picks,
 		c.connectErrors, c.retries, c.responses, c.responseErrors, c.refused, c.latency, c.checks, c.checkSeconds, c.checkLast} {
 		ch <- d
 	}
@@ -76,6 +77,7 @@ func (c *Collector) server(ch chan<- prometheus.Metric, pool string, s ServerVie
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, append([]string{pool, s.Name}, labels...)...)
 	}
 	gauge(c.up, flag(s.Up))
+	gauge(c.used, flag(s.InRotation))
 	for _, a := range []Admin{Ready, Drain, Maint} {
 		gauge(c.admin, flag(s.Admin == a.String()), a.String())
 	}

@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,6 +77,7 @@ type roles struct {
 	mu   sync.Mutex // not taken by a loop; before Server.mu and Pool.mu
 	role string     // empty: the pool has none
 	lag  time.Duration
+	left []*Server // that are not in the configuration any more and may have sessions; only with rolePrimary
 }
 
 // claim is what a server has said last. Guarded by roles.mu of its pool.
@@ -84,12 +88,26 @@ type claim struct {
 	text  string         // of the last check
 }
 
+// knowsLag reports whether the server answers as a replica of this epoch that knows how far it is behind. Without a primary that is
+// the time since it had all.
+func (c claim) knowsLag(epoch uint64) bool {
+	return c.heard && !c.said.Open && c.said.Epoch == epoch && c.said.LagKnown
+}
+
 // verdict is what follows for a server.
 type verdict struct {
 	up     bool
 	resort bool // taken only where no other server is
 	cut    bool // its sessions are ended: it must not be written to
 	text   string
+	// but is why a server that answers is not used, where that is not what it says of itself; a part of text.
+	but string
+}
+
+// except adds to the text why the server is not used.
+func (v *verdict) except(format string, args ...any) {
+	v.but = fmt.Sprintf(format, args...)
+	v.text += ", " + v.but
 }
 
 // decide says which servers may be used as role. before is what held until now. The primary is the one that
@@ -108,6 +126,12 @@ func decide(role string, maxLag time.Duration, claims []claim, before []verdict)
 			primary = i
 		}
 	}
+	newest := time.Duration(math.MaxInt64) // the least lag of a replica
+	for _, c := range claims {
+		if c.knowsLag(top) {
+			newest = min(newest, c.said.Lag)
+		}
+	}
 	list = make([]verdict, len(claims))
 	for i, c := range claims {
 		v := &list[i]
@@ -116,23 +140,56 @@ func decide(role string, maxLag time.Duration, claims []claim, before []verdict)
 		case i == primary:
 			v.up, v.resort = true, role == roleReplica
 		case c.heard && c.said.Open:
-			v.text += fmt.Sprintf(", but %s has accepted epoch %d", claims[topOf].name, top)
+			v.except("but %s has accepted epoch %d", claims[topOf].name, top)
 			v.cut = true
 		case role == rolePrimary:
 			// One that is silent keeps its sessions until another has taken over: perhaps it is only slow.
 			v.cut = primary >= 0 || c.heard
 		case !c.heard:
 		case primary < 0:
-			// Nothing newer is answered meanwhile, so a replica stays what it was.
-			v.up = before[i].up && !before[i].resort
-		case c.said.Epoch != top || !c.said.Follows || !c.said.LagKnown:
+			// Nothing newer is answered meanwhile, so a replica stays what it was, and those that have as much come too: a
+			// balancer that has just begun knows of no other.
+			v.up = before[i].up && !before[i].resort || c.knowsLag(top) && c.said.Lag-newest <= maxLag
+		case c.said.Epoch != top:
+			v.except("but %s has accepted epoch %d", claims[topOf].name, top)
+		case !c.said.Follows || !c.said.LagKnown:
 		case c.said.Lag > maxLag:
-			v.text += fmt.Sprintf(", more than check.max_lag %v", maxLag)
+			v.except("more than check.max_lag %v", maxLag)
 		default:
 			v.up = true
 		}
 	}
 	return list, primary
+}
+
+// claim is what the first check of the server found.
+func (sp *serverPlan) claim() claim {
+	if sp.first == nil {
+		return claim{name: sp.server.name, text: "has not answered yet"}
+	}
+	return claim{name: sp.server.name, said: sp.first.said, heard: sp.first.OK, text: sp.first.Text}
+}
+
+// keepsServing refuses to ask the servers of a pool that is in use for their roles before one of them can be used by what it says:
+// database servers that run by a configuration with one of them know no balancers.
+func (plan *poolPlan) keepsServing() error {
+	if !plan.newRole() || !plan.pool.Usable() {
+		return nil
+	}
+	claims := make([]claim, len(plan.servers))
+	for i := range plan.servers {
+		claims[i] = plan.servers[i].claim()
+	}
+	list, _ := decide(plan.check.role, plan.check.lag, claims, make([]verdict, len(claims)))
+	var said []string
+	for i, v := range list {
+		if v.up {
+			return nil
+		}
+		said = append(said, claims[i].name+": "+v.text)
+	}
+	return fmt.Errorf("check.role %s would leave no server in rotation (%s); restart the database servers with this configuration first, then reload the balancers",
+		plan.check.role, strings.Join(said, "; "))
 }
 
 // newRole reports whether the servers of the pool were asked for no role before, or another one.
@@ -165,13 +222,15 @@ func (p *Pool) commitRoles(plan *poolPlan) {
 	had := p.roles.role
 	p.roles.role, p.roles.lag = plan.check.role, plan.check.lag
 	for _, sp := range plan.servers {
-		c := &sp.server.claim
 		if plan.check.role == "" {
-			*c = claim{}
+			sp.server.claim = claim{}
 			sp.server.resort.Store(false)
 		} else if sp.first != nil {
-			*c = claim{name: sp.server.name, said: sp.first.said, heard: sp.first.OK, text: sp.first.Text}
+			sp.server.claim = sp.claim()
 		}
+	}
+	if plan.check.role != rolePrimary {
+		p.roles.left = nil
 	}
 	p.roles.mu.Unlock()
 	if had != "" && plan.check.role == "" {
@@ -228,7 +287,7 @@ func (p *Pool) judge() {
 	for _, up := range []bool{true, false} {
 		for i, s := range servers {
 			if after[i].up == up {
-				s.setUp(up, after[i].text)
+				s.judged(after[i])
 			}
 		}
 	}
@@ -236,9 +295,58 @@ func (p *Pool) judge() {
 		if primary < 0 && p.roles.role == rolePrimary && s.Admin() != Maint {
 			s.kick() // it may be another one soon
 		}
-		if conn := s.conn.Load(); after[i].cut && conn != nil && s.InFlight() > 0 && p.set.cut != nil {
-			p.set.log.Warn("sessions ended: the server is not the primary", "backend", p.name, "server", s.name, "sessions", s.InFlight(), "reason", after[i].text)
-			p.set.cut(conn)
+		if after[i].cut {
+			p.cut(s, after[i].text)
 		}
 	}
+	p.roles.left = slices.DeleteFunc(p.roles.left, func(s *Server) bool {
+		// Another address of the same server says nothing about the sessions at the old one.
+		if primary >= 0 && servers[primary].name != s.name {
+			p.cut(s, "left the configuration, and "+servers[primary].name+" is the primary")
+		}
+		return s.InFlight() == 0
+	})
+}
+
+// leave keeps a server that has left the configuration until its sessions have ended: where another becomes the primary, they are.
+func (p *Pool) leave(s *Server) {
+	p.roles.mu.Lock()
+	defer p.roles.mu.Unlock()
+	if p.roles.role == rolePrimary && s.InFlight() > 0 {
+		p.roles.left = append(p.roles.left, s)
+	}
+}
+
+// judged puts the server into or out of rotation, and keeps why. That it answers and is not used is logged once, unless it goes out
+// of rotation by that, which is logged anyway. roles.mu of the pool is held.
+func (s *Server) judged(v verdict) {
+	changed := s.setUp(v.up, v.text)
+	s.mu.Lock()
+	s.reason = v.text
+	s.mu.Unlock()
+	if v.but != s.but && v.but != "" && !changed {
+		s.pool.set.log.Warn("server answers and is not used", "backend", s.pool.name, "server", s.name, "reason", v.text)
+	}
+	s.but = v.but
+}
+
+// cut ends the sessions on a server that must not be written to.
+func (p *Pool) cut(s *Server, reason string) {
+	conn := s.conn.Load()
+	if conn == nil || s.InFlight() == 0 || p.set.cut == nil {
+		return
+	}
+	p.set.log.Warn("sessions ended: the server is not the primary", "backend", p.name, "server", s.name, "sessions", s.InFlight(), "reason", reason)
+	p.set.cut(conn)
+}
+
+// answers reports whether the server is up for those who look at it: where roles are asked for, most servers answer and are not used.
+func (s *Server) answers() bool {
+	r := &s.pool.roles
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.role == "" {
+		return s.Up()
+	}
+	return s.claim.heard
 }

@@ -98,13 +98,14 @@ type Server struct {
 	inflight atomic.Int64
 	_        [cacheLine - 8]byte
 
-	claim claim // guarded by roles.mu of the pool
+	claim claim  // guarded by roles.mu of the pool
+	but   string // the same: what was logged last as the reason why it is not used though it answers
 
 	mu         sync.Mutex // guards what follows; never taken by a loop
 	fileWeight int        // as in the file
 	changes    uint64     // up ↔ down
 	since      time.Time  // of the present up or down
-	reason     string     // of the present up or down
+	reason     string     // of the present up or down; where roles are asked for, what holds now
 	lastCheck  CheckResult
 	checks     checkCounters
 	checker    *checker    // nil: not checked
@@ -198,13 +199,13 @@ func (s *Server) reached() {
 // Retried counts a request that was sent elsewhere after this server failed.
 func (s *Server) Retried(loop int) { s.stats[loop].retries.Add(1) }
 
-// setUp changes health; a change is logged and counted, and the pool's table is made
-// anew. Called off the loops.
-func (s *Server) setUp(up bool, reason string) {
+// setUp changes health; a change, which it reports, is logged and counted, and the pool's
+// table is made anew. Called off the loops.
+func (s *Server) setUp(up bool, reason string) (changed bool) {
 	s.mu.Lock()
 	if s.up.Load() == up {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	s.up.Store(up)
 	s.changes++
@@ -213,6 +214,7 @@ func (s *Server) setUp(up bool, reason string) {
 	s.mu.Unlock()
 	s.pool.refresh()
 	s.pool.set.changed(s, up, reason)
+	return true
 }
 
 // SetAdmin changes the administrative state. It holds over reloads.

@@ -135,8 +135,9 @@ func (c *Change) Pool(name string) *Pool {
 // Prepare reads backends, resolves the host names that are new and checks the servers
 // that are new, once: for at most 2 s and 1 s. A name without address and a server that
 // does not answer are no errors: they stay out of rotation. A server that has not
-// answered in time is trusted until its check decides. The error names the backend, the
-// server and the cure.
+// answered in time is trusted until its check decides, but where roles are asked for. An
+// error, which names the backend, the server and the cure, is also that a pool in use would be
+// left without a server because its servers are asked for roles now.
 func (s *Set) Prepare(ctx context.Context, backends []config.Backend) (*Change, error) {
 	c, err := s.Plan(backends)
 	if err != nil {
@@ -158,6 +159,11 @@ func (s *Set) Prepare(ctx context.Context, backends []config.Backend) (*Change, 
 			sp.first = &r
 		}
 	})
+	for i := range c.plans {
+		if err := c.plans[i].keepsServing(); err != nil {
+			return nil, fmt.Errorf("backend %s: %w", c.plans[i].pool.name, err)
+		}
+	}
 	return c, nil
 }
 
@@ -307,6 +313,7 @@ func (plan *poolPlan) commit() {
 	for _, s := range before {
 		if !plan.has(s) {
 			s.retire()
+			p.leave(s)
 		}
 	}
 	for _, sp := range plan.servers {

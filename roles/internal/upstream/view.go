@@ -18,16 +18,16 @@ type ServerView struct {
 	Name         string       `json:"name"`
 	Address      string       `json:"address"`
 	Target       string       `json:"target,omitempty"` // resolved address, where Address is a name
-	Up           bool         `json:"up"`
-	InRotation   bool         `json:"in_rotation"` // takes new work now
-	Admin        string       `json:"admin"`       // ready, drain, maint
+	Up           bool         `json:"up"`               // where roles are asked for: it answers
+	InRotation   bool         `json:"in_rotation"`      // takes new work now
+	Admin        string       `json:"admin"`            // ready, drain, maint
 	Backup       bool         `json:"backup,omitempty"`
 	Weight       int          `json:"weight"`
 	MaxConn      int          `json:"maxconn,omitempty"`
 	InFlight     int64        `json:"in_flight"`
-	Since        time.Time    `json:"since"` // of the present up or down
+	Since        time.Time    `json:"since"` // of the present up or down; where roles are asked for, used or not
 	StateChanges uint64       `json:"state_changes"`
-	Reason       string       `json:"reason,omitempty"` // of the last change
+	Reason       string       `json:"reason,omitempty"` // of the last change; where roles are asked for, what holds now
 	LastCheck    *CheckResult `json:"last_check,omitempty"`
 	Counters     Counters     `json:"counters"`
 
@@ -64,7 +64,7 @@ func (p *Pool) View() PoolView {
 }
 
 func (s *Server) view() ServerView {
-	v := ServerView{Name: s.name, Address: s.address, Up: s.Up(), Admin: s.Admin().String(), Backup: s.backup.Load(),
+	v := ServerView{Name: s.name, Address: s.address, Up: s.answers(), Admin: s.Admin().String(), Backup: s.backup.Load(),
 		Weight: s.Weight(), MaxConn: int(s.maxconn.Load()), InFlight: s.InFlight(), Counters: s.Counters()}
 	if t, ok := s.Target(); ok && s.host != "" {
 		v.Target = t.Address()
