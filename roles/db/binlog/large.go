@@ -56,7 +56,7 @@ func (l *Log) WriteLarge(tx *Transaction, events Events, from io.ReaderAt, execu
 	if err != nil {
 		return nil, err
 	}
-	gtidSize, whole := event.GTIDSize(head+events.FileSize()+event.XIDSize, tx.Origin != nil)
+	gtidSize, whole := event.GTIDSize(head+events.FileSize()+event.XIDSize, tx.Origin.dated())
 	beginSize, err := event.FileSize(begin)
 	if err != nil {
 		return nil, err
