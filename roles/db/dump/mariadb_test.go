@@ -211,6 +211,9 @@ func TestMariaDBFollows(t *testing.T) {
 		"INSERT INTO little VALUES (1, 'x', 2), (1, 'x', 2), (2, NULL, 3)", "DELETE FROM little WHERE a = 1 LIMIT 1",
 		"CREATE TABLE selected SELECT id, s FROM other WHERE id < 3", "CREATE INDEX n ON little (n)", "CREATE TABLE gone (a INT)", "DROP TABLE gone",
 		"CREATE USER app IDENTIFIED BY 'password of app'", "GRANT SELECT ON test.* TO app",
+		"CREATE DATABASE /*!32312 IF NOT EXISTS*/ dumped /*!40100 DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci */",
+		"CREATE PROCEDURE starts() START TRANSACTION", "CREATE TABLE ends (a INT, KEY vector (a)) -- start transaction",
+		"CREATE PROCEDURE counts() INSERT INTO other VALUES (1, 'a') ON DUPLICATE KEY UPDATE s = ((CONCAT(s, 'b')))",
 		"CREATE TRIGGER tr BEFORE INSERT ON little FOR EACH ROW SET NEW.b = 'trigger'", "INSERT INTO little (a) VALUES (9)")
 	for range 20 {
 		s.must("INSERT INTO test.typed (" + typedColumns + ") VALUES " + typedRow(r) + ", " + typedRow(r))
