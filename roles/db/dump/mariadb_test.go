@@ -212,7 +212,7 @@ func TestMariaDBFollows(t *testing.T) {
 		"CREATE TABLE selected SELECT id, s FROM other WHERE id < 3", "CREATE INDEX n ON little (n)", "CREATE TABLE gone (a INT)", "DROP TABLE gone",
 		"CREATE USER app IDENTIFIED BY 'password of app'", "GRANT SELECT ON test.* TO app",
 		"CREATE DATABASE /*!32312 IF NOT EXISTS*/ dumped /*!40100 DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci */",
-		"CREATE PROCEDURE starts() START TRANSACTION", "CREATE TABLE ends (a INT, KEY vector (a)) -- start transaction",
+		"CREATE PROCEDURE starts() START TRANSACTION", "CREATE TABLE ends (a INT) -- start transaction",
 		"CREATE PROCEDURE counts() INSERT INTO other VALUES (1, 'a') ON DUPLICATE KEY UPDATE s = ((CONCAT(s, 'b')))",
 		"CREATE TRIGGER tr BEFORE INSERT ON little FOR EACH ROW SET NEW.b = 'trigger'", "INSERT INTO little (a) VALUES (9)")
 	for range 20 {
@@ -269,6 +269,12 @@ func TestMariaDBFollows(t *testing.T) {
 	if len(list) != 1 || !list[0].MariaDB || list[0].Server != 2 {
 		t.Errorf("replicas are %+v", list)
 	}
+	p.must("STOP SLAVE", "CHANGE MASTER TO MASTER_HOST = '127.1', MASTER_USE_GTID = slave_pos", "START SLAVE") // which forgets the file
+	waitFor(t, "it is refused without a file", func() bool {
+		st := p.status()
+		return st["Slave_IO_Running"] == "No" && st["Last_IO_Errno"] == "1236" && strings.Contains(st["Last_IO_Error"], "MASTER_LOG_FILE")
+	})
+	compare()
 }
 
 // load runs writers for a while; what is returned waits for their end.
@@ -316,7 +322,7 @@ func TestMariaDBLacks(t *testing.T) {
 	behind := s.txn.Binlog().Position()
 	s.must("INSERT INTO test.t VALUES (1, STRING_TO_VECTOR('[1,2,3]'))")
 	r := s.raw("SET @mariadb_slave_capability = 4")
-	r.dumpAt(nonBlock, 2, 4, "")
+	r.dumpAt(nonBlock, 2, 4, "binlog.000001")
 	if _, err := r.until(); code(err) != 1236 || !strings.Contains(err.Error(), "CREATE TABLE test.t (id INT PRIMARY KEY, v VECTOR(3))") {
 		t.Errorf("a table with a vector: %v", err)
 	}
@@ -324,6 +330,12 @@ func TestMariaDBLacks(t *testing.T) {
 	r.dumpAt(nonBlock, 2, uint32(behind.Offset), binlog.FileName(behind.File))
 	if _, err := r.until(); code(err) != 1236 || !strings.Contains(err.Error(), "test.t, column v: type VECTOR") {
 		t.Errorf("a vector: %v", err)
+	}
+	// Without a file it would get all that it has by another server's GTIDs.
+	r = s.raw("SET @mariadb_slave_capability = 4")
+	r.dumpAt(nonBlock, 2, 4, "")
+	if _, err := r.until(); code(err) != 1236 || !strings.Contains(err.Error(), "MASTER_LOG_FILE") {
+		t.Errorf("no file: %v", err)
 	}
 }
 

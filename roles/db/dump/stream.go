@@ -17,7 +17,7 @@ import (
 // Request is what a reader asks for.
 type Request struct {
 	Identity
-	File   string // of the log; empty: the oldest. Not with ByGTID
+	File   string // of the log; empty: the oldest, but for MariaDB. Not with ByGTID
 	Offset uint64
 	// ByGTID asks for every transaction that is not in Executed.
 	ByGTID   bool
@@ -117,6 +117,11 @@ func (s *Source) openAt(st *Stream, file string, offset uint64) (err error) {
 	at := binlog.Position{Offset: offset}
 	if at.Offset < uint64(len(event.Magic)) {
 		return Refused("Client requested source to start replication from impossible position")
+	}
+	if st.mariadb && file == "" {
+		// That of MariaDB's GTIDs has forgotten where it was, and would get again what it has.
+		return Refused("The replica names no file of the binary log, and by MariaDB's GTIDs it cannot follow this server: " +
+			"let it begin at a position, CHANGE MASTER TO MASTER_LOG_FILE = '...', MASTER_LOG_POS = ...")
 	}
 	if len(files) > 0 && file == "" {
 		at.File = files[0].Number
