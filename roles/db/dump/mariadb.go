@@ -142,7 +142,7 @@ func (m *mariadb) query(dst, b []byte) (out []byte, last bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return event.AppendQuery(dst, h.Server, q), last, nil
+	return event.AppendMariaQuery(dst, h.Server, q), last, nil
 }
 
 // mariadbModes are the bits of sql_mode that mean the same in both; those above are

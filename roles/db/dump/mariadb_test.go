@@ -214,7 +214,8 @@ func TestMariaDBFollows(t *testing.T) {
 		"CREATE DATABASE /*!32312 IF NOT EXISTS*/ dumped /*!40100 DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci */",
 		"CREATE PROCEDURE starts() START TRANSACTION", "CREATE TABLE ends (a INT) -- start transaction",
 		"CREATE PROCEDURE counts() INSERT INTO other VALUES (1, 'a') ON DUPLICATE KEY UPDATE s = ((CONCAT(s, 'b')))",
-		"CREATE TRIGGER tr BEFORE INSERT ON little FOR EACH ROW SET NEW.b = 'trigger'", "INSERT INTO little (a) VALUES (9)")
+		"CREATE TRIGGER tr BEFORE INSERT ON little FOR EACH ROW SET NEW.b = 'trigger'", "INSERT INTO little (a) VALUES (9)",
+		"CREATE TABLE timed (a INT)", "INSERT INTO timed VALUES (1)", "ALTER TABLE timed ADD at DATETIME(6) DEFAULT CURRENT_TIMESTAMP(6)")
 	for range 20 {
 		s.must("INSERT INTO test.typed (" + typedColumns + ") VALUES " + typedRow(r) + ", " + typedRow(r))
 	}
@@ -223,7 +224,7 @@ func TestMariaDBFollows(t *testing.T) {
 	compare := func() {
 		t.Helper()
 		for _, q := range []string{typedQuery, "SELECT * FROM test.little ORDER BY a, b, n", "SELECT * FROM test.other ORDER BY id",
-			"SELECT * FROM test.selected ORDER BY id", "SELECT * FROM test.bare ORDER BY HEX(s)", "SELECT * FROM made.t ORDER BY HEX(s)", "SELECT * FROM test.`load` ORDER BY id"} {
+			"SELECT * FROM test.selected ORDER BY id", "SELECT * FROM test.bare ORDER BY HEX(s)", "SELECT * FROM made.t ORDER BY HEX(s)", "SELECT * FROM test.timed", "SELECT * FROM test.`load` ORDER BY id"} {
 			same(t, s.db, p.db, q)
 		}
 	}
