@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -89,6 +90,9 @@ func (n *node) upTo(number int64) string {
 	return fmt.Sprintf("%s:1-%d", n.st.Server, number)
 }
 
+// future is what clients take for the time: SET timestamp.
+var future = time.Unix(math.MaxInt32, 0)
+
 // commit puts a group of transactions with texts of this size into the log.
 func (n *node) commit(sizes ...int) { n.t.Helper(); n.group(false, true, sizes...) }
 
@@ -103,7 +107,7 @@ func (n *node) group(rotate, sync bool, sizes ...int) {
 	}
 	for _, size := range sizes {
 		next := event.ID{UUID: n.l.uuid, Number: n.last + 1}
-		q := event.Query{Begun: time.Unix(1, 0), Text: fmt.Sprintf("%d %s", next.Number, strings.Repeat("x", size))}
+		q := event.Query{Begun: future, Text: fmt.Sprintf("%d %s", next.Number, strings.Repeat("x", size))}
 		must(n.t, g.Add(&Transaction{Head: event.AppendQuery(nil, 1, &q), Origin: n.origin}, next))
 	}
 	n.end(g, b, sync)
@@ -127,7 +131,7 @@ func (n *node) end(g *Group, b *pebble.Batch, sync bool) {
 // commitLarge puts a transaction into the log as a file of its own.
 func (n *node) commitLarge() {
 	n.t.Helper()
-	tx := &Transaction{Head: event.AppendQuery(nil, 1, &event.Query{Text: "BEGIN"}), Rows: true, Origin: n.origin}
+	tx := &Transaction{Head: event.AppendQuery(nil, 1, &event.Query{Begun: future, Text: "BEGIN"}), Rows: true, Origin: n.origin}
 	f, err := n.l.WriteLarge(tx, noEvents{}, bytes.NewReader(nil), n.executed())
 	must(n.t, err)
 	defer f.Close()
@@ -374,7 +378,7 @@ func TestPositionsThatAreNone(t *testing.T) {
 	}
 }
 
-// Files go by age and by size, the one that is written never.
+// Files go by size and by age, whatever time clients have set, the one that is written never.
 func TestBounds(t *testing.T) {
 	n := open(t, vfs.NewMem(), Options{})
 	fill := func(files int) {
@@ -388,12 +392,13 @@ func TestBounds(t *testing.T) {
 	n.l.SetBounds(0, 250<<10)
 	must(t, waitFor(func() bool { return len(n.l.Files()) == 3 }))
 	n.whole(5)
-	n.l.SetBounds(time.Hour, 0) // events of these tests are of 1970, but for the last of a file
+	n.l.SetBounds(time.Hour, 0)
 	fill(1)
 	if got := len(n.l.Files()); got != 4 {
 		t.Fatalf("%d files, all younger than the bound", got)
 	}
 	n.l.SetBounds(time.Nanosecond, 0)
+	n.commitLarge()
 	n.group(true, true)
 	must(t, waitFor(func() bool { n.l.wake(); return len(n.l.Files()) <= 2 }))
 	if last := n.l.Files()[len(n.l.Files())-1]; last.Number != n.l.Position().File {
