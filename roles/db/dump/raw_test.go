@@ -380,10 +380,10 @@ func TestReplicaAheadOfWhatIsSeen(t *testing.T) {
 	s.check(err)
 	more, err := event.ParseGTIDs(fmt.Sprintf("%s:1-%d", s.store.Server, seen+2))
 	s.check(err)
-	if _, err := s.engine.Source().Open(dump.Request{ByGTID: true, Executed: more}); err == nil {
+	if _, err := s.engine.Source().Open(t.Context(), dump.Request{ByGTID: true, Executed: more}); err == nil {
 		t.Error("a replica that has what was never made here is let on")
 	}
-	st, err := s.engine.Source().Open(dump.Request{ByGTID: true, Executed: have})
+	st, err := s.engine.Source().Open(t.Context(), dump.Request{ByGTID: true, Executed: have})
 	if err != nil {
 		t.Errorf("a replica that has what waits here: %v", err)
 	} else {

@@ -66,11 +66,12 @@ type Stream struct {
 	why   error
 }
 
-// skipSlice is how many events are left out between two looks at the clock.
+// skipSlice is how many events are passed over between two looks at what may end that.
 const skipSlice = 1024
 
-// Open begins to send. Refused, where the log has not what is asked for.
-func (s *Source) Open(q Request) (*Stream, error) {
+// Open begins to send. Refused, where the log has not what is asked for. It may read a file to find the place of a MariaDB
+// replica, which ctx ends.
+func (s *Source) Open(ctx context.Context, q Request) (*Stream, error) {
 	st := &Stream{source: s, period: q.Heartbeat, summed: q.Checksums, mariadb: q.MariaDB, ended: make(chan struct{})}
 	if q.Checksums {
 		st.dialect.checksum = event.ChecksumSize
@@ -79,7 +80,7 @@ func (s *Source) Open(q Request) (*Stream, error) {
 	var within bool
 	var err error
 	if st.mariadb && !q.ByGTID {
-		offset, within, err = s.openWithin(st, q.File, q.Offset)
+		offset, within, err = s.openWithin(ctx, st, q.File, q.Offset)
 	}
 	switch {
 	case err != nil || within:

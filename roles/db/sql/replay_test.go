@@ -295,12 +295,12 @@ func applyAll(a *apply.Applier, src apply.Source) (n int, err error) {
 func TestReplayTableWithoutRows(t *testing.T) {
 	s := newServer(t)
 	from := s.db.Binlog().Position()
-	q := event.Query{Text: "CREATE TABLE none (a INT) START TRANSACTION", Database: "test"}
+	q := event.Query{Text: "CREATE TABLE unfilled (a INT) START TRANSACTION", Database: "test"}
 	rows := func(context.Context, *txn.Txn) error { return nil }
 	if err := s.engine.Replay(t.Context(), &q, binlog.Origin{Server: 7, Committed: 1}, rows); err != nil {
 		t.Fatal(err)
 	}
-	if list := s.loggedStatements(from); len(list) != 1 || list[0] != "use `test`; CREATE TABLE none (a INT)" {
+	if list := s.loggedStatements(from); len(list) != 1 || list[0] != "use `test`; CREATE TABLE unfilled (a INT)" {
 		t.Errorf("logged is %q", list)
 	}
 	blankServer(t, nil).mustFollow(s)
