@@ -92,6 +92,9 @@ func (a *Applier) Next(ctx context.Context, src Source) (event.GTID, uint32, err
 		if err != nil {
 			return g, 0, err
 		}
+		if g.Committed == 0 { // MySQL 5.7 says it nowhere else
+			g.Committed = int64(h.Timestamp) * 1e6
+		}
 		if g.Number == 0 || !a.db.HasExecuted(g.ID()) && !a.ids[g.ID()] {
 			return g, h.Server, nil
 		}

@@ -27,11 +27,14 @@ type Transaction struct {
 type Origin struct {
 	event.ID         // Number 0: it has no GTID of this kind, and gets one of this server
 	Server    uint32 // server id in its events
-	Committed int64  // microseconds since 1970
+	Committed int64  // microseconds since 1970; 0: it has not said
 }
 
 // Named reports whether the transaction keeps a GTID of another server.
 func (o *Origin) Named() bool { return o != nil && o.Number != 0 }
+
+// dated reports whether the GTID event has the time of the first commit too, and is longer.
+func (o *Origin) dated() bool { return o != nil && o.Committed != 0 }
 
 // Executed is the executed set as the commit leader keeps it.
 type Executed interface {
@@ -105,7 +108,7 @@ func (g *Group) Add(tx *Transaction, id event.ID) error {
 	if tx.Rows {
 		rest += event.XIDSize
 	}
-	gtidSize, whole := event.GTIDSize(rest, tx.Origin != nil)
+	gtidSize, whole := event.GTIDSize(rest, tx.Origin.dated())
 	if g.w.Offset+whole > math.MaxUint32 {
 		return fmt.Errorf("a transaction of %d bytes does not fit into a file of the binary log", whole)
 	}
@@ -138,7 +141,10 @@ func (g *Group) appendGTID(dst []byte, o *Origin, id event.ID, whole uint64) []b
 		Committed: g.now.UnixMicro(), Size: whole, Version: g.l.built,
 	}
 	if o != nil {
-		gtid.LastCommitted, gtid.Original = g.w.sequence-1, o.Committed
+		gtid.LastCommitted = g.w.sequence - 1
+	}
+	if o.dated() {
+		gtid.Original = o.Committed
 	}
 	return event.AppendGTID(dst, g.l.serverOf(o), uint32(g.now.Unix()), &gtid)
 }

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -70,7 +69,9 @@ func TestArchiveThatFails(t *testing.T) {
 	if err := purgeTo(n.l, 2); err == nil || !strings.Contains(err.Error(), "another file of this name is there") {
 		t.Fatalf("purge: %v", err)
 	}
-	n.l.SetBounds(time.Nanosecond, 0)
+	n.l.trouble.Store(nil)
+	n.l.SetBounds(0, 1)
+	must(t, waitFor(func() bool { return n.l.Trouble() != "" }))
 	if files := n.l.Files(); files[0].Number != 1 {
 		t.Fatalf("what is not archived was removed: %v", files)
 	}

@@ -25,12 +25,12 @@ type record struct {
 	Previous string `json:"previous"` // GTID set of the files before
 }
 
-// sealed is how far a file has left the store: offset u64, timestamp of the last event
+// sealed is how far a file has left the store: offset u64, when the last event was logged
 // u32, number of the last transaction u64, big endian; its server's UUID where that is
 // another one. All zero: nothing has.
 type sealed struct {
 	Offset uint64
-	Last   uint32
+	Last   uint32   // seconds since 1970
 	ID     event.ID // of the last transaction
 }
 

@@ -31,7 +31,6 @@ type LargeFile struct {
 	size     uint64 // up to the XID event
 	headSize uint64 // up to the end of the GTID event
 	whole    uint64 // of the transaction
-	last     uint32 // timestamp of the newest event
 	out      []byte
 }
 
@@ -56,7 +55,7 @@ func (l *Log) WriteLarge(tx *Transaction, events Events, from io.ReaderAt, execu
 	if err != nil {
 		return nil, err
 	}
-	gtidSize, whole := event.GTIDSize(head+events.FileSize()+event.XIDSize, tx.Origin != nil)
+	gtidSize, whole := event.GTIDSize(head+events.FileSize()+event.XIDSize, tx.Origin.dated())
 	beginSize, err := event.FileSize(begin)
 	if err != nil {
 		return nil, err
@@ -148,7 +147,6 @@ func (f *LargeFile) copy(w io.Writer, ev []byte) error {
 	if err != nil {
 		return err
 	}
-	f.last = max(f.last, h.Timestamp)
 	f.size += uint64(h.Size)
 	f.out = event.Finish(f.out[:0], ev, uint32(f.size))
 	_, err = w.Write(f.out)
@@ -217,7 +215,7 @@ func (g *Group) AddFile(f *LargeFile, id event.ID) error {
 	g.large, g.naming = g.l.path(own), make(chan error, 1)
 	go func(named chan<- error) { named <- f.become(own, begin, rest) }(g.naming)
 	next := file{number: own, record: record{Created: g.now.Unix(), Previous: executed}, end: f.size + uint64(len(rest))}
-	next.sealed = sealed{Offset: next.end, Last: max(f.last, stamp), ID: id}
+	next.sealed = sealed{Offset: next.end, Last: stamp, ID: id}
 	value, err := json.Marshal(next.record)
 	if err != nil {
 		return err

@@ -1,9 +1,11 @@
 package binlog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -34,10 +36,11 @@ func purgeTo(l *Log, number uint32) error {
 
 // node is a store with a log and the part of the commit leader.
 type node struct {
-	t    testing.TB
-	st   *store.Store
-	l    *Log
-	last int64
+	t      testing.TB
+	st     *store.Store
+	l      *Log
+	last   int64
+	origin *Origin // of the transactions
 }
 
 func open(t testing.TB, fs vfs.FS, opts Options) *node {
@@ -87,6 +90,9 @@ func (n *node) upTo(number int64) string {
 	return fmt.Sprintf("%s:1-%d", n.st.Server, number)
 }
 
+// future is what clients take for the time: SET timestamp.
+var future = time.Unix(math.MaxInt32, 0)
+
 // commit puts a group of transactions with texts of this size into the log.
 func (n *node) commit(sizes ...int) { n.t.Helper(); n.group(false, true, sizes...) }
 
@@ -101,9 +107,15 @@ func (n *node) group(rotate, sync bool, sizes ...int) {
 	}
 	for _, size := range sizes {
 		next := event.ID{UUID: n.l.uuid, Number: n.last + 1}
-		q := event.Query{Begun: time.Unix(1, 0), Text: fmt.Sprintf("%d %s", next.Number, strings.Repeat("x", size))}
-		must(n.t, g.Add(&Transaction{Head: event.AppendQuery(nil, 1, &q)}, next))
+		q := event.Query{Begun: future, Text: fmt.Sprintf("%d %s", next.Number, strings.Repeat("x", size))}
+		must(n.t, g.Add(&Transaction{Head: event.AppendQuery(nil, 1, &q), Origin: n.origin}, next))
 	}
+	n.end(g, b, sync)
+}
+
+// end commits a group.
+func (n *node) end(g *Group, b *pebble.Batch, sync bool) {
+	n.t.Helper()
 	must(n.t, g.End())
 	if n.last > 0 {
 		must(n.t, b.Set(store.MetaExecutedKey(), []byte(n.executed()), nil))
@@ -115,6 +127,28 @@ func (n *node) group(rotate, sync bool, sizes ...int) {
 	must(n.t, b.Commit(how))
 	n.l.Committed(g, sync)
 }
+
+// commitLarge puts a transaction into the log as a file of its own.
+func (n *node) commitLarge() {
+	n.t.Helper()
+	tx := &Transaction{Head: event.AppendQuery(nil, 1, &event.Query{Begun: future, Text: "BEGIN"}), Rows: true, Origin: n.origin}
+	f, err := n.l.WriteLarge(tx, noEvents{}, bytes.NewReader(nil), n.executed())
+	must(n.t, err)
+	defer f.Close()
+	b := n.st.DB.NewBatch()
+	defer b.Close()
+	g, err := n.l.Begin(b, n)
+	must(n.t, err)
+	must(n.t, g.AddFile(f, event.ID{UUID: n.l.uuid, Number: n.last + 1}))
+	must(n.t, g.Durable())
+	n.end(g, b, true)
+}
+
+// noEvents are those of a transaction without rows.
+type noEvents struct{}
+
+func (noEvents) Size() int64      { return 0 }
+func (noEvents) FileSize() uint64 { return 0 }
 
 // numbers reads the transactions from a reader until there are no more.
 func numbers(t testing.TB, r *Reader) (list []int64) {
@@ -251,6 +285,34 @@ func TestReaderBesideTheWriter(t *testing.T) {
 	}
 }
 
+// A transaction of another server has its place whether or not that has said when it was committed.
+func TestOriginWithoutTime(t *testing.T) {
+	fs := vfs.NewMem()
+	n := open(t, fs, Options{})
+	for _, o := range []*Origin{nil, {Server: 9}, {Server: 9, Committed: 1700000000123456}, {Server: 9}} {
+		n.origin = o
+		n.commit(10, 20)
+		n.commit(30)
+		n.commitLarge()
+	}
+	n.commit(40)
+	check := func(n *node) {
+		t.Helper()
+		r, err := n.l.Open(Position{File: 1})
+		must(t, err)
+		defer r.Close()
+		if got := fmt.Sprint(numbers(t, r)); got != "[1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17]" {
+			t.Errorf("the log holds %s", got)
+		}
+	}
+	check(n)
+	n.group(true, true)
+	must(t, n.l.WaitSealed(ctx))
+	check(n)
+	n.close()
+	check(open(t, fs, Options{}))
+}
+
 // By GTID a reader gets exactly the transactions that are missing.
 func TestReaderByGTID(t *testing.T) {
 	n := open(t, vfs.NewMem(), Options{})
@@ -316,7 +378,7 @@ func TestPositionsThatAreNone(t *testing.T) {
 	}
 }
 
-// Files go by age and by size, the one that is written never.
+// Files go by size and by age, whatever time clients have set, the one that is written never.
 func TestBounds(t *testing.T) {
 	n := open(t, vfs.NewMem(), Options{})
 	fill := func(files int) {
@@ -330,12 +392,13 @@ func TestBounds(t *testing.T) {
 	n.l.SetBounds(0, 250<<10)
 	must(t, waitFor(func() bool { return len(n.l.Files()) == 3 }))
 	n.whole(5)
-	n.l.SetBounds(time.Hour, 0) // events of these tests are of 1970, but for the last of a file
+	n.l.SetBounds(time.Hour, 0)
 	fill(1)
 	if got := len(n.l.Files()); got != 4 {
 		t.Fatalf("%d files, all younger than the bound", got)
 	}
 	n.l.SetBounds(time.Nanosecond, 0)
+	n.commitLarge()
 	n.group(true, true)
 	must(t, waitFor(func() bool { n.l.wake(); return len(n.l.Files()) <= 2 }))
 	if last := n.l.Files()[len(n.l.Files())-1]; last.Number != n.l.Position().File {

@@ -219,7 +219,9 @@ func (s *sealed) note(ev []byte) error {
 	if err != nil {
 		return err
 	}
-	s.Last = max(s.Last, h.Timestamp)
+	if h.Type != event.TypeQuery { // which has the time that its client has set
+		s.Last = max(s.Last, h.Timestamp)
+	}
 	if h.Type == event.TypeGTID {
 		g, err := event.ParseGTID(ev)
 		if err != nil {

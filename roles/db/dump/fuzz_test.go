@@ -39,7 +39,7 @@ func FuzzOpen(f *testing.F) {
 		if q.Executed, err = event.ParseSIDBlock(block); byGTID && err != nil {
 			return
 		}
-		st, err := source.Open(q)
+		st, err := source.Open(t.Context(), q)
 		if err != nil {
 			if refused := dump.Refused(""); !errors.As(err, &refused) || refused == "" {
 				t.Fatalf("refused with %v", err)

@@ -142,7 +142,7 @@ func (m *mariadb) query(dst, b []byte) (out []byte, last bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return event.AppendQuery(dst, h.Server, q), last, nil
+	return event.AppendMariaQuery(dst, h.Server, q), last, nil
 }
 
 // mariadbModes are the bits of sql_mode that mean the same in both; those above are
@@ -184,13 +184,22 @@ func nearest(name string) string {
 	return nopadBinary
 }
 
+// unquoted are those of words that are no strings.
+const unquoted = "`[^`]*`|/\\*!\\d{6}.*?\\*/|/\\*!(?:[0-4]\\d{4}|50[0-6]\\d\\d)|/\\*!\\d.*?\\*/|/\\*!|\\*/|/\\*.*?\\*/|--[ \\t][^\\n]*|#[^\\n]*|[^'\"`/#*-]+|."
+
+// What a statement begins with in which a table or an index is defined: the bodies of others have the same words for other things.
+const (
+	tables = `^\s*(?:create\s+(?:or\s+replace\s+)?(?:temporary\s+)?|alter\s+(?:ignore\s+)?)table\b.*`
+	index  = `(?:^\s*create\s+(?:unique\s+)?index\b|` + tables + `(?:[(,]|\badd\s)\s*(?:constraint\s+(?:[^\s(,]+\s+)?)?(?:unique(?:\s+(?:index|key))?|index|key)\b)[^(,;]*\(`
+)
+
 var (
-	// words splits a text into what is to be looked at and what is not: strings, quoted
-	// names, comments.
-	words = regexp.MustCompile("(?s)'(?:[^'\\\\]|\\\\.|'')*'|\"(?:[^\"\\\\]|\\\\.|\"\")*\"|`[^`]*`|/\\*.*?\\*/|--[ \\t][^\\n]*|#[^\\n]*|[^'\"`/#-]+|.")
+	// words splits a text into what is to be looked at and what is not: strings, quoted names, comments, and the marks
+	// around what runs in comments. MariaDB passes over those for MySQL 5.7 and later, this server those of six digits.
+	words = regexp.MustCompile("(?s)'(?:[^'\\\\]|\\\\.|'')*'|\"(?:[^\"\\\\]|\\\\.|\"\")*\"|" + unquoted)
 
 	// plainWords is words where a backslash in a string stands for itself.
-	plainWords = regexp.MustCompile("(?s)'[^']*'|\"[^\"]*\"|`[^`]*`|/\\*.*?\\*/|--[ \\t][^\\n]*|#[^\\n]*|[^'\"`/#-]+|.")
+	plainWords = regexp.MustCompile("(?s)'[^']*'|\"[^\"]*\"|" + unquoted)
 
 	uca9       = regexp.MustCompile(`(?i)\butf8mb4_(?:[a-z_]+_)?0900_(?:ai_ci|as_ci|as_cs|bin)\b`)
 	quotedUCA9 = regexp.MustCompile(`(?i)(\bcollate\s*=?\s*)['"](utf8mb4_(?:[a-z_]+_)?0900_(?:ai_ci|as_ci|as_cs|bin))['"]`)
@@ -204,11 +213,12 @@ var (
 		name string
 		text *regexp.Regexp
 	}{
-		{"VECTOR columns", regexp.MustCompile(`(?i)\bvector\s*\(`)},
-		{"invisible indexes", regexp.MustCompile(`(?i)\b(?:(?:index|key)\b[^,;]*\)\s*|alter\s+index\s+\S+\s+)(?:in)?visible\b`)},
+		{"VECTOR columns", regexp.MustCompile(`(?is)` + tables + `[^\s(),.]\s+vector\s*\(\s*\d+\s*\)`)},
+		{"invisible indexes", regexp.MustCompile(`(?is)` + index + `(?:[^()]|\(\s*\d+\s*\))*\)[^(),;]*\b(?:in)?visible\b`)},
+		{"invisible indexes", regexp.MustCompile(`(?is)` + tables + `\balter\s+index\s+\S+\s+(?:in)?visible\b`)},
 		{"CREATE SPATIAL REFERENCE SYSTEM", regexp.MustCompile(`(?i)^\s*create\s+(?:or\s+replace\s+)?spatial\s+reference\b`)},
-		{"SRID of a column", regexp.MustCompile(`(?i)\bsrid\s+\d`)},
-		{"indexes over expressions", regexp.MustCompile(`(?i)\b(?:index|key)\b[^(,;]*\(\s*(?:[^(),]+(?:\(\s*\d+\s*\))?[^(),]*,\s*)*\(`)},
+		{"SRID of a column", regexp.MustCompile(`(?is)` + tables + `\bsrid\s+\d`)},
+		{"indexes over expressions", regexp.MustCompile(`(?is)` + index + `\s*(?:[^(),]+(?:\(\s*\d+\s*\))?[^(),]*,\s*)*\(`)},
 		{"LATERAL", regexp.MustCompile(`(?i)\blateral\s*\(`)},
 	}
 )
@@ -262,8 +272,10 @@ func forMariaDB(text string, backslashes bool) (string, error) {
 		split = plainWords
 	}
 	text = split.ReplaceAllStringFunc(text, func(w string) string {
-		if strings.ContainsRune("'\"`/#-", rune(w[0])) && len(w) > 1 {
-			plain.WriteByte(' ')
+		if strings.ContainsRune("'\"`/#*-", rune(w[0])) && len(w) > 1 {
+			if plain.WriteByte(' '); strings.ContainsRune("'\"`", rune(w[0])) {
+				plain.WriteString("q ") // a word, such as a name
+			}
 			return w
 		}
 		w = uca9.ReplaceAllStringFunc(w, nearest)

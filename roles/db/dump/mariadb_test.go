@@ -204,11 +204,18 @@ func TestMariaDBFollows(t *testing.T) {
 		"CREATE TABLE test.load (id INT PRIMARY KEY AUTO_INCREMENT, w INT, n INT, s VARCHAR(100), j JSON, KEY (n))",
 		"CREATE TABLE test.other (id INT PRIMARY KEY, s VARCHAR(20) COLLATE 'utf8mb4_0900_as_cs' UNIQUE) DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci",
 		"INSERT INTO test.other VALUES (1, 'a'), (2, 'A'), (3, 'ä'), (4, 'a ')",
+		// Other servers have another collation for utf8mb4 alone, where these are duplicates.
+		"CREATE TABLE test.bare (s VARCHAR(9) PRIMARY KEY, c VARCHAR(9) CHARACTER SET utf8mb4 UNIQUE) DEFAULT CHARSET=utf8mb4", "INSERT INTO test.bare VALUES ('s', '😀'), ('ß', '😁')",
+		"CREATE DATABASE /*!32312 IF NOT EXISTS*/ made /*!40100 DEFAULT CHARACTER SET utf8mb4 */", "CREATE TABLE made.t (s VARCHAR(9) UNIQUE)", "INSERT INTO made.t VALUES ('s'), ('ß'), ('😀'), ('😁')",
 		"USE test", "ALTER TABLE small ADD COLUMN n INT DEFAULT 4", "RENAME TABLE small TO little", "CREATE VIEW v AS SELECT a, n FROM test.little",
 		"INSERT INTO little VALUES (1, 'x', 2), (1, 'x', 2), (2, NULL, 3)", "DELETE FROM little WHERE a = 1 LIMIT 1",
 		"CREATE TABLE selected SELECT id, s FROM other WHERE id < 3", "CREATE INDEX n ON little (n)", "CREATE TABLE gone (a INT)", "DROP TABLE gone",
 		"CREATE USER app IDENTIFIED BY 'password of app'", "GRANT SELECT ON test.* TO app",
-		"CREATE TRIGGER tr BEFORE INSERT ON little FOR EACH ROW SET NEW.b = 'trigger'", "INSERT INTO little (a) VALUES (9)")
+		"CREATE DATABASE /*!32312 IF NOT EXISTS*/ dumped /*!40100 DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci */",
+		"CREATE PROCEDURE starts() START TRANSACTION", "CREATE TABLE ends (a INT) -- start transaction",
+		"CREATE PROCEDURE counts() INSERT INTO other VALUES (1, 'a') ON DUPLICATE KEY UPDATE s = ((CONCAT(s, 'b')))",
+		"CREATE TRIGGER tr BEFORE INSERT ON little FOR EACH ROW SET NEW.b = 'trigger'", "INSERT INTO little (a) VALUES (9)",
+		"CREATE TABLE timed (a INT)", "INSERT INTO timed VALUES (1)", "ALTER TABLE timed ADD at DATETIME(6) DEFAULT CURRENT_TIMESTAMP(6)")
 	for range 20 {
 		s.must("INSERT INTO test.typed (" + typedColumns + ") VALUES " + typedRow(r) + ", " + typedRow(r))
 	}
@@ -217,7 +224,7 @@ func TestMariaDBFollows(t *testing.T) {
 	compare := func() {
 		t.Helper()
 		for _, q := range []string{typedQuery, "SELECT * FROM test.little ORDER BY a, b, n", "SELECT * FROM test.other ORDER BY id",
-			"SELECT * FROM test.selected ORDER BY id", "SELECT * FROM test.`load` ORDER BY id"} {
+			"SELECT * FROM test.selected ORDER BY id", "SELECT * FROM test.bare ORDER BY HEX(s)", "SELECT * FROM made.t ORDER BY HEX(s)", "SELECT * FROM test.timed", "SELECT * FROM test.`load` ORDER BY id"} {
 			same(t, s.db, p.db, q)
 		}
 	}
@@ -263,6 +270,12 @@ func TestMariaDBFollows(t *testing.T) {
 	if len(list) != 1 || !list[0].MariaDB || list[0].Server != 2 {
 		t.Errorf("replicas are %+v", list)
 	}
+	p.must("STOP SLAVE", "CHANGE MASTER TO MASTER_HOST = '127.1', MASTER_USE_GTID = slave_pos", "START SLAVE") // which forgets the file
+	waitFor(t, "it is refused without a file", func() bool {
+		st := p.status()
+		return st["Slave_IO_Running"] == "No" && st["Last_IO_Errno"] == "1236" && strings.Contains(st["Last_IO_Error"], "MASTER_LOG_FILE")
+	})
+	compare()
 }
 
 // load runs writers for a while; what is returned waits for their end.
@@ -310,7 +323,7 @@ func TestMariaDBLacks(t *testing.T) {
 	behind := s.txn.Binlog().Position()
 	s.must("INSERT INTO test.t VALUES (1, STRING_TO_VECTOR('[1,2,3]'))")
 	r := s.raw("SET @mariadb_slave_capability = 4")
-	r.dumpAt(nonBlock, 2, 4, "")
+	r.dumpAt(nonBlock, 2, 4, "binlog.000001")
 	if _, err := r.until(); code(err) != 1236 || !strings.Contains(err.Error(), "CREATE TABLE test.t (id INT PRIMARY KEY, v VECTOR(3))") {
 		t.Errorf("a table with a vector: %v", err)
 	}
@@ -318,6 +331,12 @@ func TestMariaDBLacks(t *testing.T) {
 	r.dumpAt(nonBlock, 2, uint32(behind.Offset), binlog.FileName(behind.File))
 	if _, err := r.until(); code(err) != 1236 || !strings.Contains(err.Error(), "test.t, column v: type VECTOR") {
 		t.Errorf("a vector: %v", err)
+	}
+	// Without a file it would get all that it has by another server's GTIDs.
+	r = s.raw("SET @mariadb_slave_capability = 4")
+	r.dumpAt(nonBlock, 2, 4, "")
+	if _, err := r.until(); code(err) != 1236 || !strings.Contains(err.Error(), "MASTER_LOG_FILE") {
+		t.Errorf("no file: %v", err)
 	}
 }
 

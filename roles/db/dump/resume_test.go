@@ -2,13 +2,16 @@ package dump_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"stack/roles/db/binlog"
 	"stack/roles/db/binlog/event"
+	"stack/roles/db/dump"
 )
 
 // counted is the position that a MariaDB replica counts (queue_event in its sql/slave.cc).
@@ -130,6 +133,21 @@ func TestMariaDBGoesOnFromEveryEvent(t *testing.T) {
 		t.Logf("checksum %s: %d places, %d within changed transactions, %d by chance where an event begins, %d apart", checksum, len(places), within, chance, apart)
 		if within == 0 || chance == 0 || apart == 0 {
 			t.Error("one of the cases was not met")
+		}
+	}
+}
+
+// The search for the place of a replica that has gone, or was killed, ends.
+func TestSearchEnds(t *testing.T) {
+	s := newServer(t, binlog.Options{})
+	s.must("CREATE TABLE test.t (id INT PRIMARY KEY, j JSON)", "INSERT INTO test.t VALUES (1, '[1, 2]')")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	end := s.txn.Binlog().Position()
+	for _, offset := range []uint64{4, end.Offset - 1, 1<<31 + 5} {
+		_, err := s.engine.Source().Open(ctx, dump.Request{MariaDB: true, File: binlog.FileName(end.File), Offset: offset})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("at %d: %v", offset, err)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 // Request is what a reader asks for.
 type Request struct {
 	Identity
-	File   string // of the log; empty: the oldest. Not with ByGTID
+	File   string // of the log; empty: the oldest, but for MariaDB. Not with ByGTID
 	Offset uint64
 	// ByGTID asks for every transaction that is not in Executed.
 	ByGTID   bool
@@ -66,11 +66,12 @@ type Stream struct {
 	why   error
 }
 
-// skipSlice is how many events are left out between two looks at the clock.
+// skipSlice is how many events are passed over between two looks at what may end that.
 const skipSlice = 1024
 
-// Open begins to send. Refused, where the log has not what is asked for.
-func (s *Source) Open(q Request) (*Stream, error) {
+// Open begins to send. Refused, where the log has not what is asked for. It may read a file to find the place of a MariaDB
+// replica, which ctx ends.
+func (s *Source) Open(ctx context.Context, q Request) (*Stream, error) {
 	st := &Stream{source: s, period: q.Heartbeat, summed: q.Checksums, mariadb: q.MariaDB, ended: make(chan struct{})}
 	if q.Checksums {
 		st.dialect.checksum = event.ChecksumSize
@@ -79,7 +80,7 @@ func (s *Source) Open(q Request) (*Stream, error) {
 	var within bool
 	var err error
 	if st.mariadb && !q.ByGTID {
-		offset, within, err = s.openWithin(st, q.File, q.Offset)
+		offset, within, err = s.openWithin(ctx, st, q.File, q.Offset)
 	}
 	switch {
 	case err != nil || within:
@@ -117,6 +118,11 @@ func (s *Source) openAt(st *Stream, file string, offset uint64) (err error) {
 	at := binlog.Position{Offset: offset}
 	if at.Offset < uint64(len(event.Magic)) {
 		return Refused("Client requested source to start replication from impossible position")
+	}
+	if st.mariadb && file == "" {
+		// That of MariaDB's GTIDs has forgotten where it was, and would get again what it has.
+		return Refused("The replica names no file of the binary log, and by MariaDB's GTIDs it cannot follow this server: " +
+			"let it begin at a position, CHANGE MASTER TO MASTER_LOG_FILE = '...', MASTER_LOG_POS = ...")
 	}
 	if len(files) > 0 && file == "" {
 		at.File = files[0].Number

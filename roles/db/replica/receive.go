@@ -232,11 +232,15 @@ func (v *receiver) beat(ev []byte, h event.Header) {
 }
 
 // begin begins a transaction.
-func (v *receiver) begin(ev []byte, h event.Header) (err error) {
-	if v.gtid, err = event.ParseGTID(ev); err != nil {
+func (v *receiver) begin(ev []byte, h event.Header) error {
+	g, err := event.ParseGTID(ev)
+	if err == nil {
+		err = v.start(h, g.String())
+	}
+	if err != nil {
 		return &linkError{err}
 	}
-	v.start(h)
+	v.gtid = g
 	if t := v.gtid.Original; t != 0 {
 		v.cur.committed = time.UnixMicro(t)
 	} else if t := v.gtid.Committed; t != 0 {
@@ -259,12 +263,15 @@ func (v *receiver) begin(ev []byte, h event.Header) (err error) {
 }
 
 // beginMaria begins a transaction of MariaDB, which has no GTID of MySQL's kind.
-func (v *receiver) beginMaria(ev []byte, h event.Header) (err error) {
-	if v.origin, err = event.ParseMariaGTID(ev); err != nil {
+func (v *receiver) beginMaria(ev []byte, h event.Header) error {
+	g, err := event.ParseMariaGTID(ev)
+	if err == nil {
+		err = v.start(h, g.String())
+	}
+	if err != nil {
 		return &linkError{err}
 	}
-	v.start(h)
-	v.gtid = event.GTID{Committed: int64(h.Timestamp) * 1e6}
+	v.origin, v.gtid = g, event.GTID{Committed: int64(h.Timestamp) * 1e6}
 	v.cur.name = v.origin.String()
 	v.cur.tx = Transaction{Name: v.cur.name, Original: v.cur.committed, Committed: v.cur.committed}
 	v.heard.begin(v.cur.tx)
@@ -275,9 +282,15 @@ func (v *receiver) beginMaria(ev []byte, h event.Header) (err error) {
 	return nil
 }
 
-func (v *receiver) start(h event.Header) {
+// start begins the transaction that the source calls next. The one before it must have ended: nobody could tell their
+// events apart.
+func (v *receiver) start(h event.Header, next string) error {
+	if v.open {
+		return fmt.Errorf("transaction %s does not end before %s begins: %w", v.cur.name, next, event.ErrCorrupt)
+	}
 	v.header, v.open, v.alone, v.sent, v.begun, v.rows = h, true, false, false, false, false
 	v.cur.committed = time.Unix(int64(h.Timestamp), 0)
+	return nil
 }
 
 // first looks at what follows the GTID: MariaDB leaves out BEGIN, and writes the rows of a new
@@ -290,6 +303,9 @@ func (v *receiver) first(ev []byte, h event.Header) (keep bool, err error) {
 		}
 	}
 	if v.origin == (event.MariaGTID{}) || v.alone {
+		if v.alone && q != nil {
+			withoutRows(ev, q)
+		}
 		v.rows = q == nil || q.RowsFollow()
 		return true, nil
 	}
@@ -308,6 +324,15 @@ func (v *receiver) first(ev []byte, h event.Header) (keep bool, err error) {
 		v.cur.head = append(v.cur.head, event.AppendQuery(nil, h.Server, begin))
 	}
 	return true, nil
+}
+
+// withoutRows blanks the words at the end of a statement's event by which rows would follow: they are a comment's.
+func withoutRows(ev []byte, q *event.Query) {
+	plain := q.Plain()
+	for i := len(ev) - (len(q.Text) - len(plain)); i < len(ev); i++ {
+		ev[i] = ' '
+	}
+	q.Text = plain
 }
 
 // changesRows is what a statement is that rows should be logged instead of.

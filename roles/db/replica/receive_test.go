@@ -23,6 +23,7 @@ func mysqlLog() [][]byte {
 		event.AppendGTID(nil, 1, 1, &event.GTID{Number: 6, Committed: 7_000_000}), text("BEGIN"), text("SAVEPOINT a"), event.AppendXID(nil, 1, 1, 6),
 		event.AppendGTID(nil, 1, 1, &event.GTID{Number: 7}), text("CREATE TABLE t (a INT)"),
 		event.AppendGTID(nil, 1, 1, &event.GTID{Number: 8}), text("CREATE TABLE t (a INT) START TRANSACTION"), event.AppendXID(nil, 1, 1, 8),
+		event.AppendGTID(nil, 1, 1, &event.GTID{Number: 9}), text("CREATE PROCEDURE p() START TRANSACTION"),
 		event.AppendRotate(nil, 1, 1, "binlog.000008"),
 		event.AppendAnonymousGTID(nil, 1, 1, &event.GTID{Number: 1}), text("BEGIN"), text("COMMIT"),
 	}
@@ -55,7 +56,8 @@ func mariaLog() [][]byte {
 		mariaGTID(7, 0, 2, 0), tableMap(10), event.AppendXID(nil, 7, 9, 5),
 		mariaGTID(8, 1, 1, 0), text("CREATE TABLE u (a INT)"), tableMap(10), event.AppendXID(nil, 7, 9, 5),
 		mariaGTID(8, 1, 2, 0), text("CREATE OR REPLACE TEMPORARY TABLE u (a INT)"), tableMap(10), event.AppendXID(nil, 7, 9, 5),
-		mariaGTID(7, 0, 3, 0), tableMap(10), text("COMMIT"),
+		mariaGTID(7, 0, 3, 1), text("CREATE TABLE v (a INT) -- start transaction"),
+		mariaGTID(7, 0, 4, 0), tableMap(10), text("COMMIT"),
 	}
 }
 
@@ -125,9 +127,10 @@ func TestReceiver(t *testing.T) {
 			"Gtid 6 " + zero + ":6", "Query BEGIN", "Query SAVEPOINT a", "Xid",
 			"Gtid 7 " + zero + ":7", "Query CREATE TABLE t (a INT)",
 			"Gtid 8 " + zero + ":8", "Query CREATE TABLE t (a INT) START TRANSACTION", "Xid",
-			"Anonymous_Gtid 0 before binlog.000008:1300", "Query BEGIN", "Query COMMIT",
+			"Gtid 9 " + zero + ":9", "Query CREATE PROCEDURE p() START TRANSACTION",
+			"Anonymous_Gtid 0 before binlog.000008:1500", "Query BEGIN", "Query COMMIT",
 		}
-		if strings.Join(list, "\n") != strings.Join(want, "\n") || at.File != "binlog.000008" || at.Offset != 1500 {
+		if strings.Join(list, "\n") != strings.Join(want, "\n") || at.File != "binlog.000008" || at.Offset != 1700 {
 			t.Errorf("checksums %v: %s at %+v", sums, strings.Join(list, "\n"), at)
 		}
 		var link *linkError
@@ -140,10 +143,31 @@ func TestReceiver(t *testing.T) {
 			"Anonymous_Gtid 0 0-7-2", "Query BEGIN", "Table_map", "Xid",
 			"Anonymous_Gtid 0 1-8-1", "Query CREATE TABLE u (a INT) START TRANSACTION", "Table_map", "Xid",
 			"Anonymous_Gtid 0 1-8-2", "Query CREATE OR REPLACE TEMPORARY TABLE u (a INT) START TRANSACTION", "Table_map", "Xid",
-			"Anonymous_Gtid 0 0-7-3", "Query BEGIN", "Table_map", "Query COMMIT",
+			"Anonymous_Gtid 0 0-7-3", "Query CREATE TABLE v (a INT) --" + strings.Repeat(" ", len(" start transaction")),
+			"Anonymous_Gtid 0 0-7-4", "Query BEGIN", "Table_map", "Query COMMIT",
 		}
-		if strings.Join(list, "\n") != strings.Join(want, "\n") || at.Maria.String() != "0-7-3,1-8-2" || at.File != "source.000001" {
+		if strings.Join(list, "\n") != strings.Join(want, "\n") || at.Maria.String() != "0-7-4,1-8-2" || at.File != "source.000001" {
 			t.Errorf("checksums %v: %s at %+v", sums, strings.Join(list, "\n"), at)
+		}
+	}
+}
+
+// A transaction does not begin within another: their events are not mixed, and the connection ends.
+func TestReceiverWithinTransaction(t *testing.T) {
+	begin := event.AppendQuery(nil, 1, &event.Query{Text: "BEGIN"})
+	for _, c := range []struct {
+		maria  bool
+		events [][]byte
+		want   string
+	}{
+		{false, [][]byte{event.AppendGTID(nil, 1, 1, &event.GTID{Number: 6}), begin, event.AppendGTID(nil, 1, 1, &event.GTID{Number: 7}), begin, event.AppendXID(nil, 1, 1, 7)}, ":6 does not end before 00000000-0000-0000-0000-000000000000:7 begins"},
+		{true, [][]byte{mariaGTID(7, 0, 2, 0), tableMap(10), mariaGTID(7, 0, 3, 0), tableMap(10), event.AppendXID(nil, 7, 9, 5)}, "0-7-2 does not end before 0-7-3 begins"},
+	} {
+		log := append([][]byte{artificial("source.000001"), event.AppendFormatDescription(nil, 7, 1, 1, "x")}, c.events...)
+		list, _, err := received(t, log, c.maria, true)
+		var link *linkError
+		if len(list) > 0 || !errors.As(err, &link) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q and %v, and not %s", list, err, c.want)
 		}
 	}
 }

@@ -94,21 +94,25 @@ func (s *Session) Dump(ctx context.Context, from wire.DumpFrom) (wire.Dump, erro
 			return nil, mysqlError(1236, "The GTID set of the replica is malformed: %v", err)
 		}
 	}
-	st, err := s.engine.source.Open(q)
-	if err != nil {
-		return nil, dumpError(err)
-	}
 	command := "Binlog Dump"
 	if from.ByGTID {
 		command = "Binlog Dump GTID"
 	}
 	if gctx, err = s.engine.gms.ProcessList.BeginQuery(gctx, command); err != nil {
-		st.Close()
 		return nil, err
 	}
 	s.dumps.Store(&command)
+	st, err := s.engine.source.Open(gctx, q)
+	if err != nil {
+		if gctx.Err() != nil {
+			err = wire.ErrConnectionKilled
+		}
+		s.dumps.Store(nil)
+		s.engine.gms.ProcessList.EndQuery(gctx)
+		return nil, dumpError(err)
+	}
 	d := &sentLog{Stream: st, session: s, ctx: gctx}
-	// KILL QUERY, and KILL, which GMS begins with it, end the connection: a reader of the log
+	// KILL QUERY, and KILL, which GMS begins with it, end the connection, also before: a reader of the log
 	// takes an error for a reason not to come back.
 	d.watched = context.AfterFunc(gctx, func() { st.Stop(wire.ErrConnectionKilled) })
 	return d, nil

@@ -20,7 +20,7 @@ type running struct {
 }
 
 // logStatement gives the open transaction, which has changed the catalog, the statement
-// for the binary log: the text as given, with what it depends on. Passwords, temporary
+// for the binary log: the text as given, with what it depends on, and the collations of utf8mb4. Passwords, temporary
 // tables and the rows of CREATE TABLE … SELECT do not go by text.
 func (s *Session) logStatement(ctx *gms.Context, tx *txn.Txn) error {
 	text, err := s.loggedText(ctx, tx)
@@ -30,7 +30,7 @@ func (s *Session) logStatement(ctx *gms.Context, tx *txn.Txn) error {
 	mode, _ := s.modeOf(ctx, text)
 	by := s.acting()
 	q := event.Query{
-		Text: written(text), Database: s.GetCurrentDatabase(), Thread: s.ID(),
+		Text: written(sayCollations(text)), Database: s.GetCurrentDatabase(), Thread: s.ID(),
 		Mode: mode,
 		User: by.User, Host: by.Host,
 		Begun: ctx.QueryTime(),

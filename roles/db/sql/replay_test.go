@@ -13,6 +13,7 @@ import (
 	"stack/roles/db/apply"
 	"stack/roles/db/binlog"
 	"stack/roles/db/binlog/event"
+	"stack/roles/db/txn"
 )
 
 // blankServer has no database and no log: what another server logs is applied to it.
@@ -260,6 +261,7 @@ var replayed = []string{
 	"CREATE VIEW seen AS SELECT id, ti FROM types WHERE ti > 0", "CREATE OR REPLACE VIEW seen AS SELECT id FROM types", "CREATE VIEW gonev AS SELECT 1", "DROP VIEW gonev",
 	"CREATE PROCEDURE twice(IN n INT, OUT m INT) COMMENT 'doubles' BEGIN SET m = n * 2; INSERT INTO journal (what) VALUES ('called'); END",
 	"CALL twice(4, @m)",
+	"CREATE PROCEDURE begins() START TRANSACTION", "CREATE TABLE ends (a INT) -- start transaction",
 	"CREATE FUNCTION plus_one(n INT) RETURNS INT DETERMINISTIC RETURN n + 1",
 	"CREATE FUNCTION gonef(n INT) RETURNS INT DETERMINISTIC RETURN n", "DROP FUNCTION gonef",
 	"CREATE DEFINER = app@'10.%' PROCEDURE theirs() SQL SECURITY INVOKER SELECT 1",
@@ -287,4 +289,19 @@ func applyAll(a *apply.Applier, src apply.Source) (n int, err error) {
 			return n, err
 		}
 	}
+}
+
+// A source's CREATE TABLE … SELECT that has selected no rows is a statement alone in the log here.
+func TestReplayTableWithoutRows(t *testing.T) {
+	s := newServer(t)
+	from := s.db.Binlog().Position()
+	q := event.Query{Text: "CREATE TABLE unfilled (a INT) START TRANSACTION", Database: "test"}
+	rows := func(context.Context, *txn.Txn) error { return nil }
+	if err := s.engine.Replay(t.Context(), &q, binlog.Origin{Server: 7, Committed: 1}, rows); err != nil {
+		t.Fatal(err)
+	}
+	if list := s.loggedStatements(from); len(list) != 1 || list[0] != "use `test`; CREATE TABLE unfilled (a INT)" {
+		t.Errorf("logged is %q", list)
+	}
+	blankServer(t, nil).mustFollow(s)
 }

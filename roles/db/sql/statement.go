@@ -104,6 +104,11 @@ func (s *Session) classify(st sqlparser.Statement) (kind, error) {
 		}
 		return classifyAlter(st)
 	case *sqlparser.DBDDL:
+		for _, o := range st.CharsetCollate {
+			if strings.EqualFold(o.Type, "charset") { // which the planner forgets in ALTER DATABASE
+				o.Type = "character set"
+			}
+		}
 		return kindDDL, nil
 	case *sqlparser.Begin, *sqlparser.Commit, *sqlparser.Rollback, *sqlparser.Savepoint,
 		*sqlparser.RollbackSavepoint, *sqlparser.ReleaseSavepoint:

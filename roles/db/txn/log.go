@@ -142,7 +142,10 @@ func (t *Txn) logged() (*binlog.Transaction, error) {
 	case t.changes && t.statement == nil:
 		return nil, errNoStatement
 	case t.changes:
-		statement = t.statement
+		if statement = t.statement; !rows {
+			// A comment at its end may say that they follow, and so does a source's CREATE TABLE … SELECT of none.
+			statement.Text = statement.Plain()
+		}
 	case !rows && t.origin == nil:
 		return nil, nil
 	}

@@ -205,6 +205,15 @@ const (
 //	30  length of the status variables, u16; the variables
 //	..  name of the database, 0; text
 func AppendQuery(dst []byte, server uint32, q *Query) []byte {
+	return appendQuery(dst, server, q, statusMicros)
+}
+
+// AppendMariaQuery is AppendQuery for MariaDB, which has another code for the fraction of the time. The size is the same.
+func AppendMariaQuery(dst []byte, server uint32, q *Query) []byte {
+	return appendQuery(dst, server, q, statusMariaMicros)
+}
+
+func appendQuery(dst []byte, server uint32, q *Query, micros byte) []byte {
 	begun := q.Begun
 	if begun.IsZero() {
 		begun = time.Now()
@@ -235,7 +244,7 @@ func AppendQuery(dst []byte, server uint32, q *Query) []byte {
 		dst = append(append(dst, byte(len(q.Host))), q.Host...)
 	}
 	if !q.Begun.IsZero() {
-		dst = appendLittle(append(dst, statusMicros), uint64(begun.Nanosecond()/1000), 3)
+		dst = appendLittle(append(dst, micros), uint64(begun.Nanosecond()/1000), 3)
 	}
 	binary.LittleEndian.PutUint16(dst[status-2:], uint16(len(dst)-status))
 	dst = append(append(dst, q.Database...), 0)

@@ -180,18 +180,19 @@ func TestQueryIsReadBack(t *testing.T) {
 		{Text: "ALTER TABLE x ADD n INT", Database: "d", Client: 45, Connection: 45, Server: 45, NoForeignKeyChecks: true, NoUniqueChecks: true,
 			Increment: 10, Offset: 3, TimeZone: "+02:00", User: "u", Host: "%", Begun: time.UnixMicro(1700000000123456)},
 	} {
-		b := AppendQuery(nil, 1, &q)
-		got, err := ParseQuery(b)
-		must(t, err)
-		if q.Begun.IsZero() {
-			got.Begun = time.Time{}
-		}
-		if !got.Begun.Equal(q.Begun) {
-			t.Errorf("%s: begun %v, was %v", q.Text, got.Begun, q.Begun)
-		}
-		got.Begun = q.Begun
-		if *got != q {
-			t.Errorf("%+v\nwas read as %+v", q, *got)
+		for _, b := range [][]byte{AppendQuery(nil, 1, &q), AppendMariaQuery(nil, 1, &q)} {
+			got, err := ParseQuery(b)
+			must(t, err)
+			if q.Begun.IsZero() {
+				got.Begun = time.Time{}
+			}
+			if !got.Begun.Equal(q.Begun) {
+				t.Errorf("%s: begun %v, was %v", q.Text, got.Begun, q.Begun)
+			}
+			got.Begun = q.Begun
+			if *got != q {
+				t.Errorf("%+v\nwas read as %+v", q, *got)
+			}
 		}
 	}
 }

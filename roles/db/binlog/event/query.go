@@ -40,15 +40,16 @@ func ParseQuery(ev []byte) (*Query, error) {
 	return q, nil
 }
 
-// rowsFollow ends a CREATE TABLE … SELECT, as MySQL 8.0.21 and later write it.
-var rowsFollow = regexp.MustCompile(`(?is)\s+start\s+transaction\s*;?\s*$`)
+// rowsFollow is the text of a CREATE TABLE … SELECT, as MySQL 8.0.21 and later write it. The body of a routine may end
+// in these words too, and a comment behind any other statement.
+var rowsFollow = regexp.MustCompile(`(?is)^(\s*create\s+(?:or\s+replace\s+)?(?:temporary\s+)?table\b.*?)(?:\s+start\s+transaction)+\s*;?\s*$`)
 
 // RowsFollow reports whether the transaction goes on behind the statement, up to an XID
 // event: it is BEGIN, or makes a table whose rows follow.
 func (q *Query) RowsFollow() bool { return q.Text == "BEGIN" || rowsFollow.MatchString(q.Text) }
 
-// Plain is the text as a client would send it.
-func (q *Query) Plain() string { return rowsFollow.ReplaceAllString(q.Text, "") }
+// Plain is the text as a client would send it, which says of no rows that they follow.
+func (q *Query) Plain() string { return rowsFollow.ReplaceAllString(q.Text, "$1") }
 
 // Codes of status variables that are passed over; Query_event of MySQL. Those above 127
 // are MariaDB's.

@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"testing"
 	"time"
@@ -125,6 +126,11 @@ func TestTransactionIsReadByAnother(t *testing.T) {
 		case *replication.QueryEvent:
 			if string(e.Query) != "BEGIN" && (string(e.Schema) != "site" || e.SlaveProxyID != 5 || string(e.Query) != "CREATE TABLE x (a INT)" || e0.Header.Timestamp != 1700000000) {
 				t.Errorf("query is %s %s %d", e.Schema, e.Query, e.SlaveProxyID)
+			}
+			// Flags, sql_mode, character sets, time zone, user, microseconds.
+			want := "00" + "00000000" + "01" + "0000100000000000" + "04" + "2d002e002100" + "05" + "06" + "2b30313a3030" + "0b" + "0175" + "0168" + "0d" + "40e201"
+			if got := hex.EncodeToString(e.StatusVars); string(e.Query) != "BEGIN" && got != want {
+				t.Errorf("status variables are %s, want %s", got, want)
 			}
 		case *replication.RotateEvent:
 			if string(e.NextLogName) != "binlog.000002" || e.Position != 4 {
