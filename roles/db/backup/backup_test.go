@@ -53,18 +53,25 @@ type server struct {
 
 func start(t testing.TB, fs vfs.FS, dir string) *server {
 	t.Helper()
-	s, err := open(fs, dir)
+	return startWith(t, fs, dir, txn.Options{})
+}
+
+func startWith(t testing.TB, fs vfs.FS, dir string, opts txn.Options) *server {
+	t.Helper()
+	s, err := openWith(fs, dir, opts)
 	must(t, err)
 	return s
 }
 
-func open(fs vfs.FS, dir string) (*server, error) {
+func open(fs vfs.FS, dir string) (*server, error) { return openWith(fs, dir, txn.Options{}) }
+
+func openWith(fs vfs.FS, dir string, opts txn.Options) (*server, error) {
 	s := &server{}
 	var err error
 	if s.st, err = store.Open(store.Options{Dir: dir, FS: fs, MemtableSize: 256 << 10}); err != nil {
 		return nil, err
 	}
-	if s.db, err = txn.Open(s.st, txn.Options{}); err != nil {
+	if s.db, err = txn.Open(s.st, opts); err != nil {
 		return nil, errors.Join(err, s.st.Close())
 	}
 	if s.e, err = sql.New(s.st, s.db, sql.Options{}); err != nil {

@@ -38,9 +38,9 @@ func Take(ctx context.Context, st *store.Store, fs vfs.FS, dir, version string) 
 			err = errors.Join(err, clear(fs, dir, made))
 		}
 	}()
-	m := &Manifest{Format: manifestFormat, Made: time.Now().UTC(), Version: version, Server: st.Server}
-	if err := st.Checkpoint(ctx, dir); err != nil {
-		return nil, writeHint(err)
+	m := &Manifest{Format: manifestFormat, Version: version, Server: st.Server}
+	if m.Made, err = fill(ctx, st, fs, dir); err != nil {
+		return nil, err
 	}
 	if m.Executed, err = examine(ctx, fs, dir); err != nil {
 		return nil, err
@@ -63,6 +63,56 @@ func Take(ctx context.Context, st *store.Store, fs vfs.FS, dir, version string) 
 		return nil, writeHint(fmt.Errorf("back up to %s: %w", dir, err))
 	}
 	return m, nil
+}
+
+// fill copies the store into dir by way of a checkpoint in the data directory, which takes moments: the way to another file
+// system may take minutes. Everything in the copy was committed before made.
+func fill(ctx context.Context, st *store.Store, fs vfs.FS, dir string) (made time.Time, err error) {
+	from, remove, err := st.TemporaryCheckpoint(ctx)
+	if err != nil {
+		return made, err
+	}
+	made = time.Now().UTC()
+	defer func() { err = errors.Join(err, remove()) }()
+	inner := filepath.Join(dir, filepath.Clean(storePrefix))
+	files, err := store.CopyFiles(fs, from)
+	if err == nil {
+		err = fs.MkdirAll(inner, 0o700)
+	}
+	for _, name := range files {
+		if err == nil {
+			name = filepath.FromSlash(name)
+			err = linkOrCopy(ctx, fs, filepath.Join(from, name), filepath.Join(dir, name))
+		}
+	}
+	if err == nil {
+		err = errors.Join(syncDir(fs, inner), syncDir(fs, dir))
+	}
+	if err != nil {
+		return made, writeHint(fmt.Errorf("back up to %s: %w", dir, err))
+	}
+	return made, nil
+}
+
+// syncEvery is how much is written to a file between two hints to the disk: all of it at once would hold
+// up the commits.
+const syncEvery = 512 << 10
+
+// linkOrCopy gives a file another name, or copies it to another file system.
+func linkOrCopy(ctx context.Context, fs vfs.FS, from, to string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if fs.Link(from, to) == nil {
+		return nil
+	}
+	out, err := fs.Create(to, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	out = vfs.NewSyncingFile(out, vfs.SyncingFileOptions{BytesPerSync: syncEvery})
+	_, err = copyTo(ctx, fs, from, out)
+	return errors.Join(err, out.Sync(), out.Close())
 }
 
 // inside reports whether dir is root or below it.

@@ -78,19 +78,23 @@ func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil 
 // Unwrap gives what it stands for.
 func (u unlocked) Unwrap() vfs.FS { return u.FS }
 
-// Checkpoint makes a copy of the store, as it is at one moment, with everything that was
-// committed before the call: in dir, which must be there and empty. Files that do not change
-// any more are hard links where the file system allows. On return the copy is durable.
+// Checkpoint makes a copy of the store, as it is at one moment during the call, with everything that was
+// committed before it: in dir, which must be there and empty, and on the file system of the data directory, where
+// files that do not change any more are hard links. On return the copy is durable. It ends with the
+// file at which it notices that ctx has ended.
 //
-// Where files have to be copied it ends with the file at which it notices that ctx has
-// ended.
+// Pebble lists the tables when it begins, and copies the write-ahead log when it has linked them, with what was committed
+// meanwhile. Table files that are ingested in between are in neither, but commits that build on them would be in
+// the log: so Tables.Ingest waits until the copy is made. Other commits do not.
 func (s *Store) Checkpoint(ctx context.Context, dir string) error {
 	defer s.pebbleFS.during(ctx, dir)()
-	if err := s.DB.Checkpoint(filepath.Join(dir, pebbleDir), pebble.WithFlushedWAL()); err != nil {
-		return fmt.Errorf("copy the store to %s: %w", dir, err)
+	s.taking.Lock()
+	err := s.DB.Checkpoint(filepath.Join(dir, pebbleDir), pebble.WithFlushedWAL())
+	s.taking.Unlock()
+	if err == nil {
+		// A copy, no link: nothing else names the file's content.
+		err = vfs.Copy(s.fs, filepath.Join(s.dir, formatFile), filepath.Join(dir, formatFile))
 	}
-	// A copy, no link: nothing else names the file's content.
-	err := vfs.Copy(s.fs, filepath.Join(s.dir, formatFile), filepath.Join(dir, formatFile))
 	if err == nil {
 		err = errors.Join(syncDir(s.fs, filepath.Join(dir, pebbleDir)), syncDir(s.fs, dir))
 	}
@@ -98,6 +102,19 @@ func (s *Store) Checkpoint(ctx context.Context, dir string) error {
 		return fmt.Errorf("copy the store to %s: %w", dir, err)
 	}
 	return nil
+}
+
+// TemporaryCheckpoint makes a Checkpoint in a directory of its own inside the data directory. The caller removes it; otherwise
+// the next start does.
+func (s *Store) TemporaryCheckpoint(ctx context.Context) (dir string, remove func() error, err error) {
+	if dir, err = s.newScratch(); err != nil {
+		return "", nil, err
+	}
+	remove = func() error { return s.fs.RemoveAll(dir) }
+	if err = s.Checkpoint(ctx, dir); err != nil {
+		return "", nil, errors.Join(err, remove())
+	}
+	return dir, remove, nil
 }
 
 // CheckFiles reads every table file that is in use from the disk, past all caches, and calls

@@ -49,6 +49,8 @@ type Store struct {
 	cache    *pebble.Cache
 	renamed  bool // since the FORMAT file was written
 
+	// taking is held for reading while table files become part of the store, and for writing while the store is copied.
+	taking    sync.RWMutex
 	space     space
 	stalls    stalls
 	hold      cacheHold

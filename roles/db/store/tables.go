@@ -108,7 +108,7 @@ func (t *Tables) wait(most int) (err error) {
 }
 
 // Ingest makes everything part of the store, atomically and durably: as a batch that is
-// committed with a sync would.
+// committed with a sync would. It waits for a Checkpoint that is being made.
 func (t *Tables) Ingest() error {
 	if err := t.Sync(); err != nil {
 		return err
@@ -116,6 +116,8 @@ func (t *Tables) Ingest() error {
 	if len(t.paths) == 0 {
 		return nil
 	}
+	t.s.taking.RLock()
+	defer t.s.taking.RUnlock()
 	if err := t.s.DB.Ingest(context.Background(), t.paths); err != nil {
 		return fmt.Errorf("take table files into the store: %w", err)
 	}
