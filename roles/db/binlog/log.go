@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,6 +54,9 @@ type Position struct {
 
 // String is file name and offset, as MySQL writes them.
 func (p Position) String() string { return fmt.Sprintf("%s:%d", FileName(p.File), p.Offset) }
+
+// Dir is where a data directory has its files.
+func Dir(data string) string { return filepath.Join(data, directory) }
 
 // FileName is the name of the file with this number.
 func FileName(number uint32) string { return fmt.Sprintf("%s%06d", filePrefix, number) }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -66,7 +65,7 @@ func Open(st *store.Store, executed string, number int64, opts Options) (*Log, e
 // OpenReadOnly opens the log of a store that was opened read-only, to read it. It fails
 // where a plain file is missing or short, naming it.
 func OpenReadOnly(st *store.Store) (*Log, error) {
-	l := &Log{st: st, opts: Options{Log: slog.New(slog.DiscardHandler)}, dir: filepath.Join(st.Dir(), directory), done: make(chan struct{})}
+	l := &Log{st: st, opts: Options{Log: slog.New(slog.DiscardHandler)}, dir: Dir(st.Dir()), done: make(chan struct{})}
 	l.log = l.opts.Log
 	var err error
 	if l.uuid, err = event.ParseUUID(st.Server); err != nil {

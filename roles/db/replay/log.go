@@ -29,10 +29,12 @@ func Open(fs vfs.FS, dir string) (*Log, error) {
 	if fs == nil {
 		fs = vfs.Default
 	}
+	dir = filepath.Clean(dir)
 	l := &Log{dir: dir}
 	var err error
 	for _, data := range []string{dir, filepath.Dir(dir)} {
-		if !store.IsDataDirectory(fs, data) {
+		// Other directories inside are other logs: what was taken back, an archive.
+		if data != dir && dir != binlog.Dir(data) || !store.IsDataDirectory(fs, data) {
 			continue
 		}
 		if l.store, err = store.OpenReadOnly(store.Options{Dir: data, FS: fs}); err != nil {

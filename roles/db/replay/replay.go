@@ -125,14 +125,19 @@ func (r *Replay) Check(ctx context.Context, executed string, made time.Time) err
 		if err != nil {
 			return err
 		}
+		if g.ID().In(set) { // files begin with some that the backup has
+			if r.Stop.here(g) {
+				return fmt.Errorf("the backup holds transaction %s already, which was committed on %s: use an older backup, or stop before a transaction instead (--before-gtid)",
+					g.ID(), committed(g).Local().Format(time.DateTime))
+			}
+			continue
+		}
 		if r.Stop.here(g) {
 			r.Found.Next = g.ID()
 			return nil
 		}
-		if !g.ID().In(set) {
-			r.Found.Transactions++
-			r.Found.Last, r.Found.At = g.ID(), committed(g)
-		}
+		r.Found.Transactions++
+		r.Found.Last, r.Found.At = g.ID(), committed(g)
 	}
 	if r.Stop.GTID.Number != 0 {
 		return fmt.Errorf("transaction %s is not in the binary log, which ends with %s", r.Stop.GTID, lastOf(r.Found, set))

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"stack/roles/db/backup"
 	"stack/roles/db/binlog"
 	"stack/roles/db/binlog/event"
@@ -153,6 +155,7 @@ func TestRestoreToAPoint(t *testing.T) {
 		{"all files", a.log, Stop{}, -1, 3},
 		{"data directory", a.dir, Stop{}, -1, 4},
 		{"files of a data directory", filepath.Join(a.dir, "binlog"), Stop{}, -1, 4},
+		{"its name as a shell completes it", filepath.Join(a.dir, "binlog") + "/", Stop{}, -1, 4},
 		{"data directory, before the transaction", a.dir, Stop{GTID: a.drop}, 41, 2},
 	} {
 		dir, found, err := a.restore(t, step.log, step.stop)
@@ -225,6 +228,40 @@ func TestRefusedLogs(t *testing.T) {
 		if _, err := os.Stat(to); !os.IsNotExist(err) {
 			t.Errorf("%s: something was written: %v", what, err)
 		}
+	}
+}
+
+// Another directory in a data directory is a log of its own, or none: that of the data directory is not read in its place.
+func TestOtherDirectoriesInside(t *testing.T) {
+	a := newAccident(t)
+	errant := filepath.Join(a.dir, store.ErrantDir)
+	must(t, os.MkdirAll(errant, 0o700))
+	if _, _, err := a.restore(t, errant, Stop{}); err == nil || !strings.Contains(err.Error(), errant+" holds no file of a binary log") {
+		t.Errorf("a directory without a log: %v", err)
+	}
+	archive := filepath.Join(a.dir, "archive")
+	must(t, os.CopyFS(archive, os.DirFS(a.log)))
+	dir, _, err := a.restore(t, archive, Stop{})
+	must(t, err)
+	s := start(t, dir)
+	defer s.stop()
+	if n := s.rows("other"); n != 3 {
+		t.Errorf("%d rows from an archive that has 3, beside a log with 4", n)
+	}
+}
+
+// A transaction that the backup holds, committed at the moment or later by the clock of its server, does not end the
+// replay as one that is left out would: the backup is no state of before the moment.
+func TestBackupHoldsLaterTransactions(t *testing.T) {
+	a := newAccident(t)
+	m, err := backup.Read(vfs.Default, a.backup)
+	must(t, err)
+	l, err := Open(nil, a.log)
+	must(t, err)
+	moment := time.Unix(1e9, 0)
+	r := &Replay{Log: l, Stop: Stop{Time: moment}}
+	if err := r.Check(t.Context(), m.Executed, moment.Add(-time.Second)); err == nil || !strings.Contains(err.Error(), "the backup holds transaction "+a.server+":1 already") {
+		t.Errorf("%v; found %s", err, r.Found)
 	}
 }
 
