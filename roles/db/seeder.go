@@ -198,8 +198,8 @@ func (m *member) seedOptions(from string) (o seed.Options, err error) {
 		Store:  store.Options{Version: sql.Version, CacheBytes: seedCache, Log: m.log},
 		Wanted: m.wanted,
 		Room: func(n int64) error {
-			if err := st.CheckSpace(uint64(n)); err != nil {
-				return fmt.Errorf("a copy of the primary's data needs %.1f MB beside the old data: %w", float64(n)/1e6, err)
+			if err := st.CheckRoom(uint64(n)); err != nil {
+				return fmt.Errorf("a copy of the primary's data needs %.1f MB more beside the old data: %w", float64(n)/1e6, err)
 			}
 			return nil
 		},

@@ -150,8 +150,25 @@ func (s *Store) CheckSpace(bytes uint64) error {
 	if s.promise(bytes) {
 		return nil
 	}
+	return s.full()
+}
+
+// full is ErrDiskFull with what was measured.
+func (s *Store) full() error {
 	available, reserve := s.FreeSpace()
 	return fmt.Errorf("%w (%d MiB free in %s, %d MiB are kept)", ErrDiskFull, available>>20, s.dir, reserve>>20)
+}
+
+// CheckRoom returns an error that wraps ErrDiskFull where files of this many bytes, which are written once and go
+// past the log, would leave less than the reserve. It measures.
+func (s *Store) CheckRoom(bytes uint64) error {
+	if err := s.measureSpace(); err != nil || s.space.unlimited.Load() {
+		return err
+	}
+	if available, reserve := s.FreeSpace(); available >= reserve && available-reserve >= bytes {
+		return nil
+	}
+	return s.full()
 }
 
 // CheckLastSpace is CheckSpace for small writes that may take from the reserve: what gives space back, and

@@ -187,6 +187,29 @@ func TestReserveRefusesBeforeTheDiskIsFull(t *testing.T) {
 	}
 }
 
+// Files that go past the log need as much space as they have bytes, and no more.
+func TestRoomForFiles(t *testing.T) {
+	fs := vfs.NewMem()
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 500 << 20, TotalBytes: 1 << 30})
+	s, err := Open(Options{Dir: "db", FS: fs, Reserve: 64 << 20, MemtableSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	// As it is now, not as it was a second ago.
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 164 << 20, TotalBytes: 1 << 30})
+	if err := s.CheckRoom(100 << 20); err != nil {
+		t.Errorf("100 of 100 MiB beyond the reserve: %v", err)
+	}
+	if err := s.CheckRoom(100<<20 + 1); !errors.Is(err, ErrDiskFull) {
+		t.Errorf("more than there is: %v", err)
+	}
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 63 << 20, TotalBytes: 1 << 30})
+	if err := s.CheckRoom(0); !errors.Is(err, ErrDiskFull) {
+		t.Errorf("nothing, below the reserve: %v", err)
+	}
+}
+
 // writeOnBrokenDisk runs in a process of its own: the first sync of the log after
 // the start fails.
 func writeOnBrokenDisk(dir string) {
