@@ -80,6 +80,7 @@ type member struct {
 	apart   bool              // the primary has lost what this server has of it
 	asked   incarnation.Known // what this server had before the others were asked last; zero: they never were
 	untidy  bool              // what was put aside has not been looked at since the server follows
+	well    time.Time         // since when following goes well, each time that it was looked at; zero: it does not
 	revival revival
 	seeder  *seeder
 	restart func() // starts the process anew, later
@@ -503,6 +504,6 @@ func (m *member) follow(states []*group.State) error {
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", primary, err)
 	}
-	m.follows, m.revival, m.untidy = primary, revival{}, true
+	m.follows, m.revival, m.well, m.untidy = primary, revival{}, time.Time{}, true
 	return nil
 }

@@ -130,14 +130,14 @@ func (m *member) reseed(ctx context.Context, states []*group.State) {
 	primary, epoch, leaving, apart := m.term.Primary, m.term.Epoch, m.leaving, m.apart
 	m.mu.Unlock()
 	s.mu.Lock()
-	needed, from, idle := s.why != "", s.from, !s.running && !time.Now().Before(s.next)
+	needed, from, due := s.why != "", s.from, !s.running && !time.Now().Before(s.next)
 	s.mu.Unlock()
 	if needed && (from != primary || apart) { // a copy of what has lost data is of no use
 		s.end(true)
 		return
 	}
 	open := slices.ContainsFunc(states, func(x *group.State) bool { return x != nil && x.Name == primary && x.Open })
-	if !needed || !idle || !open || leaving {
+	if !needed || !due || !open || leaving {
 		return
 	}
 	o, err := m.seedOptions(from)
@@ -251,9 +251,15 @@ func (m *member) revive() error {
 		return nil
 	}
 	now := time.Now()
+	if st.State != replica.StateStreaming {
+		m.well = time.Time{}
+	}
 	switch st.State {
 	case replica.StateIOFailed, replica.StateSQLFailed:
 	case replica.StateStreaming:
+		if m.well.IsZero() {
+			m.well = now
+		}
 		if now.Sub(m.revival.since) > reviveWell {
 			m.revival = revival{}
 		}
@@ -292,12 +298,20 @@ func (m *member) revive() error {
 // codeLogGone is MySQL's number for a log that cannot be sent.
 const codeLogGone = 1236
 
-// tidy removes what earlier times have put aside, but for the newest, and a copy that nobody needs: once the
-// server follows.
+// idle reports whether no copy is needed, or being fetched.
+func (s *seeder) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why == "" && !s.running
+}
+
+// tidy removes what earlier times have put aside, but for the newest, and a copy that nobody needs: once following has gone
+// well for a while. A server that needs a copy follows at first too, until the primary refuses or a row is not what it was, and
+// goes on with what it has fetched of the copy.
 func (m *member) tidy() error {
 	m.mu.Lock()
-	due := m.untidy
-	m.untidy = false
+	due := m.untidy && !m.well.IsZero() && time.Since(m.well) >= reviveWell && m.seeder.idle()
+	m.untidy = m.untidy && !due
 	m.mu.Unlock()
 	if !due {
 		return nil

@@ -235,7 +235,7 @@ func TestOneReplacedCopyIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m.untidy = true
+	m.untidy, m.well = true, time.Now().Add(-reviveWell)
 	if err := m.tidy(); err != nil {
 		t.Fatal(err)
 	}
@@ -244,6 +244,48 @@ func TestOneReplacedCopyIsKept(t *testing.T) {
 	if err != nil || !slices.Equal(all, want) {
 		t.Errorf("kept are %v, %v", all, err)
 	}
+}
+
+// A start keeps what was fetched of a copy, and what the copies before have replaced, until following has gone well for a
+// while without a copy: it may be about to ask for the same copy again.
+func TestHalfACopyIsKept(t *testing.T) {
+	m, _ := demotedMember(t)
+	dir := m.data.store.Dir()
+	half := filepath.Join(store.SeedingDir(dir), "SEED.json")
+	older := filepath.Join(dir, "replaced-auto-20261129T000000.000Z")
+	for _, path := range []string{filepath.Dir(half), older, filepath.Join(dir, "replaced-auto-20261129T000001.000Z")} {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(half, []byte(`{"site": true, "epoch": 129}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kept := func(what string, want bool) {
+		t.Helper()
+		if err := m.tidy(); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{half, older} {
+			if _, err := os.Stat(path); (err == nil) != want {
+				t.Errorf("%s: %s is there: %v", what, path, err == nil)
+			}
+		}
+	}
+	if err := m.follow([]*group.State{has(m)}); err != nil {
+		t.Fatal(err)
+	}
+	kept("following has begun", true)
+	m.well = time.Now()
+	kept("it goes well", true)
+	m.well = time.Now().Add(-reviveWell)
+	m.seeder.need("db2", "row 7 is another")
+	kept("a copy is needed", true)
+	m.seeder.end(true)
+	_ = m.revive() // says that the primary is not reached
+	kept("it went well, and does not any more", true)
+	m.well = time.Now().Add(-reviveWell)
+	kept("it has gone well for long", false)
 }
 
 // An epoch that was promised is not forgotten with the data.
