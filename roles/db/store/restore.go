@@ -15,6 +15,9 @@ import (
 // nothing opens such a directory.
 const restoreFile = "RESTORE"
 
+// restoreNew is what becomes that: a process may have ended in between.
+const restoreNew = restoreFile + ".new"
+
 // Restore is a data directory that is being filled from a backup. It is owned by this
 // process until Finish or Abort.
 type Restore struct {
@@ -108,7 +111,7 @@ func refuseFull(fs vfs.FS, dir, unless string) error {
 		return nil
 	}
 	for _, name := range names {
-		if name != lockFile && name != "lost+found" {
+		if name != lockFile && name != "lost+found" && name != restoreNew {
 			return fmt.Errorf("data directory %s is not empty (%s): a restore overwrites nothing; move it away, or set another db.data_dir", dir, name)
 		}
 	}

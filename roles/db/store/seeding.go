@@ -204,7 +204,7 @@ func seedingState(fs vfs.FS, dir string, replace bool) (string, error) {
 
 // content says whether a name in a data directory is of its data.
 func content(name string) bool {
-	return name != lockFile && name != "lost+found" && name != restoreFile && name != seedingDir && name != SeedsDir && name != ErrantDir && !strings.HasPrefix(name, replacedStart)
+	return name != lockFile && name != "lost+found" && name != restoreFile && name != restoreNew && name != seedingDir && name != SeedsDir && name != ErrantDir && !strings.HasPrefix(name, replacedStart)
 }
 
 func (s *Seeding) empty() (bool, error) {
@@ -231,14 +231,14 @@ func readMark(fs vfs.FS, dir string) (string, error) {
 
 // mark makes RESTORE say what has been begun, durably.
 func (s *Seeding) mark(text string) error {
-	path := filepath.Join(s.dir, restoreFile)
-	f, err := s.fs.Create(path+".new", vfs.WriteCategoryUnspecified)
+	path, written := filepath.Join(s.dir, restoreFile), filepath.Join(s.dir, restoreNew)
+	f, err := s.fs.Create(written, vfs.WriteCategoryUnspecified)
 	if err == nil {
 		_, err = f.Write([]byte(text + "\n"))
 		err = errors.Join(err, f.Sync(), f.Close())
 	}
 	if err == nil {
-		err = errors.Join(s.fs.Rename(path+".new", path), syncDir(s.fs, s.dir))
+		err = errors.Join(s.fs.Rename(written, path), syncDir(s.fs, s.dir))
 	}
 	if err != nil {
 		return fmt.Errorf("mark data directory %s: %w", s.dir, err)
@@ -347,7 +347,7 @@ func (s *Seeding) move(from, to string, which func(string) bool) error {
 	}
 	moved := false
 	for _, name := range names {
-		if !which(name) || name == restoreFile+".new" {
+		if !which(name) {
 			continue
 		}
 		if !moved {

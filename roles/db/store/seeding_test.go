@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -128,17 +129,76 @@ func TestSeedingSwitchSurvivesEveryStep(t *testing.T) {
 				t.Fatalf("had %v, step %d: the directory holds %q of server %s, %v", had, step, v, server, err)
 			}
 			if had {
-				names, _ := after.List("db")
-				for _, name := range names {
-					if strings.HasPrefix(name, replacedStart) {
-						if v, _, err := valueIn(after, filepath.Join("db", name)); err != nil || v != "old" {
-							t.Fatalf("step %d: the old data is %q, %v", step, v, err)
-						}
-						had = true
-					}
+				aside, _, err := Replaced(after, "db")
+				if err != nil || len(aside) != 1 {
+					t.Fatalf("step %d: the old data is in %v, %v", step, aside, err)
+				}
+				if v, _, err := valueIn(after, aside[0]); err != nil || v != "old" {
+					t.Fatalf("step %d: the old data is %q, %v", step, v, err)
 				}
 			}
 		}
+	}
+}
+
+// The process is killed, or the machine stops, at every step of the beginning of a clone into an empty directory: another
+// call begins there.
+func TestSeedingBeginSurvivesEveryStep(t *testing.T) {
+	for _, replace := range []bool{false, true} {
+		for _, lost := range []bool{false, true} { // what was not synced
+			begun := false
+			for step := 0; !begun; step++ {
+				fs := vfs.NewCrashableMem()
+				n := 0
+				failing := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+					if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+						if n++; n > step {
+							return errors.New("the disk has gone")
+						}
+					}
+					return nil
+				}))
+				s, err := BeginSeeding(failing, "db", replace)
+				if begun = err == nil; begun {
+					if err := s.Close(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				after := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 2))})
+				if lost {
+					after = fs.CrashClone(vfs.CrashCloneCfg{})
+				}
+				again, err := BeginSeeding(after, "db", replace)
+				if err != nil {
+					t.Fatalf("replace %v, lost %v, step %d: %v", replace, lost, step, err)
+				}
+				if again.Whole() {
+					t.Fatalf("replace %v, lost %v, step %d: nothing is taken for a copy", replace, lost, step)
+				}
+				if err := again.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	// A restore may begin there too.
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("db", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.Create(filepath.Join("db", restoreNew), vfs.WriteCategoryUnspecified)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := BeginRestore(fs, "db")
+	if err == nil {
+		err = r.Abort()
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 
