@@ -91,7 +91,7 @@ func Run(ctx context.Context, st *store.Store, o Options) (r Result, err error) 
 		return r, fmt.Errorf("copy the transactions that are to be taken back: %w", err)
 	}
 	r.File, r.Transactions = path, ending.Transactions
-	if err := prune(st, dir); err != nil {
+	if err := prune(st, dir, path); err != nil {
 		return r, err
 	}
 	if c.refused != "" {
@@ -117,7 +117,7 @@ func Keep(st *store.Store, log *binlog.Log, errant string, previous mysql.Mysql5
 	if err := log.WriteCopy(path, previous, each); err != nil {
 		return "", fmt.Errorf("keep transactions that are not applied: %w", err)
 	}
-	return path, prune(st, dir)
+	return path, prune(st, dir, path)
 }
 
 // fileName is the same for the same transactions: an attempt that a crash has ended is written over.
@@ -133,13 +133,14 @@ const (
 	filesKept  = 8
 )
 
-// prune removes the oldest files beyond those that are kept.
-func prune(st *store.Store, dir string) error {
+// prune removes the oldest files beyond those that are kept, but not written, which is the newest whatever the clock says.
+func prune(st *store.Store, dir, written string) error {
 	files, err := files(st, dir)
 	if err != nil {
 		return err
 	}
-	for len(files) > filesKept {
+	files = slices.DeleteFunc(files, func(path string) bool { return path == written })
+	for len(files) >= filesKept {
 		if err := st.FS().Remove(files[0]); err != nil {
 			return fmt.Errorf("remove an old file of transactions that were taken back: %w", err)
 		}

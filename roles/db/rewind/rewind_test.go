@@ -467,7 +467,8 @@ func TestRewindSurvivesEveryStep(t *testing.T) {
 	}
 }
 
-// Files are kept up to a number.
+// Files are kept up to a number. The one that was just written is kept also where a clock that was set back makes it the
+// oldest.
 func TestRewindKeepsFewFiles(t *testing.T) {
 	fs := vfs.NewMem()
 	s := start(t, fs)
@@ -485,10 +486,11 @@ func TestRewindKeepsFewFiles(t *testing.T) {
 		must(t, errors.Join(err, f.Close()))
 		time.Sleep(2 * time.Millisecond) // they are told apart by their time
 	}
-	must(t, prune(st, dir))
+	written := filepath.Join(dir, "20"+fileSuffix)
+	must(t, prune(st, dir, written))
 	files, err := Files(st)
 	must(t, err)
-	if len(files) != filesKept || filepath.Base(files[len(files)-1]) != "9"+fileSuffix {
+	if len(files) != filesKept || files[0] != written || filepath.Base(files[1]) != "15"+fileSuffix || filepath.Base(files[len(files)-1]) != "9"+fileSuffix {
 		t.Errorf("kept are %v", files)
 	}
 	must(t, st.DB.LogData(nil, pebble.Sync))
