@@ -1,10 +1,13 @@
 package seed
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -224,13 +227,14 @@ func TestDonorRemovesCheckpoints(t *testing.T) {
 		d := newDonor(t, st, DonorOptions{Held: 1})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errors.New("gone"))
-		if _, err := d.Begin(ctx, alice, ""); err != nil { // hard links take no time: it may be made
-			if left := heldDirs(t, st); len(left) != 0 {
-				t.Errorf("a seed that was not begun leaves %v", left)
-			}
-			_, err = d.Begin(t.Context(), alice, "")
-			must(t, err)
+		if _, err := d.Begin(ctx, alice, ""); err == nil || !strings.Contains(err.Error(), "gone") {
+			t.Fatalf("a seed for somebody who has left: %v", err)
 		}
+		if left := heldDirs(t, st); len(left) != 0 {
+			t.Errorf("a seed that was not begun leaves %v", left)
+		}
+		_, err := d.Begin(t.Context(), alice, "") // the slot is free
+		must(t, err)
 	})
 }
 
@@ -246,6 +250,48 @@ func TestDonorRate(t *testing.T) {
 	}
 	l.set(0)
 	must(t, l.wait(ctx, 1<<30))
+}
+
+// What a donor sends waits for the rate of all seeds, also one that was set meanwhile, and for the client's own.
+func TestDonorSendsAtARate(t *testing.T) {
+	st := openStore(t)
+	noise := make([]byte, 3*PieceSize)
+	rand.Read(noise)
+	must(t, st.DB.Set([]byte("large"), noise, pebble.Sync))
+	must(t, st.DB.Flush())
+	for name, c := range map[string]struct {
+		rate, set, own int64
+		pieces         int // that come before a client has waited for long
+	}{
+		"no bound":       {0, 0, 0, 3},
+		"of all":         {1, 0, 0, 1},
+		"set meanwhile":  {0, 1, 0, 1},
+		"of this client": {0, 0, 1, 1},
+	} {
+		d := newDonor(t, st, DonorOptions{Rate: c.rate})
+		seed, err := d.Begin(t.Context(), alice, "")
+		must(t, err)
+		if c.set > 0 {
+			d.SetRate(c.set)
+		}
+		largest := slices.MaxFunc(seed.Files, func(a, b File) int { return cmp.Compare(a.Bytes, b.Bytes) })
+		if largest.Bytes < 3*PieceSize {
+			t.Fatalf("the largest file has %d bytes", largest.Bytes)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		pieces := 0
+		_, err = d.Send(ctx, alice, seed.ID, largest.Name, c.own, func([]byte) error {
+			if pieces++; pieces == 1 && c.pieces == 1 {
+				time.AfterFunc(50*time.Millisecond, leave) // the next piece would come in days
+			}
+			return nil
+		})
+		leave()
+		if bounded := c.pieces == 1; bounded && pieces != 1 || pieces < c.pieces || (err != nil) != bounded {
+			t.Errorf("%s: %d pieces, %v", name, pieces, err)
+		}
+		must(t, d.End(alice, seed.ID))
+	}
 }
 
 func TestMeter(t *testing.T) {
