@@ -36,9 +36,9 @@ func newDBCloneCommand() *cobra.Command {
 		Long: "The copy is what the other node, the donor, has committed when the command begins; the donor goes on serving. It travels\n" +
 			"over TLS. The donor's certificate must be for HOST, and signed by the site's CA or one in --ca. The account needs the\n" +
 			"privileges REPLICATION SLAVE and CLONE_ADMIN there.\n\n" +
-			"Interrupted, killed or cut off, it goes on where it was when it is run again: whole files stay, and the donor keeps its\n" +
-			"checkpoint for 10 minutes. Every file is compared with the SHA-256 of what the donor read, and every block of the copy\n" +
-			"with its checksum before it is used.\n\n" +
+			"Interrupted, killed or cut off, it goes on where it was when it is run again with the same --from: whole files stay, and the\n" +
+			"donor keeps its checkpoint for 10 minutes. The last line says of when the copy is. Every file is compared with the SHA-256\n" +
+			"of what the donor read, and every block of the copy with its checksum before it is used.\n\n" +
 			"The data directory must be empty or not there; with --replace, what it holds is kept in it, in a directory replaced-TIME,\n" +
 			"and can be started again until the copy is whole. The copy is a server of its own, with a new UUID, which knows all that the donor\n" +
 			"had executed. Run it as the user that the service runs as.",
@@ -159,6 +159,9 @@ func writeCloned(out io.Writer, dir string, r seed.Result) {
 			float64(r.Fetched)/1e6, r.Fetching, float64(r.Fetched)/1e6/max(r.Fetching, 0.001), r.Checking)
 	}
 	text := fmt.Sprintf("Cloned into %s: %d files, %.1f MB, at %s.", dir, r.Files, float64(r.Bytes)/1e6, position(r.Executed))
+	if !r.Begun.IsZero() {
+		text += " It has all that the donor had on " + r.Begun.Local().Format(time.DateTime) + "."
+	}
 	if r.Server != "" {
 		text += " It is server " + r.Server + " now."
 	}

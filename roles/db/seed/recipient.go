@@ -9,7 +9,9 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -68,14 +70,15 @@ const (
 
 // Result is what Clone has made.
 type Result struct {
-	Server   string  // UUID of the new server; empty where an earlier Clone had come that far
-	Executed string  // GTID set of what it holds
-	Files    int     // of the copy
-	Bytes    int64   // of all files
-	Fetched  int64   // of these, in this call
-	Fetching float64 // seconds
-	Checking float64 // seconds
-	Aside    string  // where the old content is; empty where there was none
+	Server   string    // UUID of the new server; empty where an earlier Clone had come that far
+	Executed string    // GTID set of what it holds
+	Begun    time.Time // when the donor was asked for it; zero: not known any more
+	Files    int       // of the copy
+	Bytes    int64     // of all files
+	Fetched  int64     // of these, in this call
+	Fetching float64   // seconds
+	Checking float64   // seconds
+	Aside    string    // where the old content is; empty where there was none
 }
 
 // tries is how often in a row a connection may break without having brought anything.
@@ -83,8 +86,8 @@ const tries = 6
 
 // Clone fills a data directory with a copy of the donor's database, as a server of its own.
 // The directory must not exist or be empty, or Replace is set. When it returns an error or
-// its process dies, another call goes on with what was fetched; until the end nothing opens
-// a directory that was empty, and one that held data can still be used as it was.
+// its process dies, another call for the same address goes on with what was fetched, and one for another begins anew; until
+// the end nothing opens a directory that was empty, and one that held data can still be used as it was.
 func Clone(ctx context.Context, o Options) (_ Result, err error) {
 	o.setDefaults()
 	s, err := store.BeginSeeding(o.Store.FS, o.Dir, o.Replace)
@@ -94,6 +97,9 @@ func Clone(ctx context.Context, o Options) (_ Result, err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	r := &recipient{opts: o, seeding: s, fs: s.FS()}
 	if r.state, err = readState(s.FS(), s.Path(stateFile)); err != nil {
+		return Result{}, err
+	}
+	if err := r.forgetOthers(); err != nil {
 		return Result{}, err
 	}
 	if !s.Whole() {
@@ -107,11 +113,31 @@ func Clone(ctx context.Context, o Options) (_ Result, err error) {
 		}
 	}
 	o.Progress(Progress{Done: r.state.total(), Total: r.state.total(), Step: StepSwitch})
-	r.result.Executed, r.result.Files, r.result.Bytes = r.state.Executed, len(r.state.Files), r.state.total()
+	r.result.Executed, r.result.Begun, r.result.Files, r.result.Bytes = r.state.Executed, r.state.Begun, len(r.state.Files), r.state.total()
 	if r.result.Aside, err = s.Switch(); err != nil {
 		return Result{}, err
 	}
 	return r.result, nil
+}
+
+// forgetOthers removes a copy of another server, one that the server has fetched for itself, and one
+// of which nobody knows whose it is. One that is on its way in already is brought there, and that is all that was done.
+func (r *recipient) forgetOthers() error {
+	known := r.state.ID != ""
+	switch {
+	case known && !r.state.Site && r.state.From == r.opts.Address:
+		return nil
+	case known && r.seeding.Switching():
+		if _, err := r.seeding.Switch(); err != nil {
+			return err
+		}
+		return fmt.Errorf("a copy of the data of %s was being put into data directory %s, and now is there: for one of %s, run stack db clone again with --replace",
+			r.state.From, r.opts.Dir, r.opts.Address)
+	case known || r.seeding.Whole() && !r.seeding.Switching():
+		r.state = state{}
+		return r.seeding.Anew(func() error { return Remove(r.fs, r.opts.Dir) })
+	}
+	return nil
 }
 
 func (o *Options) setDefaults() {
@@ -229,6 +255,16 @@ func (r *recipient) fetch(ctx context.Context, connected *bool) error {
 		return err
 	}
 	r.progress(true)
+	// From here on the store changes its files: another fetch would not know them. It is durable before the donor forgets its own.
+	finishing := r.state
+	finishing.Finishing = true
+	if err = syncDir(r.fs, r.seeding.Path("store")); err == nil {
+		err = writeState(r.fs, r.seeding.Path(stateFile), finishing)
+	}
+	if err != nil {
+		return here(err)
+	}
+	r.state = finishing
 	c.end(ctx, r.state.ID)
 	return nil
 }
@@ -249,11 +285,13 @@ func (r *recipient) begin(ctx context.Context, c *connection) error {
 	if err := errors.Join(r.seeding.Clear(), writeState(r.fs, r.seeding.Path(stateFile), state{})); err != nil {
 		return here(err)
 	}
+	now := time.Now().UTC()
 	list, err := c.begin(ctx, "")
 	if err != nil {
 		return err
 	}
 	r.state = list
+	r.state.Begun = now
 	r.state.From, r.state.Site, r.state.Epoch = r.opts.Address, r.site, r.opts.Epoch
 	return here(writeState(r.fs, r.seeding.Path(stateFile), r.state))
 }
@@ -346,10 +384,8 @@ func (r *recipient) progress(must bool) {
 
 // finish makes the copy a server of its own, and compares its blocks with their checksums.
 func (r *recipient) finish(ctx context.Context) error {
-	// From here on the store changes its files: another fetch would not know them.
-	r.state.Finishing = true
-	path := r.seeding.Path(stateFile)
-	if err := writeState(r.fs, path, r.state); err != nil {
+	// The store ends the process where it finds no space for its log, and it may be that of a server.
+	if err := r.opts.Room(0); err != nil {
 		return err
 	}
 	r.opts.Progress(Progress{Done: r.state.total(), Total: r.state.total(), Step: StepCheck})
@@ -357,7 +393,11 @@ func (r *recipient) finish(ctx context.Context) error {
 	server, err := r.seeding.Finish(r.opts.Store, func(st *store.Store) error {
 		var bad error
 		_, err := st.CheckFiles(ctx, func(file string, err error) {
-			if bad == nil {
+			switch {
+			case bad != nil:
+			case noRoom(err):
+				bad = fmt.Errorf("check the copy: file %s: %w", filepath.Base(file), err)
+			default:
 				bad = fmt.Errorf("the copy is damaged: file %s: %w; run stack db check on the donor, and stack db clone again", filepath.Base(file), err)
 			}
 		})
@@ -365,14 +405,21 @@ func (r *recipient) finish(ctx context.Context) error {
 	})
 	r.result.Checking = time.Since(start).Seconds()
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !noRoom(err) {
 			// The next call begins anew.
-			err = errors.Join(err, writeState(r.fs, path, state{}))
+			err = errors.Join(err, writeState(r.fs, r.seeding.Path(stateFile), state{}))
 		}
 		return err
 	}
 	r.result.Server = server
 	return nil
+}
+
+// noRoom reports whether the disk was full, or as much is open here as may be: that says nothing of the copy.
+func noRoom(err error) bool {
+	return slices.ContainsFunc([]syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}, func(no syscall.Errno) bool {
+		return errors.Is(err, no)
+	})
 }
 
 // Roots are the certificates in a file, for tls.Config.RootCAs.

@@ -60,10 +60,7 @@ func Remove(fs vfs.FS, dir string) error {
 		err = nil
 	}
 	if err == nil {
-		var d vfs.File
-		if d, err = fs.OpenDir(at); err == nil {
-			err = errors.Join(d.Sync(), d.Close())
-		}
+		err = syncDir(fs, at)
 	}
 	if err == nil {
 		err = fs.RemoveAll(at)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -28,7 +29,9 @@ type state struct {
 	Files     []File `json:"files"`
 	Site      bool   `json:"site"`      // the server fetches it for itself
 	Epoch     uint64 `json:"epoch"`     // in which the donor is the primary, where Site
-	Finishing bool   `json:"finishing"` // all files are here, and the store has been opened
+	Finishing bool   `json:"finishing"` // all files are here, and the store may have been opened
+	// Begun is when the donor was asked for it: the copy has everything that was committed before.
+	Begun time.Time `json:"begun,omitzero"`
 }
 
 func (s *state) total() (n int64) {
@@ -101,17 +104,22 @@ func writeState(fs vfs.FS, path string, s state) error {
 	if err == nil {
 		err = fs.Rename(path+".new", path)
 	}
-	var dir vfs.File
 	if err == nil {
-		dir, err = fs.OpenDir(filepath.Dir(path))
-	}
-	if err == nil {
-		err = errors.Join(dir.Sync(), dir.Close())
+		err = syncDir(fs, filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("write the state of the clone: %w", err)
 	}
 	return nil
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(fs vfs.FS, path string) error {
+	dir, err := fs.OpenDir(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // Receiving is a clone that is not finished, for status.

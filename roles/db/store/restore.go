@@ -157,7 +157,10 @@ func (r *Restore) Finish(opts Options, then func(*Store) error) (server string, 
 	if err != nil {
 		return "", fmt.Errorf("finish the restore into %s: %w", r.dir, err)
 	}
-	if err = s.verify(f); err == nil {
+	if err = s.verify(f); err == nil && s.renamed {
+		err = s.writeFormat() // an earlier attempt has ended between the two
+	}
+	if err == nil {
 		err = s.rename()
 	}
 	if err = errors.Join(err, s.closeDB()); err == nil {
@@ -200,12 +203,14 @@ func (s *Store) rename() error {
 		return err
 	}
 	history := JoinSets(s.History, string(executed))
+	former := s.Server
 	s.Server = newUUID()
 	b := s.DB.NewBatch()
 	defer b.Close()
 	log := SpaceRange(SpaceBinlog)
 	files, marks := []byte{byte(SpaceMeta), metaLogFile}, []byte{byte(SpaceMeta), metaLogSealed}
 	err = errors.Join(
+		b.Set([]byte{byte(SpaceMeta), metaFormer}, []byte(former), nil), // FORMAT says so until it is written
 		b.Set([]byte{byte(SpaceMeta), metaServer}, []byte(s.Server), nil),
 		b.Delete(MetaExecutedKey(), nil),
 		b.Delete(MetaLogLastKey(), nil),

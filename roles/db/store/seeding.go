@@ -45,6 +45,7 @@ type Seeding struct {
 	restore *Restore // of the copy; nil once that is whole
 
 	automatic bool // nobody has asked for it
+	switching bool // the copy was on its way in when it was begun
 
 	finished bool // Finish was called, which may have given the copy free already
 }
@@ -102,7 +103,8 @@ func BeginSeeding(fs vfs.FS, dir string, replace bool) (_ *Seeding, err error) {
 	}
 	switch {
 	case strings.HasPrefix(state, markAside), strings.HasPrefix(state, markIn):
-		return s, nil // whole, and on its way in
+		s.switching = true // so it is whole
+		return s, nil
 	case IsDataDirectory(fs, s.copyDir()) && refuseUnfinished(fs, s.copyDir()) == nil:
 		return s, nil // whole
 	}
@@ -250,6 +252,24 @@ func (s *Seeding) copyDir() string { return filepath.Join(s.dir, seedingDir) }
 
 // Whole reports whether the copy is whole: what is left is Switch.
 func (s *Seeding) Whole() bool { return s.restore == nil }
+
+// Switching reports whether the copy is whole, and was being put in place already: there is no way back.
+func (s *Seeding) Switching() bool { return s.switching }
+
+// Anew begins the copy anew, before a switch. remove removes what there is of it, whole or not.
+func (s *Seeding) Anew(remove func() error) (err error) {
+	if s.restore != nil {
+		err = s.restore.Abort()
+		s.restore = nil
+	}
+	if err == nil {
+		err = remove()
+	}
+	if err == nil {
+		s.restore, err = beginRestore(s.fs, s.copyDir(), false)
+	}
+	return err
+}
 
 // Path is where a file of the copy goes, or one that is about it.
 func (s *Seeding) Path(name string) string {
