@@ -48,6 +48,8 @@ func init() {
 	}
 	for i := range analyzer.OnceAfterDefault {
 		switch r := &analyzer.OnceAfterDefault[i]; r.Id.String() {
+		case "replaceAgg":
+			r.Apply = primaryEnds
 		case "replaceIdxSort":
 			r.Apply = keptSorts(r.Apply)
 		case "loadTriggers":
